@@ -1,1 +1,18 @@
-//! x
+//! What every part of Countinghouse agrees on: ids, time, errors, field rules, and who may do what.
+//!
+//! Never talks to AWS, never waits, never reads the clock: time and randomness are passed in or come from the
+//! operating system's generator.
+
+pub mod check;
+pub mod error;
+pub mod id;
+pub mod policy;
+pub mod scope;
+pub mod time;
+
+pub use check::{Check, Input};
+pub use error::{Error, FieldProblem, Result};
+pub use id::{ApiKeyId, AuditId, EventId, OrgId, ProjectId, SessionId, UserId};
+pub use policy::{OrgRole, PlatformRole};
+pub use scope::{Actor, Caller, Permission, Scope};
+pub use time::Time;

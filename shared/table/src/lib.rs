@@ -1,1 +1,126 @@
-//! x
+//! DynamoDB as the capabilities use it: records with composite keys, bounded queries, conditional writes and
+//! transactions, signed cursors. Knows no entity.
+//!
+//! The rules it keeps for everyone: a record that is replaced must be unchanged since it was read (its `version`);
+//! several writes happen together or not at all; no read is without a bound.
+
+mod cursor;
+mod query;
+mod record;
+mod write;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow};
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use kernel::Result;
+
+pub use cursor::Cursors;
+pub use query::{Page, Position, Query};
+pub use record::{Key, Record, TableName};
+pub use write::{Write, WriteError};
+
+/// A stored item as the SDK gives it.
+pub(crate) type Item = HashMap<String, AttributeValue>;
+
+/// DynamoDB takes this many keys in one `BatchGetItem`.
+const BATCH_GET: usize = 100;
+
+/// The tables of one deployment. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Table {
+    client: aws_sdk_dynamodb::Client,
+    names: Arc<HashMap<TableName, String>>,
+}
+
+impl Table {
+    /// Opens the tables with these names; using one that has no name is an error at that time.
+    pub fn new(client: aws_sdk_dynamodb::Client, names: HashMap<TableName, String>) -> Self {
+        Self { client, names: Arc::new(names) }
+    }
+
+    /// Opens the tables that the environment names as `TABLE_IDENTITY` and so on.
+    pub fn from_env(client: aws_sdk_dynamodb::Client) -> Self {
+        let names = TableName::ALL.iter().filter_map(|name| Some((*name, std::env::var(name.variable()).ok()?)));
+        Self::new(client, names.collect())
+    }
+
+    fn name(&self, table: TableName) -> Result<&str> {
+        let name = self.names.get(&table).ok_or_else(|| anyhow!("{} is not set", table.variable()))?;
+        Ok(name)
+    }
+
+    /// Reads one record as it is now.
+    pub async fn get<R: Record>(&self, key: &Key) -> Result<Option<R>> {
+        self.read(key, true).await
+    }
+
+    /// Reads one record as it was a moment ago, for half the price.
+    pub async fn peek<R: Record>(&self, key: &Key) -> Result<Option<R>> {
+        self.read(key, false).await
+    }
+
+    async fn read<R: Record>(&self, key: &Key, consistent: bool) -> Result<Option<R>> {
+        let reply = self
+            .client
+            .get_item()
+            .table_name(self.name(R::TABLE)?)
+            .set_key(Some(key.item()))
+            .consistent_read(consistent)
+            .send()
+            .await
+            .with_context(|| format!("reading a {}", R::KIND))?;
+        reply.item.map(record::from_item).transpose()
+    }
+
+    /// Reads many records of one kind, in no order; absent ones are left out. Eventually consistent unless `consistent`.
+    pub async fn get_many<R: Record>(&self, keys: &[Key], consistent: bool) -> Result<Vec<R>> {
+        let mut records = Vec::with_capacity(keys.len());
+        for keys in keys.chunks(BATCH_GET) {
+            let mut wanted: Vec<Item> = keys.iter().map(Key::item).collect();
+            // Each round answers something unless DynamoDB throttles; the SDK backs off then.
+            for _ in 0..16 {
+                if wanted.is_empty() {
+                    break;
+                }
+                let request = KeysAndAttributes::builder()
+                    .set_keys(Some(std::mem::take(&mut wanted)))
+                    .consistent_read(consistent)
+                    .build()
+                    .context("keys are set")?;
+                let table = self.name(R::TABLE)?;
+                let reply = self
+                    .client
+                    .batch_get_item()
+                    .request_items(table, request)
+                    .send()
+                    .await
+                    .with_context(|| format!("reading many {}s", R::KIND))?;
+                for item in reply.responses.into_iter().flatten().flat_map(|(_, items)| items) {
+                    records.push(record::from_item(item)?);
+                }
+                wanted = reply.unprocessed_keys.into_iter().flatten().flat_map(|(_, rest)| rest.keys).collect();
+            }
+            if !wanted.is_empty() {
+                return Err(kernel::Error::Busy);
+            }
+        }
+        Ok(records)
+    }
+
+    /// Reads one page of the records that `query` names.
+    pub async fn query<R: Record>(&self, query: Query) -> Result<Page<R>> {
+        query::run(&self.client, self.name(R::TABLE)?, query).await
+    }
+
+    /// Does these writes together or not at all; one alone costs half of what a transaction does.
+    pub async fn write(&self, writes: impl IntoIterator<Item = Write>) -> Result<(), WriteError> {
+        write::run(self, writes.into_iter().collect()).await
+    }
+
+    /// Puts records that need no condition, 25 to a request. Each is put or the whole call fails; a repeat changes nothing.
+    pub async fn put_all<R: Record>(&self, records: &[R]) -> Result<()> {
+        write::put_all(self, records).await
+    }
+}

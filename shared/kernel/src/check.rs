@@ -1,0 +1,105 @@
+//! Field rules of inputs: every broken rule is named at once, with the path of its field.
+
+use std::ops::RangeInclusive;
+
+use crate::{Error, FieldProblem, Result};
+
+/// A body that a route takes: what deserializes it refuses unknown fields, `check` says which rules it breaks.
+pub trait Input {
+    /// Notes every rule that this input breaks.
+    fn check(&self, check: &mut Check);
+}
+
+/// Collects the broken rules of one input.
+#[derive(Debug, Default)]
+pub struct Check {
+    problems: Vec<FieldProblem>,
+}
+
+impl Check {
+    /// Checks a whole input: `Invalid` with every broken rule, or nothing.
+    pub fn run(input: &impl Input) -> Result<()> {
+        let mut check = Self::default();
+        input.check(&mut check);
+        if check.problems.is_empty() { Ok(()) } else { Err(Error::Invalid(check.problems)) }
+    }
+
+    /// Notes `problem` about `field` unless `holds`.
+    pub fn that(&mut self, holds: bool, field: &str, problem: impl Into<String>) {
+        if !holds {
+            self.problems.push(FieldProblem { field: field.to_owned(), problem: problem.into() });
+        }
+    }
+
+    /// Wants that many characters, not only blanks, none a control character but line breaks and tabs.
+    pub fn text(&mut self, field: &str, value: &str, length: RangeInclusive<usize>) {
+        let characters = value.chars().count();
+        let (least, most) = (*length.start(), *length.end());
+        self.that(length.contains(&characters), field, format!("must have {least} to {most} characters"));
+        self.that(least == 0 || characters == 0 || !value.trim().is_empty(), field, "must not be blank");
+        let clean = value.chars().all(|c| !c.is_control() || matches!(c, '\n' | '\r' | '\t'));
+        self.that(clean, field, "must not contain control characters");
+    }
+
+    /// Wants a number within bounds.
+    pub fn range<N: PartialOrd + std::fmt::Display>(&mut self, field: &str, value: N, bounds: RangeInclusive<N>) {
+        let (least, most) = (bounds.start(), bounds.end());
+        self.that(bounds.contains(&value), field, format!("must be from {least} to {most}"));
+    }
+
+    /// Wants something that can be an email address: one `@`, a dotted domain, no blanks, at most 254 bytes (RFC 5321).
+    pub fn email(&mut self, field: &str, value: &str) {
+        self.that(is_email(value), field, "must be an email address");
+    }
+}
+
+fn is_email(value: &str) -> bool {
+    let Some((local, domain)) = value.rsplit_once('@') else { return false };
+    let plain = |c: char| c.is_ascii_graphic() && !matches!(c, '@' | '<' | '>' | '(' | ')' | ',' | ';' | ':' | '"' | '\\' | '[' | ']');
+    let label = |label: &str| {
+        !label.is_empty()
+            && label.len() <= 63
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+    };
+    value.len() <= 254
+        && (1..=64).contains(&local.len())
+        && local.chars().all(plain)
+        && !local.starts_with('.')
+        && !local.ends_with('.')
+        && !local.contains("..")
+        && domain.contains('.')
+        && domain.split('.').all(label)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn emails() {
+        for good in ["a@b.co", "first.last+tag@mail.example.com", "o'neil@example.org"] {
+            assert!(is_email(good), "{good}");
+        }
+        for bad in ["", "a", "@b.co", "a@", "a@b", "a b@c.de", "a@b..co", "a@-b.co", "a@b.co\n", "<a@b.co>", ".a@b.co", "é@b.co"] {
+            assert!(!is_email(bad), "{bad}");
+        }
+        assert!(!is_email(&format!("{}@example.com", "a".repeat(65))));
+    }
+
+    struct Named(&'static str);
+    impl Input for Named {
+        fn check(&self, check: &mut Check) {
+            check.text("name", self.0, 1..=3);
+        }
+    }
+
+    #[test]
+    fn every_broken_rule_is_named() {
+        assert!(Check::run(&Named("abc")).is_ok());
+        for bad in ["", "abcd", "  ", "a\u{0}"] {
+            assert!(matches!(Check::run(&Named(bad)), Err(Error::Invalid(problems)) if problems[0].field == "name"), "{bad:?}");
+        }
+    }
+}

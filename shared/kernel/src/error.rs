@@ -1,0 +1,110 @@
+//! Errors, named by what the caller can do about them. Only `lambda` turns them into statuses.
+
+use serde::{Deserialize, Serialize};
+
+/// What most things return.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// One field of the input and what is wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct FieldProblem {
+    /// The path of the field, such as `lineItems[0].quantity`.
+    #[schema(example = "name")]
+    pub field: String,
+    /// What is wrong, as a sentence without its subject.
+    #[schema(example = "must have 1 to 100 characters")]
+    pub problem: String,
+}
+
+/// Why something was not done. Codes are stable and append-only.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The request cannot be read: send another one (400).
+    #[error("{detail}")]
+    Malformed {
+        /// A stable name.
+        code: &'static str,
+        /// A sentence for a person.
+        detail: String,
+        /// The fields it is about, if any.
+        errors: Vec<FieldProblem>,
+    },
+    /// Who is calling is not known: log in again, or use another key (401).
+    #[error("{detail}")]
+    Unauthenticated {
+        /// A stable name.
+        code: &'static str,
+        /// A sentence for a person.
+        detail: &'static str,
+    },
+    /// The caller's role does not allow it (403).
+    #[error("your role does not allow this")]
+    Denied,
+    /// It is absent, or another tenant's (404).
+    #[error("there is no such {0}")]
+    NotFound(&'static str),
+    /// A rule of the domain says no (409).
+    #[error("{detail}")]
+    Refused {
+        /// A stable name.
+        code: &'static str,
+        /// A sentence for a person.
+        detail: String,
+    },
+    /// The same request is being worked on: ask again later (409 with `Retry-After`).
+    #[error("this request is still being worked on")]
+    InFlight {
+        /// When to ask again.
+        retry_after_seconds: u64,
+    },
+    /// Someone else changed it meanwhile: read it again (412).
+    #[error("it was changed by someone else meanwhile; read it again")]
+    Stale,
+    /// Too many bytes (413).
+    #[error("{0}")]
+    TooLarge(String),
+    /// The media type or encoding is not one of those taken (415).
+    #[error("{0}")]
+    Unsupported(String),
+    /// The fields can be read, but break a rule (422).
+    #[error("some fields break a rule")]
+    Invalid(Vec<FieldProblem>),
+    /// The same idempotency key came with another body (422).
+    #[error("this idempotency key was used with another request")]
+    KeyReused,
+    /// Too many calls (429 with `Retry-After`).
+    #[error("too many calls")]
+    Limited {
+        /// When to call again.
+        retry_after_seconds: u64,
+    },
+    /// Something of ours is overloaded or away: try again (503 with `Retry-After`).
+    #[error("a part of the service is busy; try again")]
+    Busy,
+    /// Our fault (500). The cause is logged and never shown.
+    #[error("something went wrong on our side")]
+    Internal(#[from] anyhow::Error),
+}
+
+impl Error {
+    /// Says that a request cannot be read.
+    pub fn malformed(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::Malformed { code, detail: detail.into(), errors: Vec::new() }
+    }
+
+    /// Says that one field of the request cannot be read.
+    pub fn malformed_field(code: &'static str, field: impl Into<String>, problem: impl Into<String>) -> Self {
+        let (field, problem) = (field.into(), problem.into());
+        Self::Malformed { code, detail: format!("`{field}` {problem}"), errors: vec![FieldProblem { field, problem }] }
+    }
+
+    /// Says that one field breaks a rule.
+    pub fn invalid(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Invalid(vec![FieldProblem { field: field.into(), problem: problem.into() }])
+    }
+
+    /// Says that a rule of the domain forbids it.
+    pub fn refused(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::Refused { code, detail: detail.into() }
+    }
+}

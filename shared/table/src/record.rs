@@ -1,0 +1,116 @@
+//! What a stored record is: its table, its key, its kind, its version.
+
+use anyhow::{Context, anyhow};
+use aws_sdk_dynamodb::types::AttributeValue;
+use kernel::{Result, Time};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::Item;
+
+/// The tables of the system, each with `pk`/`sk` and the index `gsi1`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TableName {
+    /// People, organizations, members, projects, keys.
+    Identity,
+    /// Events and their rollups.
+    Telemetry,
+    /// Audit trail, idempotency, jobs, outbox.
+    Operations,
+}
+
+impl TableName {
+    /// All of them.
+    pub const ALL: &'static [Self] = &[Self::Identity, Self::Telemetry, Self::Operations];
+
+    /// The environment variable that holds its name.
+    pub const fn variable(self) -> &'static str {
+        match self {
+            Self::Identity => "TABLE_IDENTITY",
+            Self::Telemetry => "TABLE_TELEMETRY",
+            Self::Operations => "TABLE_OPERATIONS",
+        }
+    }
+}
+
+/// Where a record lies: a partition, and a place in it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// The partition.
+    pub pk: String,
+    /// The place in the partition.
+    pub sk: String,
+}
+
+impl Key {
+    /// Makes a key of its two parts.
+    pub fn of(pk: impl Into<String>, sk: impl Into<String>) -> Self {
+        Self { pk: pk.into(), sk: sk.into() }
+    }
+
+    pub(crate) fn item(&self) -> Item {
+        Item::from([("pk".to_owned(), text(&self.pk)), ("sk".to_owned(), text(&self.sk))])
+    }
+}
+
+pub(crate) fn text(value: &str) -> AttributeValue {
+    AttributeValue::S(value.to_owned())
+}
+
+pub(crate) fn number(value: impl ToString) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+/// Something stored under a key. Its serialized fields become attributes; the names `pk`, `sk`, `gsi1pk`, `gsi1sk`,
+/// `kind` and `expiresAt` belong to this crate, and `version` is kept by it.
+pub trait Record: Serialize + DeserializeOwned + Send + Sync {
+    /// What it is, for people who look at the table.
+    const KIND: &'static str;
+    /// Where it is stored.
+    const TABLE: TableName;
+
+    /// Its key.
+    fn key(&self) -> Key;
+
+    /// Its key in the index, if it stands there.
+    fn index1(&self) -> Option<Key> {
+        None
+    }
+
+    /// The version it was read with; 0 if it was never stored.
+    fn version(&self) -> u64 {
+        0
+    }
+
+    /// When DynamoDB may forget it.
+    fn expires_at(&self) -> Option<Time> {
+        None
+    }
+}
+
+pub(crate) fn to_item<R: Record>(record: &R) -> Result<Item> {
+    let fields: serde_dynamo::Item = serde_dynamo::to_item(record).with_context(|| format!("storing a {}", R::KIND))?;
+    let mut item: Item = fields.into();
+    // An absent attribute says the same as a null one, and costs nothing.
+    item.retain(|_, value| !matches!(value, AttributeValue::Null(_)));
+    item.extend(record.key().item());
+    if let Some(index) = record.index1() {
+        item.insert("gsi1pk".to_owned(), text(&index.pk));
+        item.insert("gsi1sk".to_owned(), text(&index.sk));
+    }
+    if let Some(time) = record.expires_at() {
+        item.insert("expiresAt".to_owned(), number(time.seconds()));
+    }
+    item.insert("kind".to_owned(), text(R::KIND));
+    item.insert("version".to_owned(), number(record.version() + 1));
+    Ok(item)
+}
+
+pub(crate) fn from_item<R: Record>(item: Item) -> Result<R> {
+    let kind = item.get("kind").and_then(|kind| kind.as_s().ok()).cloned();
+    if kind.as_deref() != Some(R::KIND) {
+        return Err(anyhow!("a {} was read where {kind:?} is stored", R::KIND).into());
+    }
+    let record = serde_dynamo::from_item(serde_dynamo::Item::from(item)).with_context(|| format!("reading a {}", R::KIND))?;
+    Ok(record)
+}
