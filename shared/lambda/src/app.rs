@@ -1,0 +1,59 @@
+//! What every function starts with: its tables, its clock, its secret for cursors. Built once, during init, from the
+//! environment alone: no profile files, no metadata service.
+
+use anyhow::{Context, Result};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use kernel::Time;
+use table::{Cursors, Table};
+
+use crate::Clock;
+
+/// The parts that handlers share. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct App {
+    /// DynamoDB.
+    pub table: Table,
+    /// Signs and opens the cursors of lists.
+    pub cursors: Cursors,
+    /// Tells the time.
+    pub clock: Clock,
+}
+
+impl App {
+    /// Builds the parts from the environment of a function.
+    pub fn from_env() -> Result<Self> {
+        let mut config = aws_sdk_dynamodb::config::Builder::from(&aws_config()?);
+        config.set_endpoint_url(std::env::var("AWS_ENDPOINT_URL_DYNAMODB").ok());
+        Ok(Self {
+            table: Table::from_env(aws_sdk_dynamodb::Client::from_conf(config.build())),
+            cursors: Cursors::new(variable("CURSOR_SECRET")?.as_bytes()),
+            clock: Clock::from_env(),
+        })
+    }
+
+    /// What time it is.
+    pub fn now(&self) -> Time {
+        self.clock.now()
+    }
+}
+
+/// Reads what every AWS client needs from the environment that Lambda sets: region and credentials.
+pub fn aws_config() -> Result<SdkConfig> {
+    let credentials = aws_sdk_dynamodb::config::Credentials::new(
+        variable("AWS_ACCESS_KEY_ID")?,
+        variable("AWS_SECRET_ACCESS_KEY")?,
+        std::env::var("AWS_SESSION_TOKEN").ok(),
+        None,
+        "environment",
+    );
+    Ok(SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(variable("AWS_REGION")?))
+        .credentials_provider(aws_sdk_dynamodb::config::SharedCredentialsProvider::new(credentials))
+        .build())
+}
+
+/// Reads an environment variable that must be there.
+pub fn variable(name: &str) -> Result<String> {
+    std::env::var(name).with_context(|| format!("the environment variable {name} is not set"))
+}

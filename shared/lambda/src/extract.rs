@@ -1,0 +1,161 @@
+//! What handlers take and give: bodies, path and query parameters, scopes; pages and created things.
+
+use axum::RequestPartsExt;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::response::{IntoResponse, Response};
+use http::request::Parts;
+use http::{StatusCode, header};
+use http_body_util::{BodyExt, Limited};
+use kernel::{Check, Error, Input, Permission, Scope};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::{App, Problem};
+
+/// The longest JSON body of a route that takes one; ingest has its own bound.
+const LONGEST_BODY: usize = 256 * 1024;
+
+/// A JSON body: read and checked on the way in, written on the way out.
+#[derive(Debug)]
+pub struct Json<T>(pub T);
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        axum::Json(self.0).into_response()
+    }
+}
+
+impl<T: DeserializeOwned + Input> FromRequest<App> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &App) -> Result<Self, Problem> {
+        let json = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).is_some_and(is_json);
+        if !json {
+            return Err(Error::Unsupported("send a body of content type application/json".to_owned()).into());
+        }
+        let bytes = read_body(request.into_body(), LONGEST_BODY).await?;
+        let input: T = parse(&bytes)?;
+        Check::run(&input)?;
+        Ok(Self(input))
+    }
+}
+
+fn is_json(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/json")
+}
+
+/// Reads a body of at most `most` bytes.
+pub(crate) async fn read_body(body: axum::body::Body, most: usize) -> kernel::Result<axum::body::Bytes> {
+    match Limited::new(body, most).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
+            Err(Error::TooLarge(format!("the body has more than {most} bytes")))
+        }
+        Err(_) => Err(Error::malformed("malformed_body", "the body ended before it was whole")),
+    }
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let input = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        let cause = error.into_inner();
+        if !cause.is_data() {
+            return Error::malformed("malformed_json", format!("the body is not JSON: {cause}"));
+        }
+        unreadable_field(&path, &cause.to_string())
+    })?;
+    json.end().map_err(|_| Error::malformed("malformed_json", "something follows the JSON value"))?;
+    Ok(input)
+}
+
+/// Names the field that serde could not read, without its ` at line 1 column 2`.
+fn unreadable_field(path: &str, cause: &str) -> Error {
+    let cause = cause.split(" at line ").next().unwrap_or(cause);
+    let quoted = cause.split('`').nth(1);
+    let inside = |name: &str| if path == "." { name.to_owned() } else { format!("{path}.{name}") };
+    if cause.starts_with("unknown field") {
+        // serde_path_to_error already ends the path with the unknown field.
+        let field = if path == "." { quoted.unwrap_or_default() } else { path };
+        return Error::malformed_field("unknown_field", field, "is not a field of this request");
+    }
+    if let (true, Some(name)) = (cause.starts_with("missing field"), quoted) {
+        return Error::malformed_field("missing_field", inside(name), "is missing");
+    }
+    let field = if path == "." { "body" } else { path };
+    Error::malformed_field("wrong_type", field, format!("cannot be read: {cause}"))
+}
+
+/// The parameters of a path.
+#[derive(Debug)]
+pub struct Path<T>(pub T);
+
+impl<T: DeserializeOwned + Send + 'static, S: Send + Sync> FromRequestParts<S> for Path<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        match parts.extract::<axum::extract::Path<T>>().await {
+            Ok(axum::extract::Path(value)) => Ok(Self(value)),
+            Err(PathRejection::FailedToDeserializePathParams(error)) => {
+                use axum::extract::path::ErrorKind;
+                let (field, problem) = match error.into_kind() {
+                    ErrorKind::DeserializeError { key, message, .. } => (key, message),
+                    ErrorKind::Message(message) => ("id".to_owned(), message),
+                    other => ("path".to_owned(), other.to_string()),
+                };
+                Err(Error::malformed_field("malformed_id", field, problem).into())
+            }
+            Err(_) => Err(Error::malformed("malformed_path", "the path cannot be read").into()),
+        }
+    }
+}
+
+/// The query parameters of a request; unknown ones are refused where the type denies them.
+#[derive(Debug)]
+pub struct Query<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let query = parts.uri.query().unwrap_or_default();
+        let value = serde_path_to_error::deserialize(serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes())));
+        value.map(Self).map_err(|error| {
+            let path = error.path().to_string();
+            unreadable_field(&path, &error.into_inner().to_string()).into()
+        })
+    }
+}
+
+impl<P: Permission> FromRequestParts<App> for Scope<P> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Problem> {
+        let caller = parts.extensions.get::<kernel::Caller>().cloned();
+        let caller = caller.ok_or_else(|| anyhow::anyhow!("a route that needs {} was left unguarded", P::NAME))?;
+        Ok(Self::permit(caller)?)
+    }
+}
+
+/// One page of a list.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct List<T> {
+    /// The things, in the order of the list.
+    pub data: Vec<T>,
+    /// Pass it as `cursor` to go on; null on the last page.
+    #[schema(required)]
+    pub next_cursor: Option<String>,
+}
+
+/// A reply of 201 with what was made.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Created<T>(pub T);
+
+impl<T: Serialize> IntoResponse for Created<T> {
+    fn into_response(self) -> Response {
+        (StatusCode::CREATED, axum::Json(self.0)).into_response()
+    }
+}

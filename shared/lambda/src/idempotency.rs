@@ -1,0 +1,206 @@
+//! `Idempotency-Key`: a POST that is sent again is answered with the first reply, and does nothing more.
+//!
+//! A key belongs to a tenant (or person, or nobody) and a route. The body's fingerprint is compared before anything
+//! is answered. Replies may hold secrets that are stored nowhere else, so they are encrypted under a key derived
+//! from the caller's own idempotency key, of which only a hash is stored: the table alone cannot show them.
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
+use aws_lc_rs::digest::{SHA256, digest};
+use axum::body::{Body, Bytes};
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use kernel::{Caller, Error, Time};
+use serde::{Deserialize, Serialize};
+use table::{Key, Record, TableName, Write, WriteError};
+
+use crate::extract::read_body;
+use crate::{App, Problem};
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+/// Requests and replies that are remembered are at most this long, so that they fit an item.
+const LONGEST_BODY: usize = 256 * 1024;
+/// After this a request counts as crashed and its key is free: twice the longest timeout of an HTTP function.
+const LEASE: i64 = 30 * Time::SECOND;
+/// A reply is replayed for this long.
+const MEMORY: i64 = Time::DAY;
+
+/// A request that was seen, and its reply once there is one.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Seen {
+    owner: String,
+    name: String,
+    #[serde(with = "serde_bytes")]
+    fingerprint: Vec<u8>,
+    /// In flight until then; remembered until then once `status` is there.
+    until: Time,
+    status: Option<u16>,
+    content_type: Option<String>,
+    #[serde(default, with = "serde_bytes")]
+    reply: Vec<u8>,
+    #[serde(default)]
+    version: u64,
+}
+
+impl Record for Seen {
+    const KIND: &'static str = "idempotency";
+    const TABLE: TableName = TableName::Operations;
+
+    fn key(&self) -> Key {
+        key(&self.owner, &self.name)
+    }
+
+    fn version(&self) -> u64 {
+        self.version
+    }
+
+    fn expires_at(&self) -> Option<Time> {
+        Some(self.until.plus_millis(MEMORY))
+    }
+}
+
+fn key(owner: &str, name: &str) -> Key {
+    Key::of(format!("{owner}#IDEMPOTENCY"), name)
+}
+
+/// The layer that honours `Idempotency-Key` on POST requests; stands inside authentication, whose caller it needs.
+pub async fn remember(State(app): State<App>, request: Request, next: Next) -> Response {
+    let Some(given) = request.headers().get(&IDEMPOTENCY_KEY).cloned() else { return next.run(request).await };
+    if request.method() != Method::POST {
+        return next.run(request).await;
+    }
+    attempt(&app, &given, request, next).await.unwrap_or_else(IntoResponse::into_response)
+}
+
+async fn attempt(app: &App, given: &HeaderValue, request: Request, next: Next) -> Result<Response, Problem> {
+    let given = given.to_str().ok().filter(|text| (1..=255).contains(&text.len())).ok_or_else(|| {
+        Error::malformed_field("bad_idempotency_key", "Idempotency-Key", "must have 1 to 255 visible ASCII characters")
+    })?;
+    let owner = owner(request.extensions().get::<Caller>());
+    let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str).to_owned();
+    let secret = [owner.as_str(), &route, given].join("\n");
+    let name = hex::encode(hash(&["name", &secret], b""));
+
+    let (parts, body) = request.into_parts();
+    let body = read_body(body, LONGEST_BODY).await?;
+    let fingerprint = hash(&[&parts.uri.to_string()], &body);
+
+    let mut seen = Seen {
+        owner,
+        name,
+        fingerprint: fingerprint.to_vec(),
+        until: app.now().plus_millis(LEASE),
+        status: None,
+        content_type: None,
+        reply: Vec::new(),
+        version: 0,
+    };
+    if let Some(replay) = claim(app, &mut seen, &secret).await? {
+        return Ok(replay);
+    }
+    let response = next.run(Request::from_parts(parts, Body::from(body))).await;
+    settle(app, seen, &secret, response).await
+}
+
+fn owner(caller: Option<&Caller>) -> String {
+    match caller {
+        Some(Caller::Member { org, .. } | Caller::ApiKey { org, .. }) => format!("ORG#{org}"),
+        Some(Caller::Person { user, .. }) => format!("USER#{user}"),
+        None => "ANYONE".to_owned(),
+    }
+}
+
+fn hash(texts: &[&str], bytes: &[u8]) -> [u8; 32] {
+    let mut all = texts.join("\n").into_bytes();
+    all.push(0);
+    all.extend_from_slice(bytes);
+    digest(&SHA256, &all).as_ref().try_into().unwrap_or_default()
+}
+
+/// Claims the key for this request, or says what it was answered before.
+async fn claim(app: &App, seen: &mut Seen, secret: &str) -> Result<Option<Response>, Problem> {
+    match app.table.write([Write::create(&*seen)?]).await {
+        Ok(()) => {
+            seen.version = 1;
+            return Ok(None);
+        }
+        Err(WriteError::Condition(_)) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let now = app.now();
+    let in_flight = Error::InFlight { retry_after_seconds: 1 };
+    let Some(before) = app.table.get::<Seen>(&seen.key()).await? else { return Err(in_flight.into()) };
+    if before.until > now {
+        if before.fingerprint != seen.fingerprint {
+            return Err(Error::KeyReused.into());
+        }
+        let Some(status) = before.status else { return Err(in_flight.into()) };
+        return replay(&before, status, secret).map(Some);
+    }
+    seen.version = before.version;
+    match app.table.write([Write::replace(&*seen)?]).await {
+        Ok(()) => {
+            seen.version += 1;
+            Ok(None)
+        }
+        Err(WriteError::Condition(_)) => Err(in_flight.into()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Remembers a success; frees the key after anything else, so that a corrected request may use it.
+async fn settle(app: &App, mut seen: Seen, secret: &str, response: Response) -> Result<Response, Problem> {
+    let (parts, body) = response.into_parts();
+    let body = read_body(body, LONGEST_BODY).await?;
+    let written = if parts.status.is_success() {
+        seen.status = Some(parts.status.as_u16());
+        seen.content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).map(str::to_owned);
+        seen.until = app.now().plus_millis(MEMORY);
+        seen.reply = encrypt(secret, &body)?;
+        app.table.write([Write::replace(&seen)?]).await
+    } else {
+        app.table.write([Write::delete(&seen)]).await
+    };
+    // Whoever took over after the lease ran out owns the key now; this reply is still true.
+    if let Err(WriteError::Other(error)) = written {
+        tracing::error!(error = %error, "a reply was not remembered");
+    }
+    Ok(Response::from_parts(parts, Body::from(body)))
+}
+
+fn replay(before: &Seen, status: u16, secret: &str) -> Result<Response, Problem> {
+    let body = decrypt(secret, before.reply.clone())?;
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
+    let headers = response.headers_mut();
+    headers.insert(REPLAYED, HeaderValue::from_static("true"));
+    if let Some(Ok(kind)) = before.content_type.as_deref().map(HeaderValue::from_str) {
+        headers.insert(header::CONTENT_TYPE, kind);
+    }
+    Ok(response)
+}
+
+fn cipher(secret: &str) -> anyhow::Result<RandomizedNonceKey> {
+    let key = hash(&["reply", secret], b"");
+    RandomizedNonceKey::new(&AES_256_GCM, &key).map_err(|_| anyhow::anyhow!("a key of 32 bytes was refused"))
+}
+
+/// The nonce, then the sealed bytes.
+fn encrypt(secret: &str, reply: &Bytes) -> anyhow::Result<Vec<u8>> {
+    let mut sealed = reply.to_vec();
+    let nonce = cipher(secret)?
+        .seal_in_place_append_tag(Aad::empty(), &mut sealed)
+        .map_err(|_| anyhow::anyhow!("a reply could not be sealed"))?;
+    Ok([nonce.as_ref().as_slice(), &sealed].concat())
+}
+
+fn decrypt(secret: &str, mut stored: Vec<u8>) -> anyhow::Result<Vec<u8>> {
+    let damaged = || anyhow::anyhow!("a remembered reply is damaged");
+    let (nonce, sealed) = stored.split_at_mut_checked(aws_lc_rs::aead::NONCE_LEN).ok_or_else(damaged)?;
+    let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| damaged())?;
+    let plain = cipher(secret)?.open_in_place(nonce, Aad::empty(), sealed).map_err(|_| damaged())?;
+    Ok(plain.to_vec())
+}

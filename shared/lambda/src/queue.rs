@@ -1,0 +1,58 @@
+//! One function as the consumer of a queue: each message is handled or reported as failed; a batch is never all or
+//! nothing.
+
+use anyhow::Result;
+use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
+use lambda_runtime::{LambdaEvent, service_fn};
+
+use crate::App;
+use crate::http::{run, start_log};
+
+/// A message as a consumer sees it.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// SQS's id of it, the same on every delivery.
+    pub id: String,
+    /// What was sent.
+    pub body: String,
+}
+
+/// Serves a queue with `handle`, which takes a batch and returns the ids of the messages it could not handle: those
+/// come again, and after too many times go to the dead-letter queue.
+pub fn serve_queue<F>(handle: F) -> Result<()>
+where
+    F: AsyncFn(&App, Vec<Message>) -> Vec<String>,
+{
+    start_log();
+    run(async {
+        let app = App::from_env()?;
+        let (app, handle) = (&app, &handle);
+        let serve = service_fn(async |event: LambdaEvent<SqsEvent>| {
+            let failed = handle(app, messages(event.payload)).await;
+            Ok::<_, lambda_runtime::Error>(response(failed))
+        });
+        lambda_runtime::run(serve).await.map_err(|error| anyhow::anyhow!(error))
+    })
+}
+
+/// The messages of an SQS event.
+fn messages(event: SqsEvent) -> Vec<Message> {
+    let message = |record: aws_lambda_events::event::sqs::SqsMessage| Message {
+        id: record.message_id.unwrap_or_default(),
+        body: record.body.unwrap_or_default(),
+    };
+    event.records.into_iter().map(message).collect()
+}
+
+fn response(failed: Vec<String>) -> SqsBatchResponse {
+    let mut response = SqsBatchResponse::default();
+    response.batch_item_failures = failed
+        .into_iter()
+        .map(|id| {
+            let mut failure = BatchItemFailure::default();
+            failure.item_identifier = id;
+            failure
+        })
+        .collect();
+    response
+}
