@@ -2,12 +2,22 @@
 
 use std::ops::RangeInclusive;
 
+use serde::{Deserialize, Deserializer};
+
 use crate::{Error, FieldProblem, Result};
 
 /// A body that a route takes: what deserializes it refuses unknown fields, `check` says which rules it breaks.
 pub trait Input {
     /// Notes every rule that this input breaks.
     fn check(&self, check: &mut Check);
+}
+
+/// For a field of a PATCH: absent leaves the value as it is, and null is a value like any other, which only a field
+/// that may be empty can be read from. Use with `#[serde(default, deserialize_with = "kernel::check::given")]`.
+pub fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> std::result::Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 /// Collects the broken rules of one input.
@@ -21,13 +31,25 @@ impl Check {
     pub fn run(input: &impl Input) -> Result<()> {
         let mut check = Self::default();
         input.check(&mut check);
-        if check.problems.is_empty() { Ok(()) } else { Err(Error::Invalid(check.problems)) }
+        check.done()
+    }
+
+    /// Ends the check: `Invalid` with every rule that was noted as broken, or nothing.
+    pub fn done(self) -> Result<()> {
+        if self.problems.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::Invalid(self.problems))
+        }
     }
 
     /// Notes `problem` about `field` unless `holds`.
     pub fn that(&mut self, holds: bool, field: &str, problem: impl Into<String>) {
         if !holds {
-            self.problems.push(FieldProblem { field: field.to_owned(), problem: problem.into() });
+            self.problems.push(FieldProblem {
+                field: field.to_owned(),
+                problem: problem.into(),
+            });
         }
     }
 
@@ -35,16 +57,35 @@ impl Check {
     pub fn text(&mut self, field: &str, value: &str, length: RangeInclusive<usize>) {
         let characters = value.chars().count();
         let (least, most) = (*length.start(), *length.end());
-        self.that(length.contains(&characters), field, format!("must have {least} to {most} characters"));
-        self.that(least == 0 || characters == 0 || !value.trim().is_empty(), field, "must not be blank");
-        let clean = value.chars().all(|c| !c.is_control() || matches!(c, '\n' | '\r' | '\t'));
+        self.that(
+            length.contains(&characters),
+            field,
+            format!("must have {least} to {most} characters"),
+        );
+        self.that(
+            least == 0 || characters == 0 || !value.trim().is_empty(),
+            field,
+            "must not be blank",
+        );
+        let clean = value
+            .chars()
+            .all(|c| !c.is_control() || matches!(c, '\n' | '\r' | '\t'));
         self.that(clean, field, "must not contain control characters");
     }
 
     /// Wants a number within bounds.
-    pub fn range<N: PartialOrd + std::fmt::Display>(&mut self, field: &str, value: N, bounds: RangeInclusive<N>) {
+    pub fn range<N: PartialOrd + std::fmt::Display>(
+        &mut self,
+        field: &str,
+        value: N,
+        bounds: RangeInclusive<N>,
+    ) {
         let (least, most) = (bounds.start(), bounds.end());
-        self.that(bounds.contains(&value), field, format!("must be from {least} to {most}"));
+        self.that(
+            bounds.contains(&value),
+            field,
+            format!("must be from {least} to {most}"),
+        );
     }
 
     /// Wants something that can be an email address: one `@`, a dotted domain, no blanks, at most 254 bytes (RFC 5321).
@@ -54,8 +95,16 @@ impl Check {
 }
 
 fn is_email(value: &str) -> bool {
-    let Some((local, domain)) = value.rsplit_once('@') else { return false };
-    let plain = |c: char| c.is_ascii_graphic() && !matches!(c, '@' | '<' | '>' | '(' | ')' | ',' | ';' | ':' | '"' | '\\' | '[' | ']');
+    let Some((local, domain)) = value.rsplit_once('@') else {
+        return false;
+    };
+    let plain = |c: char| {
+        c.is_ascii_graphic()
+            && !matches!(
+                c,
+                '@' | '<' | '>' | '(' | ')' | ',' | ';' | ':' | '"' | '\\' | '[' | ']'
+            )
+    };
     let label = |label: &str| {
         !label.is_empty()
             && label.len() <= 63
@@ -79,13 +128,37 @@ mod tests {
 
     #[test]
     fn emails() {
-        for good in ["a@b.co", "first.last+tag@mail.example.com", "o'neil@example.org"] {
+        for good in [
+            "a@b.co",
+            "first.last+tag@mail.example.com",
+            "o'neil@example.org",
+        ] {
             assert!(is_email(good), "{good}");
         }
-        for bad in ["", "a", "@b.co", "a@", "a@b", "a b@c.de", "a@b..co", "a@-b.co", "a@b.co\n", "<a@b.co>", ".a@b.co", "é@b.co"] {
+        for bad in [
+            "", "a", "@b.co", "a@", "a@b", "a b@c.de", "a@b..co", "a@-b.co", "a@b.co\n",
+            "<a@b.co>", ".a@b.co", "é@b.co",
+        ] {
             assert!(!is_email(bad), "{bad}");
         }
         assert!(!is_email(&format!("{}@example.com", "a".repeat(65))));
+    }
+
+    #[derive(Deserialize)]
+    struct Patch {
+        #[serde(default, deserialize_with = "given")]
+        name: Option<String>,
+        #[serde(default, deserialize_with = "given")]
+        note: Option<Option<String>>,
+    }
+
+    #[test]
+    fn a_patch_tells_null_from_absent() {
+        let patch: Patch = serde_json::from_str("{}").unwrap();
+        assert!(patch.name.is_none() && patch.note.is_none());
+        let patch: Patch = serde_json::from_str(r#"{"note":null}"#).unwrap();
+        assert_eq!(patch.note, Some(None));
+        assert!(serde_json::from_str::<Patch>(r#"{"name":null}"#).is_err());
     }
 
     struct Named(&'static str);
@@ -99,7 +172,10 @@ mod tests {
     fn every_broken_rule_is_named() {
         assert!(Check::run(&Named("abc")).is_ok());
         for bad in ["", "abcd", "  ", "a\u{0}"] {
-            assert!(matches!(Check::run(&Named(bad)), Err(Error::Invalid(problems)) if problems[0].field == "name"), "{bad:?}");
+            assert!(
+                matches!(Check::run(&Named(bad)), Err(Error::Invalid(problems)) if problems[0].field == "name"),
+                "{bad:?}"
+            );
         }
     }
 }

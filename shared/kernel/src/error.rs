@@ -89,22 +89,66 @@ pub enum Error {
 impl Error {
     /// Says that a request cannot be read.
     pub fn malformed(code: &'static str, detail: impl Into<String>) -> Self {
-        Self::Malformed { code, detail: detail.into(), errors: Vec::new() }
+        Self::Malformed {
+            code,
+            detail: detail.into(),
+            errors: Vec::new(),
+        }
     }
 
     /// Says that one field of the request cannot be read.
-    pub fn malformed_field(code: &'static str, field: impl Into<String>, problem: impl Into<String>) -> Self {
+    pub fn malformed_field(
+        code: &'static str,
+        field: impl Into<String>,
+        problem: impl Into<String>,
+    ) -> Self {
         let (field, problem) = (field.into(), problem.into());
-        Self::Malformed { code, detail: format!("`{field}` {problem}"), errors: vec![FieldProblem { field, problem }] }
+        Self::Malformed {
+            code,
+            detail: format!("`{field}` {problem}"),
+            errors: vec![FieldProblem { field, problem }],
+        }
+    }
+
+    /// Says which field serde could not read, from the path and the text of its error (whose ` at line 1 column 2`
+    /// is left out).
+    pub fn unreadable_field(path: &str, cause: &str) -> Self {
+        let cause = cause.split(" at line ").next().unwrap_or(cause);
+        let quoted = cause.split('`').nth(1);
+        if cause.starts_with("unknown field") {
+            // The path of an unknown field ends with it already, unless the path is not known.
+            let field = if path == "." {
+                quoted.unwrap_or_default()
+            } else {
+                path
+            };
+            return Self::malformed_field("unknown_field", field, "is not a field of this request");
+        }
+        if let (true, Some(name)) = (cause.starts_with("missing field"), quoted) {
+            let field = if path == "." {
+                name.to_owned()
+            } else {
+                format!("{path}.{name}")
+            };
+            return Self::malformed_field("missing_field", field, "is missing");
+        }
+        let field = if path == "." { "body" } else { path };
+        Self::malformed_field("wrong_type", field, format!("cannot be read: {cause}"))
     }
 
     /// Says that one field breaks a rule.
     pub fn invalid(field: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self::Invalid(vec![FieldProblem { field: field.into(), problem: problem.into() }])
+        Self::Invalid(vec![FieldProblem {
+            field: field.into(),
+            problem: problem.into(),
+        }])
     }
 
     /// Says that a rule of the domain forbids it.
     pub fn refused(code: &'static str, detail: impl Into<String>) -> Self {
-        Self::Refused { code, detail: detail.into() }
+        Self::Refused {
+            code,
+            detail: detail.into(),
+        }
     }
 }

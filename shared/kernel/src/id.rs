@@ -42,7 +42,9 @@ fn decode(text: &str) -> Option<u128> {
 fn uuid_v7(now: Time) -> u128 {
     let random: [u8; 10] = random();
     let millis = u64::try_from(now.millis()).unwrap_or(0);
-    uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid().as_u128()
+    uuid::Builder::from_unix_timestamp_millis(millis, &random)
+        .into_uuid()
+        .as_u128()
 }
 
 /// Fills an array from the operating system's secure generator.
@@ -164,7 +166,14 @@ mod tests {
     #[test]
     fn what_is_no_id_of_the_kind_is_refused() {
         let user = UserId::new(Time::from_millis(1));
-        for text in ["", "org_", "org_zzz", &user.to_string(), "org_8zzzzzzzzzzzzzzzzzzzzzzzzz", "org_0ILOU"] {
+        for text in [
+            "",
+            "org_",
+            "org_zzz",
+            &user.to_string(),
+            "org_8zzzzzzzzzzzzzzzzzzzzzzzzz",
+            "org_0ILOU",
+        ] {
             assert!(text.parse::<OrgId>().is_err(), "{text}");
         }
         assert!(format!("org_{}", "é".repeat(13)).parse::<OrgId>().is_err());

@@ -35,7 +35,19 @@ impl OrgRole {
 }
 
 /// A person's role on the platform: user < admin < manager.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    utoipa::ToSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum PlatformRole {
     /// Works in the organizations they belong to.
@@ -66,16 +78,23 @@ impl Grant {
         match (self, caller) {
             (Self::SignedIn, Caller::Person { .. } | Caller::Member { .. }) => true,
             (Self::Org(roles), Caller::Member { role, .. }) => roles.contains(role),
-            (Self::Platform(least), Caller::Person { platform_role, .. } | Caller::Member { platform_role, .. }) => {
-                *platform_role >= least
-            }
+            (
+                Self::Platform(least),
+                Caller::Person { platform_role, .. } | Caller::Member { platform_role, .. },
+            ) => *platform_role >= least,
             (Self::ApiKey, Caller::ApiKey { .. }) => true,
             _ => false,
         }
     }
 }
 
-const EVERYONE: &[OrgRole] = &[OrgRole::Owner, OrgRole::Admin, OrgRole::Accountant, OrgRole::Member, OrgRole::Viewer];
+const EVERYONE: &[OrgRole] = &[
+    OrgRole::Owner,
+    OrgRole::Admin,
+    OrgRole::Accountant,
+    OrgRole::Member,
+    OrgRole::Viewer,
+];
 const BUILDERS: &[OrgRole] = &[OrgRole::Owner, OrgRole::Admin, OrgRole::Member];
 const ADMINS: &[OrgRole] = &[OrgRole::Owner, OrgRole::Admin];
 const OWNERS: &[OrgRole] = &[OrgRole::Owner];
@@ -140,6 +159,8 @@ mod tests {
         assert!(OrgRole::Admin.may_manage(OrgRole::Admin));
         assert!(!OrgRole::Admin.may_manage(OrgRole::Owner));
         assert!(!OrgRole::Member.may_manage(OrgRole::Viewer));
-        assert!(PlatformRole::User < PlatformRole::Admin && PlatformRole::Admin < PlatformRole::Manager);
+        assert!(
+            PlatformRole::User < PlatformRole::Admin && PlatformRole::Admin < PlatformRole::Manager
+        );
     }
 }

@@ -78,12 +78,20 @@ impl<P: Permission> Scope<P> {
             Caller::Person { .. } => None,
             Caller::Member { org, .. } | Caller::ApiKey { org, .. } => Some(*org),
         };
-        Ok(Self { caller: Some(caller), tenant, permission: PhantomData })
+        Ok(Self {
+            caller: Some(caller),
+            tenant,
+            permission: PhantomData,
+        })
     }
 
     /// Lets the system act for a tenant; only for what comes from our own queues and schedules.
     pub fn system(tenant: OrgId) -> Self {
-        Self { caller: None, tenant: Some(tenant), permission: PhantomData }
+        Self {
+            caller: None,
+            tenant: Some(tenant),
+            permission: PhantomData,
+        }
     }
 
     /// The organization this scope is for.
@@ -91,7 +99,8 @@ impl<P: Permission> Scope<P> {
     /// # Panics
     /// If the permission is not one of an organization or API key: the policy never makes such a scope without one.
     pub fn org(&self) -> OrgId {
-        self.tenant.expect("the policy grants organization permissions to members and keys only")
+        self.tenant
+            .expect("the policy grants organization permissions to members and keys only")
     }
 
     /// The organization this scope is for, if it is for one.
@@ -132,7 +141,9 @@ impl<P: Permission> Scope<P> {
     /// The role of the person on the platform.
     pub fn platform_role(&self) -> PlatformRole {
         match &self.caller {
-            Some(Caller::Person { platform_role, .. } | Caller::Member { platform_role, .. }) => *platform_role,
+            Some(Caller::Person { platform_role, .. } | Caller::Member { platform_role, .. }) => {
+                *platform_role
+            }
             _ => PlatformRole::User,
         }
     }
@@ -141,7 +152,11 @@ impl<P: Permission> Scope<P> {
     pub fn narrow<Q: Permission>(&self) -> Result<Scope<Q>> {
         match &self.caller {
             Some(caller) => Scope::permit(caller.clone()),
-            None => Ok(Scope { caller: None, tenant: self.tenant, permission: PhantomData }),
+            None => Ok(Scope {
+                caller: None,
+                tenant: self.tenant,
+                permission: PhantomData,
+            }),
         }
     }
 }

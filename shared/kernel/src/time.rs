@@ -101,7 +101,9 @@ impl utoipa::PartialSchema for Time {
     fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
         utoipa::openapi::ObjectBuilder::new()
             .schema_type(utoipa::openapi::schema::Type::String)
-            .format(Some(utoipa::openapi::SchemaFormat::KnownFormat(utoipa::openapi::KnownFormat::DateTime)))
+            .format(Some(utoipa::openapi::SchemaFormat::KnownFormat(
+                utoipa::openapi::KnownFormat::DateTime,
+            )))
             .description(Some("RFC 3339, UTC, milliseconds"))
             .build()
             .into()
@@ -125,7 +127,13 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_moment() {
-        for text in ["", "yesterday", "2026-11-21", "2026-11-21T12:00:00", "2026-13-01T00:00:00Z"] {
+        for text in [
+            "",
+            "yesterday",
+            "2026-11-21",
+            "2026-11-21T12:00:00",
+            "2026-13-01T00:00:00Z",
+        ] {
             assert_eq!(text.parse::<Time>(), Err(NotATime), "{text}");
         }
     }

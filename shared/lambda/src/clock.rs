@@ -46,7 +46,9 @@ impl Clock {
             Kind::System => system(),
             Kind::Moved(file) => {
                 // The file is replaced by rename, so it is whole or not there yet.
-                let offset = std::fs::read_to_string(file.as_ref()).ok().and_then(|text| text.trim().parse().ok());
+                let offset = std::fs::read_to_string(file.as_ref())
+                    .ok()
+                    .and_then(|text| text.trim().parse().ok());
                 system().plus_millis(offset.unwrap_or(0))
             }
             Kind::Set(time) => Time::from_millis(time.load(Ordering::SeqCst)),
@@ -56,6 +58,8 @@ impl Clock {
 
 #[expect(clippy::disallowed_methods, reason = "everyone else asks the clock")]
 fn system() -> Time {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     Time::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

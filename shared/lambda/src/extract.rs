@@ -2,7 +2,7 @@
 
 use axum::RequestPartsExt;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequest, Request};
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{StatusCode, header};
@@ -30,14 +30,38 @@ impl<T: DeserializeOwned + Input> FromRequest<App> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &App) -> Result<Self, Problem> {
-        let json = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).is_some_and(is_json);
+        let json = request
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .and_then(|kind| kind.to_str().ok())
+            .is_some_and(is_json);
         if !json {
-            return Err(Error::Unsupported("send a body of content type application/json".to_owned()).into());
+            return Err(Error::Unsupported(
+                "send a body of content type application/json".to_owned(),
+            )
+            .into());
         }
         let bytes = read_body(request.into_body(), LONGEST_BODY).await?;
         let input: T = parse(&bytes)?;
         Check::run(&input)?;
         Ok(Self(input))
+    }
+}
+
+/// A body that may be left out: nothing when it is empty.
+impl<T: DeserializeOwned + Input> OptionalFromRequest<App> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &App) -> Result<Option<Self>, Problem> {
+        let (parts, body) = request.into_parts();
+        let bytes = read_body(body, LONGEST_BODY).await?;
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        let request = Request::from_parts(parts, bytes.into());
+        <Self as FromRequest<App>>::from_request(request, app)
+            .await
+            .map(Some)
     }
 }
 
@@ -47,13 +71,16 @@ fn is_json(content_type: &str) -> bool {
 }
 
 /// Reads a body of at most `most` bytes.
-pub(crate) async fn read_body(body: axum::body::Body, most: usize) -> kernel::Result<axum::body::Bytes> {
+pub async fn read_body(body: axum::body::Body, most: usize) -> kernel::Result<axum::body::Bytes> {
     match Limited::new(body, most).collect().await {
         Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-            Err(Error::TooLarge(format!("the body has more than {most} bytes")))
-        }
-        Err(_) => Err(Error::malformed("malformed_body", "the body ended before it was whole")),
+        Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(Error::TooLarge(
+            format!("the body has more than {most} bytes"),
+        )),
+        Err(_) => Err(Error::malformed(
+            "malformed_body",
+            "the body ended before it was whole",
+        )),
     }
 }
 
@@ -65,27 +92,11 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         if !cause.is_data() {
             return Error::malformed("malformed_json", format!("the body is not JSON: {cause}"));
         }
-        unreadable_field(&path, &cause.to_string())
+        Error::unreadable_field(&path, &cause.to_string())
     })?;
-    json.end().map_err(|_| Error::malformed("malformed_json", "something follows the JSON value"))?;
+    json.end()
+        .map_err(|_| Error::malformed("malformed_json", "something follows the JSON value"))?;
     Ok(input)
-}
-
-/// Names the field that serde could not read, without its ` at line 1 column 2`.
-fn unreadable_field(path: &str, cause: &str) -> Error {
-    let cause = cause.split(" at line ").next().unwrap_or(cause);
-    let quoted = cause.split('`').nth(1);
-    let inside = |name: &str| if path == "." { name.to_owned() } else { format!("{path}.{name}") };
-    if cause.starts_with("unknown field") {
-        // serde_path_to_error already ends the path with the unknown field.
-        let field = if path == "." { quoted.unwrap_or_default() } else { path };
-        return Error::malformed_field("unknown_field", field, "is not a field of this request");
-    }
-    if let (true, Some(name)) = (cause.starts_with("missing field"), quoted) {
-        return Error::malformed_field("missing_field", inside(name), "is missing");
-    }
-    let field = if path == "." { "body" } else { path };
-    Error::malformed_field("wrong_type", field, format!("cannot be read: {cause}"))
 }
 
 /// The parameters of a path.
@@ -121,10 +132,12 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let query = parts.uri.query().unwrap_or_default();
-        let value = serde_path_to_error::deserialize(serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes())));
+        let value = serde_path_to_error::deserialize(serde_urlencoded::Deserializer::new(
+            form_urlencoded::parse(query.as_bytes()),
+        ));
         value.map(Self).map_err(|error| {
             let path = error.path().to_string();
-            unreadable_field(&path, &error.into_inner().to_string()).into()
+            Error::unreadable_field(&path, &error.into_inner().to_string()).into()
         })
     }
 }
@@ -134,7 +147,8 @@ impl<P: Permission> FromRequestParts<App> for Scope<P> {
 
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Problem> {
         let caller = parts.extensions.get::<kernel::Caller>().cloned();
-        let caller = caller.ok_or_else(|| anyhow::anyhow!("a route that needs {} was left unguarded", P::NAME))?;
+        let caller = caller
+            .ok_or_else(|| anyhow::anyhow!("a route that needs {} was left unguarded", P::NAME))?;
         Ok(Self::permit(caller)?)
     }
 }

@@ -32,27 +32,43 @@ where
     run(async {
         let app = App::from_env()?;
         let routes = routes(&app).await?;
-        lambda_http::run(service(app, routes)).await.map_err(|error| anyhow::anyhow!(error))
+        lambda_http::run(service(app, routes))
+            .await
+            .map_err(|error| anyhow::anyhow!(error))
     })
 }
 
 pub(crate) fn run(future: impl Future<Output = Result<()>>) -> Result<()> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(future)
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(future)
 }
 
 pub(crate) fn start_log() {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
+    let filter =
+        tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
     // A second subscriber in one process is a test's business, not an error.
-    let _ = tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let _ = tracing_subscriber::fmt()
+        .json()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .try_init();
 }
 
 /// Surrounds routes with what every request gets. Tests call the result directly.
 pub fn service(app: App, routes: OpenApiRouter<App>) -> Router {
     let (router, _) = routes.split_for_parts();
     router
-        .fallback(async || Problem::new(StatusCode::NOT_FOUND, "not_found", "there is no such route"))
+        .fallback(async || {
+            Problem::new(StatusCode::NOT_FOUND, "not_found", "there is no such route")
+        })
         .method_not_allowed_fallback(async || {
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this route does not take this method")
+            Problem::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "this route does not take this method",
+            )
         })
         .layer(middleware::from_fn(surround))
         .with_state(app)
@@ -62,8 +78,13 @@ async fn surround(request: Request, next: Next) -> Response {
     let started = Instant::now();
     let id = request_id(&request);
     let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
-    let reply = std::panic::AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map(|path| path.as_str().to_owned());
+    let reply = std::panic::AssertUnwindSafe(next.run(request))
+        .catch_unwind()
+        .await;
     let mut response = reply.unwrap_or_else(|panic| panicked(panic.as_ref()));
     finish(&mut response, &id);
     tracing::info!(
@@ -80,15 +101,31 @@ async fn surround(request: Request, next: Next) -> Response {
 fn panicked(panic: &(dyn Any + Send)) -> Response {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-    tracing::error!(error = text.as_deref().unwrap_or("unknown"), "a handler panicked");
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "something went wrong on our side").into_response()
+    tracing::error!(
+        error = text.as_deref().unwrap_or("unknown"),
+        "a handler panicked"
+    );
+    Problem::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "internal",
+        "something went wrong on our side",
+    )
+    .into_response()
 }
 
 /// The caller's request id if it is a plain short text, else Lambda's.
 fn request_id(request: &Request) -> String {
-    let plain = |text: &&str| (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
-    let given = request.headers().get(&REQUEST_ID).and_then(|id| id.to_str().ok()).filter(plain);
-    let given = given.map(str::to_owned).or_else(|| Some(request.lambda_context_ref()?.request_id.clone()));
+    let plain = |text: &&str| {
+        (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+    };
+    let given = request
+        .headers()
+        .get(&REQUEST_ID)
+        .and_then(|id| id.to_str().ok())
+        .filter(plain);
+    let given = given
+        .map(str::to_owned)
+        .or_else(|| Some(request.lambda_context_ref()?.request_id.clone()));
     given.unwrap_or_else(|| hex::encode(kernel::id::random::<16>()))
 }
 
@@ -97,7 +134,10 @@ fn finish(response: &mut Response, id: &str) {
         let details = serde_json::to_vec(&problem.details(id)).unwrap_or_default();
         *response.body_mut() = Body::from(details);
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
         headers.remove(header::CONTENT_LENGTH);
     }
     let headers = response.headers_mut();
@@ -105,15 +145,23 @@ fn finish(response: &mut Response, id: &str) {
         headers.insert(REQUEST_ID, id);
     }
     let secure = [
-        (header::STRICT_TRANSPORT_SECURITY, "max-age=63072000; includeSubDomains"),
+        (
+            header::STRICT_TRANSPORT_SECURITY,
+            "max-age=63072000; includeSubDomains",
+        ),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::X_FRAME_OPTIONS, "DENY"),
         (header::REFERRER_POLICY, "no-referrer"),
-        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; frame-ancestors 'none'",
+        ),
         (header::CACHE_CONTROL, "no-store"),
     ];
     for (name, value) in secure {
-        headers.entry(name).or_insert(HeaderValue::from_static(value));
+        headers
+            .entry(name)
+            .or_insert(HeaderValue::from_static(value));
     }
 }
 

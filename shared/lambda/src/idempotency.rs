@@ -68,25 +68,47 @@ fn key(owner: &str, name: &str) -> Key {
 
 /// The layer that honours `Idempotency-Key` on POST requests; stands inside authentication, whose caller it needs.
 pub async fn remember(State(app): State<App>, request: Request, next: Next) -> Response {
-    let Some(given) = request.headers().get(&IDEMPOTENCY_KEY).cloned() else { return next.run(request).await };
+    let Some(given) = request.headers().get(&IDEMPOTENCY_KEY).cloned() else {
+        return next.run(request).await;
+    };
     if request.method() != Method::POST {
         return next.run(request).await;
     }
-    attempt(&app, &given, request, next).await.unwrap_or_else(IntoResponse::into_response)
+    attempt(&app, &given, request, next)
+        .await
+        .unwrap_or_else(IntoResponse::into_response)
 }
 
-async fn attempt(app: &App, given: &HeaderValue, request: Request, next: Next) -> Result<Response, Problem> {
-    let given = given.to_str().ok().filter(|text| (1..=255).contains(&text.len())).ok_or_else(|| {
-        Error::malformed_field("bad_idempotency_key", "Idempotency-Key", "must have 1 to 255 visible ASCII characters")
-    })?;
+async fn attempt(
+    app: &App,
+    given: &HeaderValue,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    let given = given
+        .to_str()
+        .ok()
+        .filter(|text| (1..=255).contains(&text.len()))
+        .ok_or_else(|| {
+            Error::malformed_field(
+                "bad_idempotency_key",
+                "Idempotency-Key",
+                "must have 1 to 255 visible ASCII characters",
+            )
+        })?;
     let owner = owner(request.extensions().get::<Caller>());
-    let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str).to_owned();
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or("", MatchedPath::as_str)
+        .to_owned();
     let secret = [owner.as_str(), &route, given].join("\n");
     let name = hex::encode(hash(&["name", &secret], b""));
 
     let (parts, body) = request.into_parts();
     let body = read_body(body, LONGEST_BODY).await?;
-    let fingerprint = hash(&[&parts.uri.to_string()], &body);
+    // Keyed with the caller's key: a body may hold a password, and a plain hash of it could be tried out.
+    let fingerprint = hash(&["fingerprint", &secret, &parts.uri.to_string()], &body);
 
     let mut seen = Seen {
         owner,
@@ -117,7 +139,10 @@ fn hash(texts: &[&str], bytes: &[u8]) -> [u8; 32] {
     let mut all = texts.join("\n").into_bytes();
     all.push(0);
     all.extend_from_slice(bytes);
-    digest(&SHA256, &all).as_ref().try_into().unwrap_or_default()
+    digest(&SHA256, &all)
+        .as_ref()
+        .try_into()
+        .unwrap_or_default()
 }
 
 /// Claims the key for this request, or says what it was answered before.
@@ -131,13 +156,19 @@ async fn claim(app: &App, seen: &mut Seen, secret: &str) -> Result<Option<Respon
         Err(error) => return Err(error.into()),
     }
     let now = app.now();
-    let in_flight = Error::InFlight { retry_after_seconds: 1 };
-    let Some(before) = app.table.get::<Seen>(&seen.key()).await? else { return Err(in_flight.into()) };
+    let in_flight = Error::InFlight {
+        retry_after_seconds: 1,
+    };
+    let Some(before) = app.table.get::<Seen>(&seen.key()).await? else {
+        return Err(in_flight.into());
+    };
     if before.until > now {
         if before.fingerprint != seen.fingerprint {
             return Err(Error::KeyReused.into());
         }
-        let Some(status) = before.status else { return Err(in_flight.into()) };
+        let Some(status) = before.status else {
+            return Err(in_flight.into());
+        };
         return replay(&before, status, secret).map(Some);
     }
     seen.version = before.version;
@@ -152,12 +183,21 @@ async fn claim(app: &App, seen: &mut Seen, secret: &str) -> Result<Option<Respon
 }
 
 /// Remembers a success; frees the key after anything else, so that a corrected request may use it.
-async fn settle(app: &App, mut seen: Seen, secret: &str, response: Response) -> Result<Response, Problem> {
+async fn settle(
+    app: &App,
+    mut seen: Seen,
+    secret: &str,
+    response: Response,
+) -> Result<Response, Problem> {
     let (parts, body) = response.into_parts();
     let body = read_body(body, LONGEST_BODY).await?;
     let written = if parts.status.is_success() {
         seen.status = Some(parts.status.as_u16());
-        seen.content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).map(str::to_owned);
+        seen.content_type = parts
+            .headers
+            .get(header::CONTENT_TYPE)
+            .and_then(|kind| kind.to_str().ok())
+            .map(str::to_owned);
         seen.until = app.now().plus_millis(MEMORY);
         seen.reply = encrypt(secret, &body)?;
         app.table.write([Write::replace(&seen)?]).await
@@ -185,7 +225,8 @@ fn replay(before: &Seen, status: u16, secret: &str) -> Result<Response, Problem>
 
 fn cipher(secret: &str) -> anyhow::Result<RandomizedNonceKey> {
     let key = hash(&["reply", secret], b"");
-    RandomizedNonceKey::new(&AES_256_GCM, &key).map_err(|_| anyhow::anyhow!("a key of 32 bytes was refused"))
+    RandomizedNonceKey::new(&AES_256_GCM, &key)
+        .map_err(|_| anyhow::anyhow!("a key of 32 bytes was refused"))
 }
 
 /// The nonce, then the sealed bytes.
@@ -199,8 +240,12 @@ fn encrypt(secret: &str, reply: &Bytes) -> anyhow::Result<Vec<u8>> {
 
 fn decrypt(secret: &str, mut stored: Vec<u8>) -> anyhow::Result<Vec<u8>> {
     let damaged = || anyhow::anyhow!("a remembered reply is damaged");
-    let (nonce, sealed) = stored.split_at_mut_checked(aws_lc_rs::aead::NONCE_LEN).ok_or_else(damaged)?;
+    let (nonce, sealed) = stored
+        .split_at_mut_checked(aws_lc_rs::aead::NONCE_LEN)
+        .ok_or_else(damaged)?;
     let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| damaged())?;
-    let plain = cipher(secret)?.open_in_place(nonce, Aad::empty(), sealed).map_err(|_| damaged())?;
+    let plain = cipher(secret)?
+        .open_in_place(nonce, Aad::empty(), sealed)
+        .map_err(|_| damaged())?;
     Ok(plain.to_vec())
 }

@@ -5,13 +5,15 @@ mod clock;
 mod extract;
 mod http;
 mod idempotency;
+mod paging;
 mod problem;
 mod queue;
 
 pub use app::{App, aws_config, variable};
 pub use clock::Clock;
-pub use extract::{Created, Json, List, Path, Query};
+pub use extract::{Created, Json, List, Path, Query, read_body};
 pub use http::{Caller, client_address, serve, service};
 pub use idempotency::remember;
+pub use paging::{IdempotencyKey, Paging};
 pub use problem::{Problem, ProblemDetails, Result};
 pub use queue::{Message, serve_queue};

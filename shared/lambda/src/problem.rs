@@ -46,7 +46,13 @@ pub struct Problem {
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), errors: Vec::new(), retry_after_seconds: None }
+        Self {
+            status,
+            code,
+            detail: detail.into(),
+            errors: Vec::new(),
+            retry_after_seconds: None,
+        }
     }
 
     /// The document, for the request with this id.
@@ -68,23 +74,40 @@ impl From<Error> for Problem {
         let detail = error.to_string();
         let simple = |status, code| Self::new(status, code, detail.clone());
         match error {
-            Error::Malformed { code, errors, .. } => Self { errors, ..simple(StatusCode::BAD_REQUEST, code) },
+            Error::Malformed { code, errors, .. } => Self {
+                errors,
+                ..simple(StatusCode::BAD_REQUEST, code)
+            },
             Error::Unauthenticated { code, .. } => simple(StatusCode::UNAUTHORIZED, code),
             Error::Denied => simple(StatusCode::FORBIDDEN, "forbidden"),
             Error::NotFound(_) => simple(StatusCode::NOT_FOUND, "not_found"),
             Error::Refused { code, .. } => simple(StatusCode::CONFLICT, code),
-            Error::InFlight { retry_after_seconds } => {
-                Self { retry_after_seconds: Some(retry_after_seconds), ..simple(StatusCode::CONFLICT, "in_flight") }
-            }
+            Error::InFlight {
+                retry_after_seconds,
+            } => Self {
+                retry_after_seconds: Some(retry_after_seconds),
+                ..simple(StatusCode::CONFLICT, "in_flight")
+            },
             Error::Stale => simple(StatusCode::PRECONDITION_FAILED, "stale"),
             Error::TooLarge(_) => simple(StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
-            Error::Unsupported(_) => simple(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
-            Error::Invalid(errors) => Self { errors, ..simple(StatusCode::UNPROCESSABLE_ENTITY, "invalid") },
-            Error::KeyReused => simple(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused"),
-            Error::Limited { retry_after_seconds } => {
-                Self { retry_after_seconds: Some(retry_after_seconds), ..simple(StatusCode::TOO_MANY_REQUESTS, "rate_limited") }
+            Error::Unsupported(_) => {
+                simple(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type")
             }
-            Error::Busy => Self { retry_after_seconds: Some(1), ..simple(StatusCode::SERVICE_UNAVAILABLE, "busy") },
+            Error::Invalid(errors) => Self {
+                errors,
+                ..simple(StatusCode::UNPROCESSABLE_ENTITY, "invalid")
+            },
+            Error::KeyReused => simple(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused"),
+            Error::Limited {
+                retry_after_seconds,
+            } => Self {
+                retry_after_seconds: Some(retry_after_seconds),
+                ..simple(StatusCode::TOO_MANY_REQUESTS, "rate_limited")
+            },
+            Error::Busy => Self {
+                retry_after_seconds: Some(1),
+                ..simple(StatusCode::SERVICE_UNAVAILABLE, "busy")
+            },
             Error::Internal(cause) => {
                 tracing::error!(error = format!("{cause:#}"), "a request failed");
                 simple(StatusCode::INTERNAL_SERVER_ERROR, "internal")
@@ -123,28 +146,49 @@ impl IntoResponse for Problem {
 
 /// Documents every problem a route may answer with.
 impl utoipa::IntoResponses for Problem {
-    fn responses() -> std::collections::BTreeMap<String, utoipa::openapi::RefOr<utoipa::openapi::Response>> {
+    fn responses()
+    -> std::collections::BTreeMap<String, utoipa::openapi::RefOr<utoipa::openapi::Response>> {
         let statuses = [
-            ("400", "The request cannot be read: malformed JSON, an unknown field, a wrong type, a malformed id."),
-            ("401", "Not authenticated: no credentials, or expired, forged or revoked ones."),
+            (
+                "400",
+                "The request cannot be read: malformed JSON, an unknown field, a wrong type, a malformed id.",
+            ),
+            (
+                "401",
+                "Not authenticated: no credentials, or expired, forged or revoked ones.",
+            ),
             ("403", "Your role does not allow it."),
             ("404", "Absent, or another tenant's."),
-            ("409", "A rule says no, or the same request is in flight (`Retry-After`)."),
+            (
+                "409",
+                "A rule says no, or the same request is in flight (`Retry-After`).",
+            ),
             ("412", "Someone else changed it meanwhile."),
             ("413", "Too large."),
             ("415", "A media type or encoding that is not taken."),
-            ("422", "A field breaks a rule, or the idempotency key was used with another body."),
+            (
+                "422",
+                "A field breaks a rule, or the idempotency key was used with another body.",
+            ),
             ("429", "Too many calls (`Retry-After`)."),
             ("500", "Our fault."),
             ("503", "A part of the service is busy (`Retry-After`)."),
         ];
         let content = utoipa::openapi::ContentBuilder::new()
-            .schema(Some(utoipa::openapi::Ref::from_schema_name("ProblemDetails")))
+            .schema(Some(utoipa::openapi::Ref::from_schema_name(
+                "ProblemDetails",
+            )))
             .build();
         let response = |text: &str| {
             let response = utoipa::openapi::ResponseBuilder::new().description(text);
-            response.content("application/problem+json", content.clone()).build().into()
+            response
+                .content("application/problem+json", content.clone())
+                .build()
+                .into()
         };
-        statuses.iter().map(|(status, text)| ((*status).to_owned(), response(text))).collect()
+        statuses
+            .iter()
+            .map(|(status, text)| ((*status).to_owned(), response(text)))
+            .collect()
     }
 }

@@ -31,7 +31,9 @@ where
             let failed = handle(app, messages(event.payload)).await;
             Ok::<_, lambda_runtime::Error>(response(failed))
         });
-        lambda_runtime::run(serve).await.map_err(|error| anyhow::anyhow!(error))
+        lambda_runtime::run(serve)
+            .await
+            .map_err(|error| anyhow::anyhow!(error))
     })
 }
 

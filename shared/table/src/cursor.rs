@@ -21,7 +21,9 @@ pub struct Cursors {
 impl Cursors {
     /// Takes the secret that all functions of a deployment share.
     pub fn new(secret: &[u8]) -> Self {
-        Self { key: hmac::Key::new(hmac::HMAC_SHA256, secret) }
+        Self {
+            key: hmac::Key::new(hmac::HMAC_SHA256, secret),
+        }
     }
 
     fn tag(&self, context: &str, payload: &[u8]) -> hmac::Tag {
@@ -44,7 +46,11 @@ impl Cursors {
     /// Opens a cursor that was sealed for `context`; any other is `Malformed` with code `bad_cursor`.
     pub fn open<T: DeserializeOwned>(&self, context: &str, cursor: &str) -> Result<T> {
         self.try_open(context, cursor).ok_or_else(|| {
-            Error::malformed_field("bad_cursor", "cursor", "is not a cursor of this list; start again without one")
+            Error::malformed_field(
+                "bad_cursor",
+                "cursor",
+                "is not a cursor of this list; start again without one",
+            )
         })
     }
 
@@ -69,9 +75,16 @@ mod tests {
     fn a_cursor_opens_only_where_it_was_made() {
         let cursors = Cursors::new(b"secret");
         let cursor = cursors.seal("org_1 /v1/projects", &7_u32).unwrap();
-        assert_eq!(cursors.open::<u32>("org_1 /v1/projects", &cursor).unwrap(), 7);
+        assert_eq!(
+            cursors.open::<u32>("org_1 /v1/projects", &cursor).unwrap(),
+            7
+        );
         assert!(cursors.open::<u32>("org_2 /v1/projects", &cursor).is_err());
-        assert!(Cursors::new(b"other").open::<u32>("org_1 /v1/projects", &cursor).is_err());
+        assert!(
+            Cursors::new(b"other")
+                .open::<u32>("org_1 /v1/projects", &cursor)
+                .is_err()
+        );
     }
 
     proptest! {

@@ -17,7 +17,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use kernel::Result;
 
 pub use cursor::Cursors;
-pub use query::{Page, Position, Query};
+pub use query::{Page, Position, Query, Slice};
 pub use record::{Key, Record, TableName};
 pub use write::{Write, WriteError};
 
@@ -37,17 +37,25 @@ pub struct Table {
 impl Table {
     /// Opens the tables with these names; using one that has no name is an error at that time.
     pub fn new(client: aws_sdk_dynamodb::Client, names: HashMap<TableName, String>) -> Self {
-        Self { client, names: Arc::new(names) }
+        Self {
+            client,
+            names: Arc::new(names),
+        }
     }
 
     /// Opens the tables that the environment names as `TABLE_IDENTITY` and so on.
     pub fn from_env(client: aws_sdk_dynamodb::Client) -> Self {
-        let names = TableName::ALL.iter().filter_map(|name| Some((*name, std::env::var(name.variable()).ok()?)));
+        let names = TableName::ALL
+            .iter()
+            .filter_map(|name| Some((*name, std::env::var(name.variable()).ok()?)));
         Self::new(client, names.collect())
     }
 
     fn name(&self, table: TableName) -> Result<&str> {
-        let name = self.names.get(&table).ok_or_else(|| anyhow!("{} is not set", table.variable()))?;
+        let name = self
+            .names
+            .get(&table)
+            .ok_or_else(|| anyhow!("{} is not set", table.variable()))?;
         Ok(name)
     }
 
@@ -97,10 +105,20 @@ impl Table {
                     .send()
                     .await
                     .with_context(|| format!("reading many {}s", R::KIND))?;
-                for item in reply.responses.into_iter().flatten().flat_map(|(_, items)| items) {
+                for item in reply
+                    .responses
+                    .into_iter()
+                    .flatten()
+                    .flat_map(|(_, items)| items)
+                {
                     records.push(record::from_item(item)?);
                 }
-                wanted = reply.unprocessed_keys.into_iter().flatten().flat_map(|(_, rest)| rest.keys).collect();
+                wanted = reply
+                    .unprocessed_keys
+                    .into_iter()
+                    .flatten()
+                    .flat_map(|(_, rest)| rest.keys)
+                    .collect();
             }
             if !wanted.is_empty() {
                 return Err(kernel::Error::Busy);

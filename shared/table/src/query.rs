@@ -20,6 +20,15 @@ pub struct Page<R> {
     pub next: Option<Position>,
 }
 
+/// Which page of a list is asked for.
+#[derive(Clone, Debug)]
+pub struct Slice {
+    /// How many records at most.
+    pub limit: u16,
+    /// Where the page before ended; nothing for the first.
+    pub after: Option<Position>,
+}
+
 /// Which records to read: a partition, a range of it, a direction, a bound.
 #[derive(Clone, Debug)]
 pub struct Query {
@@ -51,6 +60,11 @@ impl Query {
             consistent: false,
             start: None,
         }
+    }
+
+    /// Reads one page of a partition, in ascending order.
+    pub fn slice(pk: impl Into<String>, slice: Slice) -> Self {
+        Self::of(pk, slice.limit).after(slice.after)
     }
 
     /// Only keys that begin so.
@@ -96,8 +110,16 @@ impl Query {
     }
 }
 
-pub(crate) async fn run<R: Record>(client: &aws_sdk_dynamodb::Client, table: &str, query: Query) -> Result<Page<R>> {
-    let (pk, sk) = if query.index { ("gsi1pk", "gsi1sk") } else { ("pk", "sk") };
+pub(crate) async fn run<R: Record>(
+    client: &aws_sdk_dynamodb::Client,
+    table: &str,
+    query: Query,
+) -> Result<Page<R>> {
+    let (pk, sk) = if query.index {
+        ("gsi1pk", "gsi1sk")
+    } else {
+        ("pk", "sk")
+    };
     let mut request = client
         .query()
         .table_name(table)
@@ -112,7 +134,9 @@ pub(crate) async fn run<R: Record>(client: &aws_sdk_dynamodb::Client, table: &st
         Range::All => {}
         Range::Prefix(prefix) => {
             condition.push_str(" AND begins_with(#sk, :first)");
-            request = request.expression_attribute_names("#sk", sk).expression_attribute_values(":first", text(prefix));
+            request = request
+                .expression_attribute_names("#sk", sk)
+                .expression_attribute_values(":first", text(prefix));
         }
         Range::Between(first, last) => {
             condition.push_str(" AND #sk BETWEEN :first AND :last");
@@ -122,7 +146,12 @@ pub(crate) async fn run<R: Record>(client: &aws_sdk_dynamodb::Client, table: &st
                 .expression_attribute_values(":last", text(last));
         }
     }
-    let start = query.start.map(|position| position.iter().map(|(name, value)| (name.clone(), text(value))).collect());
+    let start = query.start.map(|position| {
+        position
+            .iter()
+            .map(|(name, value)| (name.clone(), text(value)))
+            .collect()
+    });
     let reply = request
         .key_condition_expression(condition)
         .set_exclusive_start_key(start)
@@ -130,9 +159,15 @@ pub(crate) async fn run<R: Record>(client: &aws_sdk_dynamodb::Client, table: &st
         .await
         .with_context(|| format!("listing {}s", R::KIND))?;
     let next = reply.last_evaluated_key.map(|key| {
-        let part = |(name, value): (String, AttributeValue)| Some((name, value.as_s().ok()?.clone()));
+        let part =
+            |(name, value): (String, AttributeValue)| Some((name, value.as_s().ok()?.clone()));
         key.into_iter().filter_map(part).collect()
     });
-    let records = reply.items.unwrap_or_default().into_iter().map(record::from_item).collect::<Result<_>>()?;
+    let records = reply
+        .items
+        .unwrap_or_default()
+        .into_iter()
+        .map(record::from_item)
+        .collect::<Result<_>>()?;
     Ok(Page { records, next })
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, PutRequest, TransactWriteItem, Update, WriteRequest};
+use aws_sdk_dynamodb::types::{
+    AttributeValue, Delete, Put, PutRequest, TransactWriteItem, Update, WriteRequest,
+};
 use kernel::{Error, Result};
 
 use crate::record::{self, Record, TableName, number};
@@ -64,7 +66,13 @@ enum Action {
 
 impl Write {
     fn new(table: TableName, action: Action) -> Self {
-        Self { table, action, condition: None, names: Vec::new(), values: Vec::new() }
+        Self {
+            table,
+            action,
+            condition: None,
+            names: Vec::new(),
+            values: Vec::new(),
+        }
     }
 
     /// Stores a record whose key must be free.
@@ -117,21 +125,39 @@ impl Write {
     /// Adds to a number, which starts at 0; only for [`Write::update`].
     #[must_use]
     pub fn add_number(self, name: &str, delta: i64) -> Self {
-        self.clause(name, number(delta), |action| if let Action::Update(_, _, add, _) = action { Some(add) } else { None })
+        self.clause(name, number(delta), |action| {
+            if let Action::Update(_, _, add, _) = action {
+                Some(add)
+            } else {
+                None
+            }
+        })
     }
 
     /// Adds members to a set of texts; only for [`Write::update`].
     #[must_use]
     pub fn add_to_set(self, name: &str, members: Vec<String>) -> Self {
         let members = AttributeValue::Ss(members);
-        self.clause(name, members, |action| if let Action::Update(_, _, add, _) = action { Some(add) } else { None })
+        self.clause(name, members, |action| {
+            if let Action::Update(_, _, add, _) = action {
+                Some(add)
+            } else {
+                None
+            }
+        })
     }
 
     /// Removes members from a set of texts; only for [`Write::update`].
     #[must_use]
     pub fn remove_from_set(self, name: &str, members: Vec<String>) -> Self {
         let members = AttributeValue::Ss(members);
-        self.clause(name, members, |action| if let Action::Update(_, _, _, gone) = action { Some(gone) } else { None })
+        self.clause(name, members, |action| {
+            if let Action::Update(_, _, _, gone) = action {
+                Some(gone)
+            } else {
+                None
+            }
+        })
     }
 
     /// Wants an attribute, a set of texts, to hold `member`.
@@ -155,7 +181,10 @@ impl Write {
     }
 
     fn bind(&mut self, name: &str, value: AttributeValue) -> (String, String) {
-        let (place, holder) = (format!("#n{}", self.names.len()), format!(":v{}", self.values.len()));
+        let (place, holder) = (
+            format!("#n{}", self.names.len()),
+            format!(":v{}", self.values.len()),
+        );
         self.names.push((place.clone(), name.to_owned()));
         self.values.push((holder.clone(), value));
         (place, holder)
@@ -168,7 +197,12 @@ impl Write {
         }
     }
 
-    fn clause(mut self, name: &str, value: AttributeValue, list: fn(&mut Action) -> Option<&mut Vec<String>>) -> Self {
+    fn clause(
+        mut self,
+        name: &str,
+        value: AttributeValue,
+        list: fn(&mut Action) -> Option<&mut Vec<String>>,
+    ) -> Self {
         let (name, value) = self.bind(name, value);
         if let Some(list) = list(&mut self.action) {
             list.push(format!("{name} {value}"));
@@ -281,25 +315,44 @@ async fn single(table: &Table, write: Write) -> Result<(), WriteError> {
     failed.map_or(Ok(()), Err)
 }
 
-fn refusal<E: std::error::Error + Send + Sync + 'static>(error: SdkError<E>, conditional: fn(&E) -> bool) -> WriteError {
+fn refusal<E: std::error::Error + Send + Sync + 'static>(
+    error: SdkError<E>,
+    conditional: fn(&E) -> bool,
+) -> WriteError {
     if error.as_service_error().is_some_and(conditional) {
         return WriteError::Condition(vec![0]);
     }
-    WriteError::Other(Error::Internal(anyhow::Error::new(error).context("writing a record")))
+    WriteError::Other(Error::Internal(
+        anyhow::Error::new(error).context("writing a record"),
+    ))
 }
 
 async fn transaction(table: &Table, writes: Vec<Write>) -> Result<(), WriteError> {
     if writes.len() > TRANSACTION {
-        return Err(Error::from(anyhow!("{} writes do not fit a transaction", writes.len())).into());
+        return Err(
+            Error::from(anyhow!("{} writes do not fit a transaction", writes.len())).into(),
+        );
     }
-    let items = writes.into_iter().map(|write| write.transact(table)).collect::<Result<Vec<_>>>()?;
+    let items = writes
+        .into_iter()
+        .map(|write| write.transact(table))
+        .collect::<Result<Vec<_>>>()?;
     for attempt in 0..ATTEMPTS {
-        let reply = table.client.transact_write_items().set_transact_items(Some(items.clone())).send().await;
+        let reply = table
+            .client
+            .transact_write_items()
+            .set_transact_items(Some(items.clone()))
+            .send()
+            .await;
         let Err(error) = reply else { return Ok(()) };
         match cancellation(&error) {
             Some(Cancelled::Conditions(places)) => return Err(WriteError::Condition(places)),
             Some(Cancelled::Conflict) => backoff(attempt).await,
-            None => return Err(Error::from(anyhow::Error::new(error).context("writing a transaction")).into()),
+            None => {
+                return Err(
+                    Error::from(anyhow::Error::new(error).context("writing a transaction")).into(),
+                );
+            }
         }
     }
     Err(Error::Busy.into())
@@ -315,14 +368,24 @@ fn cancellation(error: &SdkError<TransactWriteItemsError>) -> Option<Cancelled> 
         TransactWriteItemsError::TransactionCanceledException(cancelled) => {
             let code = |wanted: &str| {
                 let reasons = cancelled.cancellation_reasons().iter().enumerate();
-                reasons.filter(|(_, reason)| reason.code() == Some(wanted)).map(|(place, _)| place).collect::<Vec<_>>()
+                reasons
+                    .filter(|(_, reason)| reason.code() == Some(wanted))
+                    .map(|(place, _)| place)
+                    .collect::<Vec<_>>()
             };
             let failed = code("ConditionalCheckFailed");
             if !failed.is_empty() {
                 return Some(Cancelled::Conditions(failed));
             }
-            let again = ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"];
-            again.iter().any(|wanted| !code(wanted).is_empty()).then_some(Cancelled::Conflict)
+            let again = [
+                "TransactionConflict",
+                "ThrottlingError",
+                "ProvisionedThroughputExceeded",
+            ];
+            again
+                .iter()
+                .any(|wanted| !code(wanted).is_empty())
+                .then_some(Cancelled::Conflict)
         }
         TransactWriteItemsError::TransactionInProgressException(_) => Some(Cancelled::Conflict),
         _ => None,
@@ -343,7 +406,10 @@ pub(crate) async fn put_all<R: Record>(table: &Table, records: &[R]) -> Result<(
             single(table, Write::put(record)?).await?;
             continue;
         }
-        let mut requests = records.iter().map(put_request).collect::<Result<Vec<_>>>()?;
+        let mut requests = records
+            .iter()
+            .map(put_request)
+            .collect::<Result<Vec<_>>>()?;
         for attempt in 0..ATTEMPTS {
             let reply = table
                 .client
@@ -352,7 +418,12 @@ pub(crate) async fn put_all<R: Record>(table: &Table, records: &[R]) -> Result<(
                 .send()
                 .await
                 .with_context(|| format!("putting {}s", R::KIND))?;
-            requests = reply.unprocessed_items.into_iter().flatten().flat_map(|(_, rest)| rest).collect();
+            requests = reply
+                .unprocessed_items
+                .into_iter()
+                .flatten()
+                .flat_map(|(_, rest)| rest)
+                .collect();
             if requests.is_empty() {
                 break;
             }
@@ -366,6 +437,9 @@ pub(crate) async fn put_all<R: Record>(table: &Table, records: &[R]) -> Result<(
 }
 
 fn put_request<R: Record>(record: &R) -> Result<WriteRequest> {
-    let put = PutRequest::builder().set_item(Some(record::to_item(record)?)).build().context("a put")?;
+    let put = PutRequest::builder()
+        .set_item(Some(record::to_item(record)?))
+        .build()
+        .context("a put")?;
     Ok(WriteRequest::builder().put_request(put).build())
 }

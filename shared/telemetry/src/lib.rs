@@ -1,1 +1,30 @@
-//! x
+//! Events: taken in, made durable, counted once, searched.
+//!
+//! | entity | key | what it is |
+//! |---|---|---|
+//! | chunk  | `PRJ#<project>#DAY#<day>` / `CHUNK#<last>#<chunk>` | one message's events of one day: its place, bounds, duplicates |
+//! | blob   | `PRJ#<project>#BLOB#<day>` / `<chunk>` | those events, compressed |
+//! | head   | `PRJ#<project>#DAY#<day>` / `HEAD` | which chunks are not in the rollups yet; events by API key |
+//! | rollup | `PRJ#<project>#DAY#<day>` / `HOUR#<hh>` or `DAY` | counts by type, name and minute (or hour), and the users' sketch |
+//! | seen ids | `PRJ#<project>#IDS` / `HEAD`, `RUN#<n>` | hashes of the clients' event ids of the last day |
+//!
+//! Invariants:
+//! - A chunk and its place in the head's pending set are written in one transaction, so an event is counted and found,
+//!   or neither; the chunk's key comes from its message, so a redelivery changes nothing.
+//! - Metrics are the rollups plus the pending chunks. Folding moves chunks from one to the other in one transaction.
+//! - An event's id tells its day, chunk and place, so that no index of ids is needed.
+
+pub mod batch;
+pub mod event;
+pub mod hll;
+pub mod message;
+pub mod metrics;
+pub mod rollup;
+pub mod search;
+pub mod seen;
+pub mod store;
+pub mod writer;
+
+pub use event::{Event, EventView};
+pub use message::{EventQueue, Message};
+pub use store::{KeyUsage, key_usage};

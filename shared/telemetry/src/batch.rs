@@ -1,0 +1,479 @@
+//! Reads what clients send to ingest: one event or many, plain or as CloudEvents 1.0, compressed or not. Each event
+//! of a batch is judged alone; the batch as a whole is refused only when it cannot be read at all.
+
+use std::io::Read;
+
+use kernel::{Check, Error, FieldProblem, Input, Result, Time};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::Event;
+use crate::event::{LONGEST_EVENT, NewEvent};
+
+/// A body is at most this long, as sent and after it is expanded.
+pub const LONGEST_BODY: usize = 1024 * 1024;
+/// A batch holds at most this many events.
+pub const MOST_EVENTS: usize = 1_000;
+
+/// How the events of a body are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Ours: an event, or `{"events":[…]}`.
+    Plain,
+    /// One CloudEvent (`application/cloudevents+json`).
+    CloudEvent,
+    /// Many CloudEvents (`application/cloudevents-batch+json`).
+    CloudEvents,
+}
+
+impl Format {
+    /// Reads a `Content-Type`.
+    pub fn of(content_type: &str) -> Result<Self> {
+        match content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+            "application/json" => Ok(Self::Plain),
+            "application/cloudevents+json" => Ok(Self::CloudEvent),
+            "application/cloudevents-batch+json" => Ok(Self::CloudEvents),
+            _ => Err(Error::Unsupported(
+                "send application/json, application/cloudevents+json or application/cloudevents-batch+json".to_owned(),
+            )),
+        }
+    }
+}
+
+/// Why one event of a batch was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct Rejected {
+    /// Its place in the batch, from 0.
+    pub index: usize,
+    /// `malformed`, `invalid`, `too_large` or `unavailable`; stable.
+    #[schema(example = "invalid")]
+    pub code: &'static str,
+    /// What is wrong, naming the field.
+    #[schema(example = "`name` must have 1 to 200 characters")]
+    pub detail: String,
+}
+
+/// Expands a body by its `Content-Encoding`; what would grow past [`LONGEST_BODY`] is refused without growing.
+pub fn expand(body: Vec<u8>, encoding: Option<&str>) -> Result<Vec<u8>> {
+    let encoding = encoding.unwrap_or("identity").trim().to_ascii_lowercase();
+    let mut expanded = Vec::new();
+    let most = LONGEST_BODY as u64 + 1;
+    let read = match encoding.as_str() {
+        "" | "identity" => return Ok(body),
+        "gzip" => flate2::read::MultiGzDecoder::new(body.as_slice())
+            .take(most)
+            .read_to_end(&mut expanded),
+        "zstd" => zstd::stream::read::Decoder::new(body.as_slice()).and_then(|mut decoder| {
+            // 8 MiB, the window that RFC 9659 lets an HTTP sender use.
+            decoder.window_log_max(23)?;
+            decoder.take(most).read_to_end(&mut expanded)
+        }),
+        _ => {
+            return Err(Error::Unsupported(
+                "send Content-Encoding gzip, zstd or none".to_owned(),
+            ));
+        }
+    };
+    read.map_err(|_| {
+        Error::malformed("malformed_encoding", format!("the body is not {encoding}"))
+    })?;
+    if expanded.len() > LONGEST_BODY {
+        return Err(Error::TooLarge(format!(
+            "the body expands to more than {LONGEST_BODY} bytes"
+        )));
+    }
+    Ok(expanded)
+}
+
+/// Reads a body that holds one event.
+pub fn read_one(body: &[u8], format: Format, received_at: Time) -> Result<Event> {
+    if format == Format::CloudEvents {
+        return Err(Error::Unsupported(
+            "send batches to /v1/ingest/events".to_owned(),
+        ));
+    }
+    let raw: &RawValue = serde_json::from_slice(body).map_err(not_json)?;
+    judge(raw, format, received_at)
+}
+
+/// Reads a body that holds many: the good ones with their places, and what is wrong with the others.
+pub fn read_many(
+    body: &[u8],
+    format: Format,
+    received_at: Time,
+) -> Result<(Vec<(usize, Event)>, Vec<Rejected>)> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Batch<'a> {
+        #[serde(borrow)]
+        events: Vec<&'a RawValue>,
+    }
+    let raw: Vec<&RawValue> = match format {
+        Format::Plain => {
+            serde_json::from_slice::<Batch>(body)
+                .map_err(not_a_batch)?
+                .events
+        }
+        Format::CloudEvents => serde_json::from_slice(body).map_err(not_a_batch)?,
+        Format::CloudEvent => vec![serde_json::from_slice(body).map_err(not_json)?],
+    };
+    if raw.is_empty() || raw.len() > MOST_EVENTS {
+        return Err(Error::invalid(
+            "events",
+            format!("must have 1 to {MOST_EVENTS} events"),
+        ));
+    }
+    let (mut good, mut bad) = (Vec::with_capacity(raw.len()), Vec::new());
+    for (index, raw) in raw.into_iter().enumerate() {
+        match judge(raw, format, received_at) {
+            Ok(event) => good.push((index, event)),
+            Err(error) => bad.push(rejected(index, error)),
+        }
+    }
+    Ok((good, bad))
+}
+
+fn judge(raw: &RawValue, format: Format, received_at: Time) -> Result<Event> {
+    if raw.get().len() > LONGEST_EVENT {
+        return Err(Error::TooLarge(format!(
+            "an event has at most {LONGEST_EVENT} bytes"
+        )));
+    }
+    let event: NewEvent = match format {
+        Format::Plain => read(raw)?,
+        Format::CloudEvent | Format::CloudEvents => from_cloud_event(read(raw)?)?,
+    };
+    let mut check = Check::default();
+    event.check(&mut check);
+    event.check_time(&mut check, received_at);
+    check.done()?;
+    Ok(event.accept(received_at))
+}
+
+fn read<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Result<T> {
+    serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(raw.get())).map_err(
+        |error| {
+            let path = error.path().to_string();
+            Error::unreadable_field(&path, &error.into_inner().to_string())
+        },
+    )
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is a map_err")]
+fn not_json(error: serde_json::Error) -> Error {
+    Error::malformed("malformed_json", format!("the body is not JSON: {error}"))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is a map_err")]
+fn not_a_batch(error: serde_json::Error) -> Error {
+    if error.is_data() {
+        Error::unreadable_field(".", &error.to_string())
+    } else {
+        not_json(error)
+    }
+}
+
+fn rejected(index: usize, error: Error) -> Rejected {
+    let sentence = |problems: &[FieldProblem]| {
+        let each = problems
+            .iter()
+            .map(|problem| format!("`{}` {}", problem.field, problem.problem));
+        each.collect::<Vec<_>>().join("; ")
+    };
+    let (code, detail) = match error {
+        Error::Invalid(problems) => ("invalid", sentence(&problems)),
+        Error::TooLarge(detail) => ("too_large", detail),
+        other => ("malformed", other.to_string()),
+    };
+    Rejected {
+        index,
+        code,
+        detail,
+    }
+}
+
+/// A CloudEvent in its JSON format (CloudEvents 1.0.2, JSON event format 1.0.2).
+#[derive(Deserialize)]
+struct CloudEvent {
+    specversion: String,
+    id: String,
+    source: String,
+    r#type: String,
+    subject: Option<String>,
+    time: Option<Time>,
+    data: Option<Box<RawValue>>,
+    data_base64: Option<String>,
+    /// `datacontenttype`, `dataschema` and extension attributes.
+    #[serde(flatten)]
+    rest: serde_json::Map<String, serde_json::Value>,
+}
+
+/// Maps a CloudEvent to ours. It is the same event when `source` and `id` are (CloudEvents 1.0, section 3.1.1). Its
+/// type is a name here, unless it is one of our types; then its subject, or source, is the name.
+fn from_cloud_event(mut cloud: CloudEvent) -> Result<NewEvent> {
+    if cloud.specversion != "1.0" {
+        return Err(Error::invalid("specversion", "must be 1.0"));
+    }
+    let mut check = Check::default();
+    check.text("id", &cloud.id, 1..=100);
+    check.text("source", &cloud.source, 1..=100);
+    check.done()?;
+    let user_id = cloud
+        .rest
+        .remove("userid")
+        .and_then(|user| user.as_str().map(str::to_owned));
+    let ours = matches!(cloud.r#type.as_str(), "ERROR" | "REQUEST" | "CUSTOM");
+    let (kind, name) = if ours {
+        (
+            cloud.r#type,
+            cloud
+                .subject
+                .clone()
+                .unwrap_or_else(|| cloud.source.clone()),
+        )
+    } else {
+        ("CUSTOM".to_owned(), cloud.r#type)
+    };
+    let id = format!("{}#{}", cloud.source, cloud.id);
+    let mut metadata = serde_json::Map::from_iter([("source".to_owned(), cloud.source.into())]);
+    metadata.extend(
+        cloud
+            .subject
+            .map(|subject| ("subject".to_owned(), subject.into())),
+    );
+    metadata.extend(cloud.rest);
+    let data = match (cloud.data, cloud.data_base64) {
+        (Some(_), Some(_)) => {
+            return Err(Error::invalid("data_base64", "must not stand beside data"));
+        }
+        (Some(data), None) => Some(data),
+        (None, Some(text)) => Some(raw(&text)?),
+        (None, None) => None,
+    };
+    Ok(NewEvent {
+        id: Some(id),
+        r#type: kind,
+        name,
+        user_id,
+        payload: data,
+        metadata: Some(raw(&metadata)?),
+        occurred_at: cloud.time,
+    })
+}
+
+fn raw(value: &impl Serialize) -> Result<Box<RawValue>> {
+    Ok(serde_json::value::to_raw_value(value).map_err(anyhow::Error::new)?)
+}
+
+/// Puts the attributes of a CloudEvent in binary mode (`ce-` headers, CloudEvents HTTP binding 1.0.2) and its body
+/// together as one in JSON.
+pub fn join_binary<'a>(
+    headers: impl Iterator<Item = (&'a str, &'a str)>,
+    content_type: &str,
+    body: &[u8],
+) -> Result<Vec<u8>> {
+    let attribute =
+        |(name, value): (&str, &str)| Some((name.strip_prefix("ce-")?.to_owned(), value.into()));
+    let mut event: serde_json::Map<String, serde_json::Value> =
+        headers.filter_map(attribute).collect();
+    event.remove("data");
+    if !body.is_empty() {
+        let json = content_type
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .ends_with("json");
+        let data = if json {
+            serde_json::from_slice(body).map_err(not_json)?
+        } else {
+            String::from_utf8_lossy(body).into_owned().into()
+        };
+        event.insert("data".to_owned(), data);
+    }
+    Ok(serde_json::to_vec(&event).map_err(anyhow::Error::new)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::io::Write;
+
+    const NOW: Time = Time::from_millis(1_800_000_000_000);
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn check_one(json: &str, expected: Result<&str, &str>) {
+        let read = read_one(json.as_bytes(), Format::Plain, NOW);
+        match expected {
+            Ok(name) => assert_eq!(read.unwrap().name, name),
+            Err(part) => {
+                let error = read.unwrap_err();
+                let text = rejected(0, error).detail;
+                assert!(text.contains(part), "{text} does not name {part}");
+            }
+        }
+    }
+
+    #[test]
+    fn one_event_is_judged_by_its_fields() {
+        check_one(r#"{"type":"ERROR","name":"a"}"#, Ok("a"));
+        check_one(
+            r#"{"type":"ERROR","name":"a","payload":null,"occurredAt":"2027-01-15T08:00:00Z"}"#,
+            Ok("a"),
+        );
+        check_one(r#"{"type":"ERROR","name":"a","color":1}"#, Err("`color`"));
+        check_one(r#"{"type":"ERROR"}"#, Err("`name`"));
+        check_one(r#"{"type":"ERROR","name":7}"#, Err("`name`"));
+        check_one(r#"{"type":"ER ROR","name":"a"}"#, Err("`type`"));
+        check_one(r#"{"type":"ERROR","name":""}"#, Err("`name`"));
+        check_one(
+            r#"{"type":"ERROR","name":"a","occurredAt":"2027-01-15T08:06:00Z"}"#,
+            Err("5 minutes ahead"),
+        );
+        check_one(
+            r#"{"type":"ERROR","name":"a","occurredAt":"2025-01-15T08:06:00Z"}"#,
+            Err("400 days"),
+        );
+        check_one(
+            r#"{"type":"ERROR","name":"a","occurredAt":"now"}"#,
+            Err("occurredAt"),
+        );
+        check_one(r#"{"type":"ERROR""#, Err("not JSON"));
+        check_one("[]", Err(""));
+    }
+
+    #[test]
+    fn good_events_are_kept_when_others_are_bad() {
+        let body =
+            br#"{"events":[{"type":"A","name":"a"},{"type":"A"},7,{"type":"B","name":"b"}]}"#;
+        let (good, bad) = read_many(body, Format::Plain, NOW).unwrap();
+        assert_eq!(
+            good.iter().map(|(index, _)| *index).collect::<Vec<_>>(),
+            [0, 3]
+        );
+        assert_eq!(
+            bad.iter()
+                .map(|bad| (bad.index, bad.code))
+                .collect::<Vec<_>>(),
+            [(1, "malformed"), (2, "malformed")]
+        );
+    }
+
+    #[test]
+    fn a_batch_that_cannot_be_read_is_refused_whole() {
+        for body in [
+            "",
+            "{}",
+            "[]",
+            r#"{"events":[]}"#,
+            r#"{"events":7}"#,
+            r#"{"events":[],"x":1}"#,
+            r#"{"events":[{]}"#,
+        ] {
+            assert!(
+                read_many(body.as_bytes(), Format::Plain, NOW).is_err(),
+                "{body}"
+            );
+        }
+        let many = format!(
+            r#"{{"events":[{}]}}"#,
+            vec![r#"{"type":"A","name":"a"}"#; MOST_EVENTS + 1].join(",")
+        );
+        assert!(matches!(
+            read_many(many.as_bytes(), Format::Plain, NOW),
+            Err(Error::Invalid(_))
+        ));
+    }
+
+    #[test]
+    fn one_event_may_be_too_large_and_the_others_stay() {
+        let body = format!(
+            r#"{{"events":[{{"type":"A","name":"a","payload":"{}"}},{{"type":"A","name":"b"}}]}}"#,
+            "x".repeat(LONGEST_EVENT)
+        );
+        let (good, bad) = read_many(body.as_bytes(), Format::Plain, NOW).unwrap();
+        assert_eq!((good.len(), bad[0].code), (1, "too_large"));
+    }
+
+    #[test]
+    fn bombs_are_refused_and_damage_is_named() {
+        let bomb = vec![0_u8; 64 * 1024 * 1024];
+        assert!(matches!(
+            expand(gzip(&bomb), Some("gzip")),
+            Err(Error::TooLarge(_))
+        ));
+        assert!(matches!(
+            expand(zstd::encode_all(bomb.as_slice(), 1).unwrap(), Some("zstd")),
+            Err(Error::TooLarge(_))
+        ));
+        for encoding in ["gzip", "zstd"] {
+            assert!(
+                matches!(
+                    expand(b"plain".to_vec(), Some(encoding)),
+                    Err(Error::Malformed { .. })
+                ),
+                "{encoding}"
+            );
+        }
+        assert!(matches!(
+            expand(Vec::new(), Some("br")),
+            Err(Error::Unsupported(_))
+        ));
+        assert_eq!(expand(gzip(b"text"), Some("gzip")).unwrap(), b"text");
+        assert_eq!(
+            expand(zstd::encode_all(&b"text"[..], 1).unwrap(), Some("zstd")).unwrap(),
+            b"text"
+        );
+    }
+
+    #[test]
+    fn cloud_events_are_taken() {
+        let body = br#"{"specversion":"1.0","id":"7","source":"/shop","type":"com.example.sold","data":{"a":1},"userid":"u"}"#;
+        let event = read_one(body, Format::CloudEvent, NOW).unwrap();
+        assert_eq!(
+            (event.kind.as_str(), event.name.as_str()),
+            ("CUSTOM", "com.example.sold")
+        );
+        assert_eq!(event.client_id.as_deref(), Some("/shop#7"));
+        assert_eq!(event.payload.as_deref(), Some(r#"{"a":1}"#));
+        assert_eq!(event.user_id.as_deref(), Some("u"));
+
+        let headers = [
+            ("ce-specversion", "1.0"),
+            ("ce-id", "7"),
+            ("ce-source", "/s"),
+            ("ce-type", "ERROR"),
+            ("ce-subject", "s"),
+        ];
+        let joined = join_binary(headers.into_iter(), "application/json", br#"{"b":2}"#).unwrap();
+        let event = read_one(&joined, Format::CloudEvent, NOW).unwrap();
+        assert_eq!((event.kind.as_str(), event.name.as_str()), ("ERROR", "s"));
+
+        let old = br#"[{"specversion":"0.3","id":"7","source":"/shop","type":"t"}]"#;
+        let (good, bad) = read_many(old, Format::CloudEvents, NOW).unwrap();
+        assert!(good.is_empty() && bad[0].detail.contains("specversion"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes: Vec<u8>, gz: bool) {
+            let _ = expand(bytes.clone(), Some(if gz { "gzip" } else { "zstd" }));
+            for format in [Format::Plain, Format::CloudEvent, Format::CloudEvents] {
+                let _ = read_one(&bytes, format, NOW);
+                let _ = read_many(&bytes, format, NOW);
+            }
+        }
+
+        #[test]
+        fn no_text_in_a_field_makes_it_panic(text in "\\PC{0,40}") {
+            let event = serde_json::json!({"type": text, "name": text, "id": text, "occurredAt": text});
+            let _ = read_one(event.to_string().as_bytes(), Format::Plain, NOW);
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! What ingest hands to the event writer: one SQS message a request, its events compressed. A message is cut into
+//! chunks, one for each day its events occurred on; how it is cut follows from the message alone, so that a
+//! redelivery gives the same chunks.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, anyhow, bail, ensure};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use kernel::{ApiKeyId, Error, EventId, OrgId, ProjectId, Result, Scope, Time, policy};
+use serde::{Deserialize, Serialize};
+
+use crate::Event;
+
+/// SQS bills 64 KiB parts and takes 1 MiB; past this a request becomes several messages. Its chunks stay below
+/// DynamoDB's 400 KiB an item: 256 KiB of base64 are 192 KiB.
+const LONGEST_MESSAGE: usize = 256 * 1024;
+/// What a compressed list of events begins with.
+const VERSION: u8 = 1;
+/// Events expand to at most this: a request's 1 MiB, and what each event's own fields add.
+const LONGEST_EVENTS: usize = 8 * 1024 * 1024;
+/// The bits of an event's id that name its chunk: all of a UUIDv7's random ones but the first 12.
+const CHUNK_BITS: u32 = 62;
+
+/// A message's events and where they belong.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Message {
+    /// The organization that owns the project.
+    pub org: OrgId,
+    /// The project.
+    pub project: ProjectId,
+    /// The key they came with.
+    pub key: ApiKeyId,
+    /// When they arrived.
+    pub received_at: Time,
+    /// Names the chunks of this message; 62 random bits.
+    pub chunk: u64,
+    /// The events, compressed, in base64.
+    events: String,
+    /// The trace that the request belongs to (W3C Trace Context).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+}
+
+/// Some of a message's events: those of one day.
+#[derive(Clone, Debug)]
+pub struct Chunk {
+    /// The day.
+    pub day: String,
+    /// The events, in the order of the message.
+    pub events: Vec<Event>,
+    /// The events, as they are stored.
+    pub bytes: Vec<u8>,
+}
+
+impl Message {
+    /// The text that is sent.
+    pub fn to_text(&self) -> Result<String> {
+        Ok(serde_json::to_string(self).context("a message")?)
+    }
+
+    /// Reads a text that was sent.
+    pub fn from_text(text: &str) -> anyhow::Result<Self> {
+        let message: Self = serde_json::from_str(text).context("a message that is none of ours")?;
+        ensure!(
+            message.chunk >> CHUNK_BITS == 0,
+            "a message whose chunk has too many bits"
+        );
+        Ok(message)
+    }
+
+    /// Cuts the message into its chunks.
+    pub fn chunks(&self) -> anyhow::Result<Vec<Chunk>> {
+        let bytes = STANDARD
+            .decode(&self.events)
+            .context("a message whose events are not base64")?;
+        let events = decode(&bytes)?;
+        let mut days: BTreeMap<String, Vec<Event>> = BTreeMap::new();
+        for event in events {
+            days.entry(event.occurred_at().day())
+                .or_default()
+                .push(event);
+        }
+        if days.len() == 1 {
+            return Ok(days
+                .into_iter()
+                .map(|(day, events)| Chunk {
+                    day,
+                    events,
+                    bytes: bytes.clone(),
+                })
+                .collect());
+        }
+        let chunk = |(day, events): (String, Vec<Event>)| {
+            Ok(Chunk {
+                day,
+                bytes: encode(&events)?,
+                events,
+            })
+        };
+        days.into_iter().map(chunk).collect()
+    }
+}
+
+/// Compresses events: a version, then zstd of postcard.
+pub fn encode(events: &[Event]) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = vec![VERSION];
+    bytes.extend(zstd::bulk::compress(&postcard::to_stdvec(events)?, 6)?);
+    Ok(bytes)
+}
+
+/// Reads compressed events.
+pub fn decode(bytes: &[u8]) -> anyhow::Result<Vec<Event>> {
+    let Some((&VERSION, compressed)) = bytes.split_first() else {
+        bail!("events of an unknown version")
+    };
+    let plain =
+        zstd::bulk::decompress(compressed, LONGEST_EVENTS).context("events that do not expand")?;
+    postcard::from_bytes(&plain).context("events that cannot be read")
+}
+
+/// The id of the event at `place` in a chunk. It begins with the event's time, so ids sort by it; the rest tells the
+/// place (12 bits) and the chunk (62).
+pub fn event_id(event: &Event, place: usize, chunk: u64) -> EventId {
+    let time = u128::try_from(event.occurred_at_ms).unwrap_or(0) & 0xffff_ffff_ffff;
+    let place = (place as u128) & 0xfff;
+    EventId::from_bits((time << 80) | (7 << 76) | (place << 64) | (2 << 62) | u128::from(chunk))
+}
+
+/// The chunk of an event and its place in it.
+pub fn place_of(id: EventId) -> (u64, usize) {
+    let chunk = u64::try_from(id.bits() & ((1 << CHUNK_BITS) - 1)).unwrap_or(0);
+    (
+        chunk,
+        usize::try_from((id.bits() >> 64) & 0xfff).unwrap_or(0),
+    )
+}
+
+/// The queue of the event writer.
+#[derive(Clone, Debug)]
+pub struct EventQueue {
+    client: aws_sdk_sqs::Client,
+    url: String,
+}
+
+/// A request's events on their way, and which of them.
+struct Part {
+    message: String,
+    places: Vec<usize>,
+}
+
+impl EventQueue {
+    /// Opens the queue at `url`.
+    pub fn new(client: aws_sdk_sqs::Client, url: impl Into<String>) -> Self {
+        Self {
+            client,
+            url: url.into(),
+        }
+    }
+
+    /// Sends a request's events, each with its place in the request. Returns the places of those that could not be
+    /// sent; `Busy` if none could.
+    pub async fn send(
+        &self,
+        scope: &Scope<policy::IngestEvents>,
+        received_at: Time,
+        traceparent: Option<String>,
+        events: Vec<(usize, Event)>,
+    ) -> Result<Vec<usize>> {
+        let Some(kernel::Caller::ApiKey { key, org, project }) = scope.caller() else {
+            return Err(Error::Denied);
+        };
+        let message = |chunk, events| Message {
+            org: *org,
+            project: *project,
+            key: *key,
+            received_at,
+            chunk,
+            events,
+            traceparent: traceparent.clone(),
+        };
+        let mut parts = Vec::new();
+        cut(
+            events,
+            &mut |chunk, events| message(chunk, events).to_text(),
+            &mut parts,
+        )?;
+        let mut lost = Vec::new();
+        let many = parts.len();
+        let mut failed = 0;
+        for part in parts {
+            if let Err(error) = self
+                .client
+                .send_message()
+                .queue_url(&self.url)
+                .message_body(part.message)
+                .send()
+                .await
+            {
+                tracing::error!(
+                    error = format!("{:#}", anyhow!(error)),
+                    "events could not be queued"
+                );
+                lost.extend(part.places);
+                failed += 1;
+            }
+        }
+        if failed == many {
+            Err(Error::Busy)
+        } else {
+            Ok(lost)
+        }
+    }
+}
+
+/// Makes messages of events, halving them until each fits.
+fn cut(
+    mut events: Vec<(usize, Event)>,
+    message: &mut dyn FnMut(u64, String) -> Result<String>,
+    parts: &mut Vec<Part>,
+) -> Result<()> {
+    let places: Vec<usize> = events.iter().map(|(place, _)| *place).collect();
+    let plain: Vec<Event> = events.iter().map(|(_, event)| event.clone()).collect();
+    let text = message(new_chunk(), STANDARD.encode(encode(&plain)?))?;
+    if text.len() <= LONGEST_MESSAGE {
+        parts.push(Part {
+            message: text,
+            places,
+        });
+        return Ok(());
+    }
+    // One event is at most 64 KiB, so this ends with a message that fits.
+    if events.len() == 1 {
+        return Err(Error::TooLarge("an event is too large".to_owned()));
+    }
+    let second = events.split_off(events.len() / 2);
+    cut(events, message, parts)?;
+    cut(second, message, parts)
+}
+
+fn new_chunk() -> u64 {
+    u64::from_be_bytes(kernel::id::random()) >> (64 - CHUNK_BITS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn event(at: i64, payload: String) -> Event {
+        Event {
+            kind: "A".to_owned(),
+            name: "a".to_owned(),
+            user_id: None,
+            payload: Some(payload),
+            metadata: None,
+            occurred_at_ms: at,
+            client_id: None,
+        }
+    }
+
+    fn message(events: &[Event]) -> Message {
+        let now = Time::from_millis(1_800_000_000_000);
+        Message {
+            org: OrgId::new(now),
+            project: ProjectId::new(now),
+            key: ApiKeyId::new(now),
+            received_at: now,
+            chunk: new_chunk(),
+            events: STANDARD.encode(encode(events).unwrap()),
+            traceparent: None,
+        }
+    }
+
+    #[test]
+    fn a_message_is_cut_by_day_and_always_the_same_way() {
+        let events: Vec<Event> = (0..10)
+            .map(|n| event(n % 3 * Time::DAY + n, n.to_string()))
+            .collect();
+        let text = message(&events).to_text().unwrap();
+        let cut = |text: &str| Message::from_text(text).unwrap().chunks().unwrap();
+        let (first, again) = (cut(&text), cut(&text));
+        assert_eq!(
+            first
+                .iter()
+                .map(|chunk| chunk.day.as_str())
+                .collect::<Vec<_>>(),
+            ["1970-01-01", "1970-01-02", "1970-01-03"]
+        );
+        for (first, again) in first.iter().zip(&again) {
+            assert_eq!((&first.events, &first.bytes), (&again.events, &again.bytes));
+            assert_eq!(decode(&first.bytes).unwrap(), first.events);
+        }
+    }
+
+    #[test]
+    fn what_is_too_long_for_a_message_becomes_several() {
+        let noise = |_| hex::encode(kernel::id::random::<30_000>());
+        let events: Vec<_> = (0..16).map(|n| (n, event(1, noise(n)))).collect();
+        let mut parts = Vec::new();
+        cut(events, &mut |_, events| Ok(events), &mut parts).unwrap();
+        assert!(
+            parts.len() > 1
+                && parts
+                    .iter()
+                    .all(|part| part.message.len() <= LONGEST_MESSAGE)
+        );
+        assert_eq!(
+            parts
+                .iter()
+                .flat_map(|part| part.places.clone())
+                .collect::<Vec<_>>(),
+            (0..16).collect::<Vec<_>>()
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn an_event_id_tells_its_time_chunk_and_place(at in 0_i64..4_000_000_000_000, place in 0_usize..1_000, seed: u64) {
+            let chunk = seed >> 2;
+            let id = event_id(&event(at, String::new()), place, chunk);
+            prop_assert_eq!(id.time().millis(), at);
+            prop_assert_eq!(place_of(id), (chunk, place));
+        }
+
+        #[test]
+        fn no_text_makes_it_panic(text in "\\PC{0,200}", bytes: Vec<u8>) {
+            if let Ok(message) = Message::from_text(&text) { let _ = message.chunks(); }
+            let _ = decode(&bytes);
+        }
+    }
+}

@@ -1,0 +1,462 @@
+//! Questions about numbers: overview, timeseries, top errors. They read rollups and what is not folded yet, so the
+//! cost depends on the days and hours asked for, never on how many events there were.
+
+use std::collections::BTreeMap;
+
+use kernel::{Error, ProjectId, Result, Scope, Time, policy};
+use serde::{Deserialize, Serialize};
+use table::{Key, Table};
+
+use crate::event::ERROR;
+use crate::hll::Sketch;
+use crate::rollup::{Counts, Rollup, Series};
+use crate::store::{self, DayHead, RollupRecord, Span};
+use crate::{Event, writer};
+
+/// A question spans at most this: the 400 days that events may be late, and a day.
+pub const LONGEST_RANGE: i64 = 401 * Time::DAY;
+/// A timeseries has at most this many points: a week of minutes.
+pub const MOST_POINTS: i64 = 7 * 24 * 60;
+/// A question that met a fold begins again, this often.
+const ATTEMPTS: usize = 5;
+
+/// A span of time: `from` included, `to` not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// The first moment.
+    pub from: Time,
+    /// The first moment after.
+    pub to: Time,
+}
+
+impl Range {
+    /// The range asked for, or the last 24 hours; widened to whole steps.
+    pub fn of(from: Option<Time>, to: Option<Time>, now: Time, step_ms: i64) -> Result<Self> {
+        let to = to.unwrap_or(now.plus_millis(1));
+        let from = from.unwrap_or(to.plus_millis(-Time::DAY));
+        if from >= to {
+            return Err(Error::invalid("from", "must be before `to`"));
+        }
+        if to.millis().saturating_sub(from.millis()) > LONGEST_RANGE {
+            return Err(Error::invalid(
+                "from",
+                "must be at most 401 days before `to`",
+            ));
+        }
+        Ok(Self {
+            from: from.floor(step_ms),
+            to: to.plus_millis(step_ms - 1).floor(step_ms),
+        })
+    }
+
+    /// Whether a moment lies in it.
+    pub fn contains(&self, at: Time) -> bool {
+        self.from <= at && at < self.to
+    }
+
+    /// The starts of the days it touches.
+    pub fn days(&self) -> impl DoubleEndedIterator<Item = Time> + use<> {
+        let first = self.from.millis().div_euclid(Time::DAY);
+        let last = (self.to.millis() - 1).div_euclid(Time::DAY);
+        (first..=last).map(|day| Time::from_millis(day * Time::DAY))
+    }
+}
+
+/// The numbers of a range at a glance.
+#[derive(Debug, PartialEq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Overview {
+    /// How many events.
+    pub events: u64,
+    /// How many of them of type `ERROR`.
+    pub errors: u64,
+    /// Errors divided by events; 0 without events.
+    pub error_rate: f64,
+    /// About how many different `userId`s (standard error 0.81 %), counted by whole hours.
+    pub unique_users: u64,
+    /// Events by type.
+    pub by_type: BTreeMap<String, u64>,
+    /// When the last one occurred; null without events.
+    #[schema(required)]
+    pub last_event_at: Option<Time>,
+}
+
+/// The width of a timeseries' buckets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
+pub enum Interval {
+    /// A minute.
+    #[serde(rename = "1m")]
+    Minute,
+    /// Five minutes.
+    #[serde(rename = "5m")]
+    FiveMinutes,
+    /// An hour.
+    #[serde(rename = "1h")]
+    Hour,
+    /// A day in UTC.
+    #[serde(rename = "1d")]
+    Day,
+}
+
+impl Interval {
+    /// Its length in milliseconds.
+    pub fn millis(self) -> i64 {
+        match self {
+            Self::Minute => Time::MINUTE,
+            Self::FiveMinutes => 5 * Time::MINUTE,
+            Self::Hour => Time::HOUR,
+            Self::Day => Time::DAY,
+        }
+    }
+}
+
+/// One bucket of a timeseries.
+#[derive(Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct Point {
+    /// When it begins.
+    pub at: Time,
+    /// How many events.
+    pub count: u64,
+    /// How many of them of type `ERROR`.
+    pub errors: u64,
+}
+
+/// Events over time, without holes.
+#[derive(Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct Timeseries {
+    /// The buckets, oldest first.
+    pub points: Vec<Point>,
+}
+
+/// One kind of error.
+#[derive(Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TopError {
+    /// Its name; `other` stands for all names past the first 1,000 of a day.
+    pub name: String,
+    /// How often it occurred.
+    pub count: u64,
+    /// When it last occurred.
+    pub last_seen_at: Time,
+}
+
+/// The most frequent errors.
+#[derive(Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct TopErrors {
+    /// The most frequent first; of equals by name.
+    pub errors: Vec<TopError>,
+}
+
+/// Which events a timeseries counts.
+#[derive(Clone, Debug, Default)]
+pub struct Only {
+    /// Of this type.
+    pub kind: Option<String>,
+    /// Of this name.
+    pub name: Option<String>,
+}
+
+impl Only {
+    fn admits(&self, series: &Series) -> bool {
+        self.kind.as_ref().is_none_or(|kind| *kind == series.kind)
+            && self.name.as_ref().is_none_or(|name| *name == series.name)
+    }
+}
+
+/// Answers with the numbers of a range.
+pub async fn overview(
+    table: &Table,
+    _: &Scope<policy::ReadMetrics>,
+    project: ProjectId,
+    range: Range,
+) -> Result<Overview> {
+    let loaded = load(table, project, range, Detail::Hours).await?;
+    let (mut by_type, mut last) = (BTreeMap::<String, u64>::new(), None);
+    loaded.each(|series, bucket| {
+        *by_type.entry(series.kind.clone()).or_default() += bucket.count;
+        last = last.max(Some(bucket.last));
+    });
+    let events = by_type.values().sum();
+    let errors = by_type.get(ERROR).copied().unwrap_or(0);
+    #[expect(clippy::cast_precision_loss, reason = "a rate")]
+    let error_rate = if events == 0 {
+        0.0
+    } else {
+        errors as f64 / events as f64
+    };
+    Ok(Overview {
+        events,
+        errors,
+        error_rate,
+        unique_users: loaded.users().count(),
+        by_type,
+        last_event_at: last,
+    })
+}
+
+/// Answers with a range's events bucket by bucket.
+pub async fn timeseries(
+    table: &Table,
+    _: &Scope<policy::ReadMetrics>,
+    project: ProjectId,
+    range: Range,
+    interval: Interval,
+    only: Only,
+) -> Result<Timeseries> {
+    let step = interval.millis();
+    let many = (range.to.millis() - range.from.millis()) / step;
+    if many > MOST_POINTS {
+        return Err(Error::invalid(
+            "interval",
+            format!("gives {many} points; at most {MOST_POINTS} are answered"),
+        ));
+    }
+    let starts = (0..many).map(|place| range.from.plus_millis(place * step));
+    let mut points: Vec<Point> = starts
+        .map(|at| Point {
+            at,
+            count: 0,
+            errors: 0,
+        })
+        .collect();
+    let detail = if step < Time::HOUR {
+        Detail::Minutes
+    } else {
+        Detail::Hours
+    };
+    load(table, project, range, detail)
+        .await?
+        .each(|series, bucket| {
+            let place = (bucket.at.millis() - range.from.millis()) / step;
+            let point = usize::try_from(place)
+                .ok()
+                .and_then(|place| points.get_mut(place));
+            if let (Some(point), true) = (point, only.admits(series)) {
+                point.count += bucket.count;
+                point.errors += if series.kind == ERROR {
+                    bucket.count
+                } else {
+                    0
+                };
+            }
+        });
+    Ok(Timeseries { points })
+}
+
+/// Answers with the most frequent errors of a range.
+pub async fn top_errors(
+    table: &Table,
+    _: &Scope<policy::ReadMetrics>,
+    project: ProjectId,
+    range: Range,
+    limit: usize,
+) -> Result<TopErrors> {
+    let mut names: BTreeMap<String, (u64, Time)> = BTreeMap::new();
+    load(table, project, range, Detail::Hours)
+        .await?
+        .each(|series, bucket| {
+            if series.kind == ERROR {
+                let (count, last) = names.entry(series.name.clone()).or_default();
+                *count += bucket.count;
+                *last = bucket.last.max(*last);
+            }
+        });
+    let error = |(name, (count, last_seen_at))| TopError {
+        name,
+        count,
+        last_seen_at,
+    };
+    let mut errors: Vec<TopError> = names.into_iter().map(error).collect();
+    // The sort is stable, so equals stay in the order of their names.
+    errors.sort_by_key(|error| std::cmp::Reverse(error.count));
+    errors.truncate(limit);
+    Ok(TopErrors { errors })
+}
+
+/// How many events of a series there were in one bucket.
+struct Bucket {
+    at: Time,
+    count: u64,
+    /// When the last of them occurred; the bucket's start if a later one hides it.
+    last: Time,
+}
+
+/// How finely the days that lie wholly in a range must be known.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Detail {
+    Minutes,
+    Hours,
+}
+
+/// What was read to answer a question.
+struct Loaded {
+    range: Range,
+    /// Each with the start of its span and the width of its buckets.
+    rollups: Vec<(Time, i64, Rollup)>,
+    pending: Vec<Event>,
+}
+
+impl Loaded {
+    fn each(&self, mut visit: impl FnMut(&Series, Bucket)) {
+        for (start, width, rollup) in &self.rollups {
+            for (series, counts) in &rollup.series {
+                for (at, count) in
+                    starts(*start, *width, counts).filter(|(at, _)| self.range.contains(*at))
+                {
+                    let last = Time::from_millis(counts.last_ms);
+                    let last = if at <= last && last < at.plus_millis(*width) {
+                        last
+                    } else {
+                        at
+                    };
+                    visit(series, Bucket { at, count, last });
+                }
+            }
+        }
+        for event in &self.pending {
+            let series = Series {
+                kind: event.kind.clone(),
+                name: event.name.clone(),
+            };
+            let at = event.occurred_at();
+            visit(
+                &series,
+                Bucket {
+                    at: at.floor(Time::MINUTE),
+                    count: 1,
+                    last: at,
+                },
+            );
+        }
+    }
+
+    fn users(&self) -> Sketch {
+        let mut users = Sketch::default();
+        self.rollups
+            .iter()
+            .for_each(|(_, _, rollup)| users.merge(&rollup.users));
+        self.pending
+            .iter()
+            .filter_map(|event| event.user_id.as_deref())
+            .for_each(|user| users.add(user));
+        users
+    }
+}
+
+fn starts(start: Time, width: i64, counts: &Counts) -> impl Iterator<Item = (Time, u64)> {
+    counts
+        .buckets
+        .iter()
+        .map(move |(bucket, count)| (start.plus_millis(i64::from(*bucket) * width), *count))
+}
+
+/// Reads what a range needs. A fold in between would show its chunks twice or not at all; then it reads again.
+async fn load(table: &Table, project: ProjectId, range: Range, detail: Detail) -> Result<Loaded> {
+    for _ in 0..ATTEMPTS {
+        let heads: Vec<Key> = range
+            .days()
+            .map(|day| store::head_key(project, &day.day()))
+            .collect();
+        let heads = table.get_many::<DayHead>(&heads, true).await?;
+        let folds = |heads: &[DayHead]| {
+            let folds = heads.iter().map(|head| (head.day().to_owned(), head.folds));
+            folds.collect::<BTreeMap<_, _>>()
+        };
+        let folded = heads
+            .iter()
+            .filter(|head| head.folds > 0)
+            .filter_map(|head| day_start(head.day()));
+        let keys: Vec<Key> = folded
+            .flat_map(|day| rollup_keys(project, day, range, detail))
+            .collect();
+        let rollups = table.get_many::<RollupRecord>(&keys, true).await?;
+
+        let keys: Vec<Key> = heads
+            .iter()
+            .map(|head| store::head_key(project, head.day()))
+            .collect();
+        let again = table.get_many::<DayHead>(&keys, true).await?;
+        if folds(&again) != folds(&heads) {
+            continue;
+        }
+        let rollups = rollups.iter().filter_map(|record| {
+            let day = day_start(&record.day)?;
+            let (start, width) = record.hour.map_or((day, Time::HOUR), |hour| {
+                (day.plus_millis(i64::from(hour) * Time::HOUR), Time::MINUTE)
+            });
+            Some(record.counts().map(|counts| (start, width, counts)))
+        });
+        let mut loaded = Loaded {
+            range,
+            rollups: rollups.collect::<Result<_>>()?,
+            pending: Vec::new(),
+        };
+        for head in again {
+            let mut places = head.pending();
+            places.retain(|place| place.last_ms >= range.from.millis());
+            let events = writer::counted_events(table, project, head.day(), &places).await?;
+            loaded.pending.extend(
+                events
+                    .into_iter()
+                    .flatten()
+                    .filter(|event| range.contains(event.occurred_at())),
+            );
+        }
+        return Ok(loaded);
+    }
+    Err(Error::Busy)
+}
+
+fn day_start(day: &str) -> Option<Time> {
+    format!("{day}T00:00:00Z").parse().ok()
+}
+
+/// The rollups of a day that a range needs: the day's if it lies in the range and whole hours will do, else its hours'.
+fn rollup_keys(project: ProjectId, day: Time, range: Range, detail: Detail) -> Vec<Key> {
+    let whole = range.from <= day && day.plus_millis(Time::DAY) <= range.to;
+    if whole && detail == Detail::Hours {
+        return vec![store::rollup_key(project, &day.day(), Span::Day)];
+    }
+    let hours = (0..24_u8).filter(|hour| {
+        let start = day.plus_millis(i64::from(*hour) * Time::HOUR);
+        start < range.to && start.plus_millis(Time::HOUR) > range.from
+    });
+    hours
+        .map(|hour| store::rollup_key(project, &day.day(), Span::Hour(hour)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn time(text: &str) -> Time {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_range_is_widened_to_whole_steps() {
+        let range = Range::of(
+            Some(time("2026-11-21T10:05:30Z")),
+            Some(time("2026-11-22T10:05:30Z")),
+            Time::default(),
+            Time::HOUR,
+        );
+        let range = range.unwrap();
+        assert_eq!(
+            (range.from, range.to),
+            (time("2026-11-21T10:00:00Z"), time("2026-11-22T11:00:00Z"))
+        );
+        assert_eq!(range.days().count(), 2);
+        assert!(Range::of(Some(range.to), Some(range.from), range.to, Time::MINUTE).is_err());
+        assert!(
+            Range::of(
+                Some(Time::default()),
+                Some(range.to),
+                range.to,
+                Time::MINUTE
+            )
+            .is_err()
+        );
+    }
+}

@@ -1,0 +1,382 @@
+//! The event writer: makes messages durable and counted, exactly once, whatever is delivered how often and whoever
+//! dies in between.
+//!
+//! For each project of a batch: the chunks' events are put first (a repeat puts the same), then one transaction makes
+//! their entries, adds them to their days' pending sets and remembers their ids. An entry that is there already
+//! cancels it and names the chunk that was done before; that one is dropped and the rest is tried again.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use anyhow::anyhow;
+use kernel::{ProjectId, Result, Time};
+use table::{Table, Write, WriteError};
+
+use crate::message::{self, Chunk, Message};
+use crate::rollup::{self, Known, Rollup};
+use crate::search::Filter;
+use crate::seen::{self, Seen};
+use crate::store::{self, BlobRecord, ChunkRecord, DayHead, RollupRecord, Span};
+
+/// A transaction takes 100 items: 40 entries, at most as many days, and two for the ids.
+const CHUNKS: usize = 40;
+/// A transaction is tried this often before the message goes back to the queue.
+const ATTEMPTS: usize = 12;
+/// A day with this many pending chunks is folded.
+pub const FOLD_AT: usize = 32;
+/// So many are folded at once, which bounds what a fold reads.
+const FOLD_MOST: usize = 64;
+/// The ids of so many projects are remembered between invocations.
+const PROJECTS: usize = 64;
+
+/// Writes messages. One lives as long as its process, for what it remembers.
+#[derive(Debug)]
+pub struct Writer {
+    table: Table,
+    seen: HashMap<ProjectId, Seen>,
+}
+
+/// A message and what SQS calls it.
+#[derive(Debug)]
+pub struct Delivery {
+    /// SQS's id of it.
+    pub id: String,
+    /// Its text.
+    pub text: String,
+}
+
+/// A chunk that is to be written.
+struct Pending {
+    delivery: String,
+    record: ChunkRecord,
+    chunk: Chunk,
+}
+
+impl Writer {
+    /// A writer to this table that remembers nothing yet.
+    pub fn new(table: Table) -> Self {
+        Self {
+            table,
+            seen: HashMap::new(),
+        }
+    }
+
+    /// Writes a batch. Returns the ids of deliveries that must come again.
+    pub async fn write(&mut self, deliveries: Vec<Delivery>, now: Time) -> Vec<String> {
+        let mut failed = HashSet::new();
+        let mut projects: BTreeMap<ProjectId, Vec<Pending>> = BTreeMap::new();
+        for delivery in deliveries {
+            match read(&delivery) {
+                Ok((project, chunks)) => projects.entry(project).or_default().extend(chunks),
+                Err(error) => {
+                    tracing::error!(
+                        message.id = delivery.id,
+                        error = format!("{error:#}"),
+                        "a message cannot be read"
+                    );
+                    failed.insert(delivery.id);
+                }
+            }
+        }
+        for (project, mut chunks) in projects {
+            let days: HashSet<String> = chunks
+                .iter()
+                .map(|pending| pending.chunk.day.clone())
+                .collect();
+            while !chunks.is_empty() {
+                let rest = chunks.split_off(chunks.len().min(CHUNKS));
+                let ids: Vec<String> = chunks
+                    .iter()
+                    .map(|pending| pending.delivery.clone())
+                    .collect();
+                if let Err(error) = self.commit(project, chunks, now).await {
+                    tracing::error!(project.id = %project, error = format!("{:#}", anyhow!(error)), "events were not written");
+                    self.seen.remove(&project);
+                    failed.extend(ids);
+                }
+                chunks = rest;
+            }
+            for day in days {
+                // A fold that loses against another writer, or fails, is made up for by the next.
+                if let Err(error) = fold(&self.table, project, &day, FOLD_AT).await {
+                    tracing::warn!(project.id = %project, error = format!("{:#}", anyhow!(error)), "a day was not folded");
+                }
+            }
+        }
+        failed.into_iter().collect()
+    }
+
+    async fn commit(
+        &mut self,
+        project: ProjectId,
+        mut chunks: Vec<Pending>,
+        now: Time,
+    ) -> Result<()> {
+        // The same message may be delivered twice in one batch; a transaction takes each item once.
+        let mut here = HashSet::new();
+        chunks.retain(|pending| here.insert((pending.chunk.day.clone(), pending.record.chunk)));
+        let with_ids = chunks.iter().any(|pending| {
+            pending
+                .chunk
+                .events
+                .iter()
+                .any(|event| event.client_id.is_some())
+        });
+        if with_ids && self.seen.len() >= PROJECTS && !self.seen.contains_key(&project) {
+            self.seen.clear();
+        }
+        let mut put = HashSet::new();
+        for attempt in 0..ATTEMPTS {
+            let seen = if with_ids {
+                Some(self.seen.entry(project).or_default())
+            } else {
+                None
+            };
+            let mut fresh = Vec::new();
+            if let Some(seen) = seen {
+                // A process that has just started, or met another writer, first learns what is there.
+                if attempt > 0 || seen.is_new() {
+                    seen.refresh(&self.table, project, now).await?;
+                }
+                fresh = mark_repeated(&mut chunks, seen, now);
+                chunks.retain(|pending| pending.record.events > 0);
+            }
+            if chunks.is_empty() {
+                return Ok(());
+            }
+            self.put_blobs(project, &chunks, &mut put).await?;
+            let (writes, change) = self.writes(project, &chunks, fresh, now)?;
+            match self.table.write(writes).await {
+                Ok(()) => {
+                    if let (Some(change), Some(seen)) = (change, self.seen.get_mut(&project)) {
+                        seen.apply(change);
+                    }
+                    return Ok(());
+                }
+                Err(WriteError::Condition(places)) => {
+                    // The entries come first, so their places are the chunks'; a place behind them is the ids' head.
+                    let mut place = 0;
+                    chunks.retain(|_| {
+                        place += 1;
+                        !places.contains(&(place - 1))
+                    });
+                }
+                Err(WriteError::Other(error)) => return Err(error),
+            }
+        }
+        Err(kernel::Error::Busy)
+    }
+
+    async fn put_blobs(
+        &self,
+        project: ProjectId,
+        chunks: &[Pending],
+        put: &mut HashSet<(String, u64)>,
+    ) -> Result<()> {
+        let fresh = chunks
+            .iter()
+            .filter(|pending| put.insert((pending.chunk.day.clone(), pending.record.chunk)));
+        let blobs = fresh.map(|pending| BlobRecord {
+            project,
+            day: pending.chunk.day.clone(),
+            chunk: pending.record.chunk,
+            data: pending.chunk.bytes.clone(),
+        });
+        self.table.put_all(&blobs.collect::<Vec<_>>()).await
+    }
+
+    fn writes(
+        &self,
+        project: ProjectId,
+        chunks: &[Pending],
+        fresh: Vec<seen::Hash>,
+        now: Time,
+    ) -> Result<(Vec<Write>, Option<seen::Change>)> {
+        let mut writes = chunks
+            .iter()
+            .map(|pending| Write::create(&pending.record))
+            .collect::<Result<Vec<_>>>()?;
+        let mut days: BTreeMap<&str, Vec<&ChunkRecord>> = BTreeMap::new();
+        for pending in chunks {
+            days.entry(&pending.chunk.day)
+                .or_default()
+                .push(&pending.record);
+        }
+        writes.extend(
+            days.into_iter()
+                .map(|(day, chunks)| store::add_pending(project, day, &chunks)),
+        );
+        let Some(seen) = self.seen.get(&project).filter(|_| !fresh.is_empty()) else {
+            return Ok((writes, None));
+        };
+        let (remember, change) = seen.remember(project, fresh, now)?;
+        writes.extend(remember);
+        Ok((writes, Some(change)))
+    }
+}
+
+fn read(delivery: &Delivery) -> anyhow::Result<(ProjectId, Vec<Pending>)> {
+    let message = Message::from_text(&delivery.text)?;
+    let pending = |chunk: Chunk| {
+        let times = || chunk.events.iter().map(|event| event.occurred_at_ms);
+        let record = ChunkRecord {
+            project: message.project,
+            day: chunk.day.clone(),
+            chunk: message.chunk,
+            first_ms: times().min().unwrap_or(0),
+            last_ms: times().max().unwrap_or(0),
+            key: message.key,
+            received_at: message.received_at,
+            events: chunk.events.len() as u64,
+            repeated: Vec::new(),
+            filter: Filter::of(&chunk.events).into_bytes(),
+        };
+        Pending {
+            delivery: delivery.id.clone(),
+            record,
+            chunk,
+        }
+    };
+    Ok((
+        message.project,
+        message.chunks()?.into_iter().map(pending).collect(),
+    ))
+}
+
+/// Marks the events whose ids were seen before, in earlier transactions or earlier in these chunks. Returns the others'.
+fn mark_repeated(chunks: &mut [Pending], seen: &Seen, now: Time) -> Vec<seen::Hash> {
+    let (mut fresh, mut here) = (Vec::new(), HashSet::new());
+    for pending in chunks {
+        pending.record.repeated.clear();
+        for (place, event) in pending.chunk.events.iter().enumerate() {
+            let Some(id) = &event.client_id else { continue };
+            let hash = seen::hash(id);
+            if seen.contains(hash, now) || !here.insert(hash) {
+                pending
+                    .record
+                    .repeated
+                    .push(u16::try_from(place).unwrap_or(u16::MAX));
+            } else {
+                fresh.push(hash);
+            }
+        }
+        pending.record.events = (pending.chunk.events.len() - pending.record.repeated.len()) as u64;
+    }
+    fresh
+}
+
+/// Moves pending chunks of a day into its rollups once there are `at_least` so many.
+///
+/// The day's rollup is read before the head, and replaced only if it is unchanged. Another fold that commits before
+/// that read has taken its chunks out of the head we read later; one that commits after it has changed the rollup. So
+/// no chunk is added twice.
+pub async fn fold(table: &Table, project: ProjectId, day: &str, at_least: usize) -> Result<()> {
+    let Some(head) = table
+        .peek::<DayHead>(&store::head_key(project, day))
+        .await?
+    else {
+        return Ok(());
+    };
+    if head.pending().len() < at_least {
+        return Ok(());
+    }
+    let day_key = store::rollup_key(project, day, Span::Day);
+    let day_record: Option<RollupRecord> = table.get(&day_key).await?;
+    let head = table
+        .get::<DayHead>(&store::head_key(project, day))
+        .await?
+        .unwrap_or_default();
+    let mut places = head.pending();
+    places.truncate(FOLD_MOST);
+    if places.is_empty() {
+        return Ok(());
+    }
+    let mut hours: BTreeMap<u8, Rollup> = BTreeMap::new();
+    let mut whole = Rollup::default();
+    for event in counted_events(table, project, day, &places)
+        .await?
+        .into_iter()
+        .flatten()
+    {
+        let hour = rollup::hour(event.occurred_at());
+        hours
+            .entry(hour)
+            .or_default()
+            .add(&event, rollup::minute(event.occurred_at()));
+        whole.add(&event, hour);
+    }
+
+    let mut day_counts = day_record
+        .as_ref()
+        .map_or_else(|| Ok(Rollup::default()), RollupRecord::counts)?;
+    let mut known = Known::of(&day_counts);
+    day_counts.merge(whole, &mut known);
+    let day_record = day_record.unwrap_or_else(|| RollupRecord::empty(project, day, Span::Day));
+    let mut writes = vec![
+        day_record.replace(&day_counts)?,
+        store::remove_pending(project, day, &places),
+    ];
+    let keys: Vec<_> = hours
+        .keys()
+        .map(|hour| store::rollup_key(project, day, Span::Hour(*hour)))
+        .collect();
+    let mut records: BTreeMap<Option<u8>, RollupRecord> = table
+        .get_many::<RollupRecord>(&keys, true)
+        .await?
+        .into_iter()
+        .map(|record| (record.hour, record))
+        .collect();
+    for (hour, delta) in hours {
+        let record = records
+            .remove(&Some(hour))
+            .unwrap_or_else(|| RollupRecord::empty(project, day, Span::Hour(hour)));
+        let mut counts = record.counts()?;
+        counts.merge(delta, &mut known);
+        writes.push(record.replace(&counts)?);
+    }
+    match table.write(writes).await {
+        // Another writer folds this day.
+        Ok(()) | Err(WriteError::Condition(_)) => Ok(()),
+        Err(WriteError::Other(error)) => Err(error),
+    }
+}
+
+/// The events of these chunks that count, chunk by chunk in no order.
+pub(crate) async fn counted_events(
+    table: &Table,
+    project: ProjectId,
+    day: &str,
+    places: &[store::ChunkRef],
+) -> Result<Vec<Vec<crate::Event>>> {
+    let entries: Vec<_> = places
+        .iter()
+        .map(|place| store::chunk_key(project, day, *place))
+        .collect();
+    let blobs: Vec<_> = places
+        .iter()
+        .map(|place| store::blob_key(project, day, place.chunk))
+        .collect();
+    let entries = table.get_many::<ChunkRecord>(&entries, true).await?;
+    let blobs = table.get_many::<BlobRecord>(&blobs, true).await?;
+    if entries.len() != places.len() || blobs.len() != places.len() {
+        return Err(anyhow!(
+            "{} pending chunks have {} entries, {} blobs",
+            places.len(),
+            entries.len(),
+            blobs.len()
+        )
+        .into());
+    }
+    let repeated: HashMap<u64, Vec<u16>> = entries
+        .into_iter()
+        .map(|entry| (entry.chunk, entry.repeated))
+        .collect();
+    let counted = |blob: BlobRecord| {
+        let skip = repeated.get(&blob.chunk).map_or(&[][..], Vec::as_slice);
+        let events = message::decode(&blob.data)?.into_iter().enumerate();
+        Ok(events
+            .filter(|(place, _)| !skip.iter().any(|s| usize::from(*s) == *place))
+            .map(|(_, event)| event)
+            .collect())
+    };
+    blobs.into_iter().map(counted).collect()
+}
