@@ -1,0 +1,235 @@
+//! One entry: what it tells and how it is hashed. Pure.
+
+use aws_lc_rs::digest::{SHA256, digest};
+use kernel::{AuditId, OrgId, Time, UserId};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// Whose chain an entry stands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Chain {
+    /// An organization's.
+    Org(OrgId),
+    /// A person's, for what happens to them on the platform.
+    User(UserId),
+}
+
+impl Chain {
+    /// Its name, which is part of what is hashed: the id of the organization or person.
+    pub fn name(self) -> String {
+        match self {
+            Self::Org(org) => org.to_string(),
+            Self::User(user) => user.to_string(),
+        }
+    }
+}
+
+/// What a person changed, to be written down.
+#[derive(Clone, Debug)]
+pub struct Change {
+    pub(crate) actor: UserId,
+    pub(crate) action: &'static str,
+    pub(crate) target_type: &'static str,
+    pub(crate) target_id: String,
+    pub(crate) old_value: Option<Value>,
+    pub(crate) new_value: Option<Value>,
+}
+
+impl Change {
+    /// Notes that `actor` did `action` (named `<entity>.<past tense>`, such as `member.added`) to a thing.
+    pub fn new(actor: UserId, action: &'static str, target_type: &'static str, target_id: impl ToString) -> Self {
+        Self { actor, action, target_type, target_id: target_id.to_string(), old_value: None, new_value: None }
+    }
+
+    /// What it was before. Text, whole numbers and structure only; never a secret or a hash of one.
+    #[must_use]
+    pub fn from(mut self, value: Value) -> Self {
+        self.old_value = Some(value);
+        self
+    }
+
+    /// What it is now, in the same way.
+    #[must_use]
+    pub fn to(mut self, value: Value) -> Self {
+        self.new_value = Some(value);
+        self
+    }
+}
+
+/// What stands before the first entry of a chain.
+pub(crate) const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+/// An entry of a chain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Entry {
+    /// Its id.
+    pub id: AuditId,
+    /// Whose chain it stands in.
+    pub chain: Chain,
+    /// Its place in the chain, from 1.
+    pub seq: u64,
+    /// Who did it.
+    pub actor_user_id: UserId,
+    /// What kind of thing it was done to.
+    pub target_type: String,
+    /// Which one.
+    pub target_id: String,
+    /// What was done.
+    pub action: String,
+    /// What it was before, as canonical JSON.
+    pub old_value: Option<String>,
+    /// What it is now, as canonical JSON.
+    pub new_value: Option<String>,
+    /// When.
+    pub created_at: Time,
+    /// The hash of the entry before; zeros for the first.
+    pub prev_hash: String,
+    /// SHA-256, in hex, of everything above.
+    pub hash: String,
+}
+
+impl Entry {
+    /// The entry that follows `last` in its chain.
+    pub(crate) fn after(last: Option<&Self>, chain: Chain, change: &Change, now: Time) -> Self {
+        let mut entry = Self {
+            id: AuditId::new(now),
+            chain,
+            seq: last.map_or(0, |last| last.seq) + 1,
+            actor_user_id: change.actor,
+            target_type: change.target_type.to_owned(),
+            target_id: change.target_id.clone(),
+            action: change.action.to_owned(),
+            old_value: change.old_value.as_ref().map(canonical),
+            new_value: change.new_value.as_ref().map(canonical),
+            created_at: now,
+            prev_hash: last.map_or(GENESIS, |last| &last.hash).to_owned(),
+            hash: String::new(),
+        };
+        entry.hash = entry.digest();
+        entry
+    }
+
+    /// What `hash` must be: SHA-256 over the canonical JSON of this object, `prevHash` included.
+    pub(crate) fn digest(&self) -> String {
+        let fields = json!({
+            "id": self.id,
+            "chain": self.chain.name(),
+            "seq": self.seq,
+            "actorUserId": self.actor_user_id,
+            "targetType": self.target_type,
+            "targetId": self.target_id,
+            "action": self.action,
+            "oldValue": parsed(self.old_value.as_deref()),
+            "newValue": parsed(self.new_value.as_deref()),
+            "createdAt": self.created_at,
+            "prevHash": self.prev_hash,
+        });
+        hex::encode(digest(&SHA256, canonical(&fields).as_bytes()))
+    }
+}
+
+fn parsed(value: Option<&str>) -> Value {
+    match value {
+        // Damaged JSON is hashed as the text it is, which no whole entry's hash equals.
+        Some(text) => serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned())),
+        None => Value::Null,
+    }
+}
+
+/// JSON with sorted members and no blanks: RFC 8785 for what entries hold (texts, whole numbers, structure).
+fn canonical(value: &Value) -> String {
+    sorted(value).to_string()
+}
+
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let mut members: Vec<_> = members.iter().collect();
+            members.sort_by_cached_key(|(name, _)| name.encode_utf16().collect::<Vec<_>>());
+            members.into_iter().map(|(name, value)| (name.clone(), sorted(value))).collect()
+        }
+        Value::Array(items) => items.iter().map(sorted).collect(),
+        other => other.clone(),
+    }
+}
+
+/// An entry of the audit trail, as lists show it.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EntryView {
+    /// Its id.
+    pub id: AuditId,
+    /// Whose chain it stands in: the id of an organization or person.
+    pub chain: String,
+    /// Its place in the chain, from 1, without gaps.
+    pub seq: u64,
+    /// Who did it.
+    pub actor_user_id: UserId,
+    /// What kind of thing it was done to.
+    #[schema(example = "member")]
+    pub target_type: String,
+    /// Which one.
+    pub target_id: String,
+    /// What was done.
+    #[schema(example = "member.role_changed")]
+    pub action: String,
+    /// What it was before; null if it was not.
+    #[schema(required)]
+    pub old_value: Option<Value>,
+    /// What it is now; null if it is no more.
+    #[schema(required)]
+    pub new_value: Option<Value>,
+    /// When.
+    pub created_at: Time,
+    /// The hash of the entry before; zeros for the first.
+    pub prev_hash: String,
+    /// SHA-256, in hex, over the canonical JSON (RFC 8785) of all other fields.
+    pub hash: String,
+}
+
+impl From<Entry> for EntryView {
+    fn from(entry: Entry) -> Self {
+        let shown = |value: Option<String>| value.map(|text| parsed(Some(&text)));
+        Self {
+            id: entry.id,
+            chain: entry.chain.name(),
+            seq: entry.seq,
+            actor_user_id: entry.actor_user_id,
+            target_type: entry.target_type,
+            target_id: entry.target_id,
+            action: entry.action,
+            old_value: shown(entry.old_value),
+            new_value: shown(entry.new_value),
+            created_at: entry.created_at,
+            prev_hash: entry.prev_hash,
+            hash: entry.hash,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn canonical_json_does_not_depend_on_the_order_of_members() {
+        let one = json!({"b": [1, {"y": "é", "x": null}], "a": true});
+        let other = json!({"a": true, "b": [1, {"x": null, "y": "é"}]});
+        assert_eq!(canonical(&one), canonical(&other));
+        assert_eq!(canonical(&one), r#"{"a":true,"b":[1,{"x":null,"y":"é"}]}"#);
+    }
+
+    #[test]
+    fn a_view_hashes_to_what_it_says() {
+        let now = Time::from_millis(1_700_000_000_000);
+        let user = UserId::new(now);
+        let change = Change::new(user, "org.renamed", "org", user).from(json!({"name": "a"})).to(json!({"name": "b"}));
+        let view = EntryView::from(Entry::after(None, Chain::User(user), &change, now));
+
+        let mut fields = serde_json::to_value(&view).unwrap();
+        let hash = fields.as_object_mut().unwrap().shift_remove("hash").unwrap();
+        assert_eq!(hash, json!(hex::encode(digest(&SHA256, canonical(&fields).as_bytes()))));
+    }
+}
