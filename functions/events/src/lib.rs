@@ -1,1 +1,134 @@
-//! x
+//! /v1/events: search of the raw events.
+
+use axum::extract::State;
+use identity::Guard;
+use identity::project::Project;
+use kernel::{EventId, ProjectId, Scope, Time, policy};
+use lambda::{App, Json, List, Path, Problem, Query};
+use serde::Deserialize;
+use telemetry::EventView;
+use telemetry::metrics::Range;
+use telemetry::search::{self, Position, Wanted};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// Builds the routes from the environment.
+pub async fn start(app: &App) -> anyhow::Result<OpenApiRouter<App>> {
+    Ok(routes(&Guard::from_env(app)?))
+}
+
+/// The routes.
+pub fn routes(guard: &Guard) -> OpenApiRouter<App> {
+    guard.members(OpenApiRouter::new().routes(routes!(search_events)).routes(routes!(get_event)))
+}
+
+/// Which events are searched for.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct SearchQuery {
+    /// The project.
+    project_id: ProjectId,
+    /// The first moment; 24 hours before `to` if absent.
+    from: Option<Time>,
+    /// The first moment after; now if absent. At most 401 days after `from`.
+    to: Option<Time>,
+    /// Only events of this type.
+    r#type: Option<String>,
+    /// Only events of this name.
+    name: Option<String>,
+    /// Only events of this user.
+    user_id: Option<String>,
+    /// How many events, 1 to 100.
+    #[param(minimum = 1, maximum = 100, default = 50)]
+    limit: Option<u16>,
+    /// Where to go on: `nextCursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// Where a search goes on, and until when: without a `to` of its own it ends where its first page ended.
+#[derive(serde::Serialize, Deserialize)]
+struct Bookmark {
+    position: Position,
+    from: Time,
+    to: Time,
+}
+
+/// Searches a project's events, newest first
+///
+/// A page reads a bounded part of the events; it may be short, even empty, and yet have a `nextCursor`.
+#[utoipa::path(
+    get,
+    path = "/v1/events",
+    tag = "Events",
+    security(("bearer" = [])),
+    params(SearchQuery, ("x-org-id" = String, Header, description = "The organization.")),
+    responses((status = 200, description = "A page of events.", body = List<EventView>), Problem)
+)]
+async fn search_events(
+    State(app): State<App>,
+    scope: Scope<policy::ReadEvents>,
+    Query(query): Query<SearchQuery>,
+) -> lambda::Result<Json<List<EventView>>> {
+    let limit = lambda::limit(query.limit, 50)?;
+    let project = Project::load(&app.table, &scope, query.project_id).await?;
+    let context = format!(
+        "{} events {} {:?} {:?} {:?} {:?} {:?}",
+        scope.org(),
+        project.id,
+        query.from,
+        query.to,
+        query.r#type,
+        query.name,
+        query.user_id
+    );
+    let bookmark = match &query.cursor {
+        Some(cursor) => Some(app.cursors.open::<Bookmark>(&context, cursor)?),
+        None => None,
+    };
+    let range = match &bookmark {
+        Some(bookmark) => Range { from: bookmark.from, to: bookmark.to },
+        None => Range::of(query.from, query.to, app.now(), 1)?,
+    };
+    let wanted = Wanted { range, kind: query.r#type, name: query.name, user_id: query.user_id };
+    let position = bookmark.map(|bookmark| bookmark.position);
+    let (data, next) = search::search(&app.table, &scope, project.id, &wanted, usize::from(limit), position).await?;
+    let bookmark = |position| Bookmark { position, from: range.from, to: range.to };
+    let next_cursor = next.map(|position| app.cursors.seal(&context, &bookmark(position))).transpose()?;
+    Ok(Json(List { data, next_cursor }))
+}
+
+/// Where to look for an event.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct GetQuery {
+    /// The project; without it all projects of the organization are looked through.
+    project_id: Option<ProjectId>,
+}
+
+/// Answers with one event
+#[utoipa::path(
+    get,
+    path = "/v1/events/{eventId}",
+    tag = "Events",
+    security(("bearer" = [])),
+    params(
+        ("eventId" = EventId, Path, description = "The event."),
+        GetQuery,
+        ("x-org-id" = String, Header, description = "The organization.")
+    ),
+    responses((status = 200, description = "The event.", body = EventView), Problem)
+)]
+async fn get_event(
+    State(app): State<App>,
+    scope: Scope<policy::ReadEvents>,
+    Path(id): Path<EventId>,
+    Query(query): Query<GetQuery>,
+) -> lambda::Result<Json<EventView>> {
+    let projects = match query.project_id {
+        Some(project) => vec![Project::load(&app.table, &scope, project).await?.id],
+        None => Project::all_ids(&app.table, &scope).await?,
+    };
+    Ok(Json(search::find(&app.table, &scope, &projects, id).await?))
+}

@@ -1,1 +1,5 @@
-fn main() {}
+//! The Lambda `events`.
+
+fn main() -> anyhow::Result<()> {
+    lambda::serve(events::start)
+}

@@ -1,1 +1,149 @@
-//! x
+//! /v1/ingest: takes events from customers' servers, with an API key. What it answers with 202 is durable.
+
+use axum::Extension;
+use axum::body::Bytes;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use identity::Guard;
+use kernel::{Error, Scope, policy};
+use lambda::{App, Json, Problem};
+use serde::Serialize;
+use telemetry::EventQueue;
+use telemetry::batch::{self, Format, Rejected};
+use telemetry::event::NewEvent;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// Builds the routes from the environment.
+pub async fn start(app: &App) -> anyhow::Result<OpenApiRouter<App>> {
+    let mut config = aws_sdk_sqs::config::Builder::from(&lambda::aws_config()?);
+    config.set_endpoint_url(std::env::var("AWS_ENDPOINT_URL_SQS").ok());
+    let queue = EventQueue::new(
+        aws_sdk_sqs::Client::from_conf(config.build()),
+        lambda::variable("EVENT_QUEUE_URL")?,
+    );
+    Ok(routes(&Guard::from_env(app)?, queue))
+}
+
+/// The routes, sending to this queue.
+pub fn routes(guard: &Guard, queue: EventQueue) -> OpenApiRouter<App> {
+    let open = OpenApiRouter::new().routes(routes!(ingest_event)).routes(routes!(ingest_events));
+    guard.api_key(open).layer(Extension(queue))
+}
+
+/// What was taken.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Taken {
+    /// `queued`: the events are durable and will be visible within seconds.
+    #[schema(example = "queued")]
+    status: &'static str,
+    /// How many events were taken. One whose `id` was seen within 24 hours is taken, and counts once.
+    accepted: usize,
+    /// What is wrong with the others.
+    rejected: Vec<Rejected>,
+}
+
+/// A batch of events.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "it documents what telemetry::batch reads event by event")]
+struct NewEvents {
+    /// 1 to 1,000 events, together at most 1 MiB.
+    events: Vec<NewEvent>,
+}
+
+/// Takes one event
+///
+/// Also as a CloudEvent 1.0, structured (`application/cloudevents+json`) or binary (`ce-` headers). The body may be
+/// compressed (`Content-Encoding: gzip` or `zstd`); it and what it expands to have at most 1 MiB, an event 64 KiB.
+#[utoipa::path(
+    post,
+    path = "/v1/ingest/event",
+    tag = "Ingest",
+    security(("apiKey" = [])),
+    request_body = NewEvent,
+    responses((status = 202, description = "Durable.", body = Taken), Problem)
+)]
+async fn ingest_event(
+    State(app): State<App>,
+    scope: Scope<policy::IngestEvents>,
+    Extension(queue): Extension<EventQueue>,
+    request: Request,
+) -> lambda::Result<(StatusCode, Json<Taken>)> {
+    let (headers, body) = read(request).await?;
+    let now = app.now();
+    let event = if text(&headers, "ce-specversion").is_some() {
+        let kind = content_type(&headers);
+        let attributes = headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+        let body = batch::join_binary(attributes, kind, &body)?;
+        batch::read_one(&body, Format::CloudEvent, now)?
+    } else {
+        batch::read_one(&body, Format::of(content_type(&headers))?, now)?
+    };
+    queue.send(&scope, now, traceparent(&headers), vec![(0, event)]).await?;
+    Ok(taken(1, Vec::new()))
+}
+
+/// Takes a batch of events
+///
+/// Good events are kept when others are bad: `rejected` tells which were not taken, and why. Also as a batch of
+/// CloudEvents 1.0 (`application/cloudevents-batch+json`). The body may be compressed (`Content-Encoding: gzip` or
+/// `zstd`); it and what it expands to have at most 1 MiB.
+#[utoipa::path(
+    post,
+    path = "/v1/ingest/events",
+    tag = "Ingest",
+    security(("apiKey" = [])),
+    request_body = NewEvents,
+    responses((status = 202, description = "Durable.", body = Taken), Problem)
+)]
+async fn ingest_events(
+    State(app): State<App>,
+    scope: Scope<policy::IngestEvents>,
+    Extension(queue): Extension<EventQueue>,
+    request: Request,
+) -> lambda::Result<(StatusCode, Json<Taken>)> {
+    let (headers, body) = read(request).await?;
+    let now = app.now();
+    let (good, mut rejected) = batch::read_many(&body, Format::of(content_type(&headers))?, now)?;
+    let many = good.len();
+    let mut lost = Vec::new();
+    if many > 0 {
+        lost = queue.send(&scope, now, traceparent(&headers), good).await?;
+    }
+    let accepted = many - lost.len();
+    let detail = "the queue is away; send this event again";
+    rejected.extend(lost.into_iter().map(|index| Rejected { index, code: "unavailable", detail: detail.to_owned() }));
+    rejected.sort_by_key(|rejected| rejected.index);
+    Ok(taken(accepted, rejected))
+}
+
+fn taken(accepted: usize, rejected: Vec<Rejected>) -> (StatusCode, Json<Taken>) {
+    (StatusCode::ACCEPTED, Json(Taken { status: "queued", accepted, rejected }))
+}
+
+/// Reads and expands a body.
+async fn read(request: Request) -> Result<(HeaderMap, Bytes), Error> {
+    let (parts, body) = request.into_parts();
+    let body = lambda::read_body(body, batch::LONGEST_BODY).await?;
+    match text(&parts.headers, header::CONTENT_ENCODING.as_str()) {
+        Some(encoding) => Ok((parts.headers.clone(), batch::expand(body.to_vec(), Some(encoding))?.into())),
+        None => Ok((parts.headers, body)),
+    }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+fn content_type(headers: &HeaderMap) -> &str {
+    text(headers, header::CONTENT_TYPE.as_str()).unwrap_or_default()
+}
+
+/// A trace context that is one (W3C Trace Context, version 00); anything else is dropped, as the standard wants.
+fn traceparent(headers: &HeaderMap) -> Option<String> {
+    let given = text(headers, "traceparent")?;
+    let hex = |part: &str, long| part.len() == long && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let parts: Vec<&str> = given.split('-').collect();
+    let valid = matches!(parts.as_slice(), [v, t, s, f] if hex(v, 2) && hex(t, 32) && hex(s, 16) && hex(f, 2));
+    valid.then(|| given.to_owned())
+}

@@ -1,1 +1,5 @@
-fn main() {}
+//! The Lambda `ingest`.
+
+fn main() -> anyhow::Result<()> {
+    lambda::serve(ingest::start)
+}

@@ -1,1 +1,133 @@
-//! x
+//! /v1/metrics: what a project's events add up to.
+
+use axum::extract::State;
+use identity::Guard;
+use identity::project::Project;
+use kernel::{ProjectId, Scope, Time, policy};
+use lambda::{App, Json, Problem, Query};
+use serde::Deserialize;
+use telemetry::metrics::{self, Interval, Only, Overview, Range, Timeseries, TopErrors};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// Builds the routes from the environment.
+pub async fn start(app: &App) -> anyhow::Result<OpenApiRouter<App>> {
+    Ok(routes(&Guard::from_env(app)?))
+}
+
+/// The routes.
+pub fn routes(guard: &Guard) -> OpenApiRouter<App> {
+    let members = OpenApiRouter::new().routes(routes!(overview)).routes(routes!(timeseries)).routes(routes!(top_errors));
+    guard.members(members)
+}
+
+/// Which events an overview is about.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct OverviewQuery {
+    /// The project.
+    project_id: ProjectId,
+    /// The first moment; 24 hours before `to` if absent. Counted by whole minutes.
+    from: Option<Time>,
+    /// The first moment after; now if absent. At most 401 days after `from`.
+    to: Option<Time>,
+}
+
+/// Answers with a project's numbers at a glance
+#[utoipa::path(
+    get,
+    path = "/v1/metrics/overview",
+    tag = "Metrics",
+    security(("bearer" = [])),
+    params(OverviewQuery, ("x-org-id" = String, Header, description = "The organization.")),
+    responses((status = 200, description = "The numbers.", body = Overview), Problem)
+)]
+async fn overview(
+    State(app): State<App>,
+    scope: Scope<policy::ReadMetrics>,
+    Query(query): Query<OverviewQuery>,
+) -> lambda::Result<Json<Overview>> {
+    let range = Range::of(query.from, query.to, app.now(), Time::MINUTE)?;
+    let project = Project::load(&app.table, &scope, query.project_id).await?;
+    Ok(Json(metrics::overview(&app.table, &scope, project.id, range).await?))
+}
+
+/// Which events a timeseries is about.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct TimeseriesQuery {
+    /// The project.
+    project_id: ProjectId,
+    /// The first moment; 24 hours before `to` if absent. The first bucket holds it.
+    from: Option<Time>,
+    /// The first moment after; now if absent. The last bucket ends with it or later.
+    to: Option<Time>,
+    /// The width of the buckets; at most 10,080 of them are answered.
+    #[param(inline, default = "1h")]
+    interval: Option<Interval>,
+    /// Only events of this type.
+    r#type: Option<String>,
+    /// Only events of this name.
+    name: Option<String>,
+}
+
+/// Answers with a project's events over time
+///
+/// Every bucket of the range is there, also those without events. Buckets are whole and in UTC.
+#[utoipa::path(
+    get,
+    path = "/v1/metrics/events/timeseries",
+    tag = "Metrics",
+    security(("bearer" = [])),
+    params(TimeseriesQuery, ("x-org-id" = String, Header, description = "The organization.")),
+    responses((status = 200, description = "The buckets.", body = Timeseries), Problem)
+)]
+async fn timeseries(
+    State(app): State<App>,
+    scope: Scope<policy::ReadMetrics>,
+    Query(query): Query<TimeseriesQuery>,
+) -> lambda::Result<Json<Timeseries>> {
+    let interval = query.interval.unwrap_or(Interval::Hour);
+    let range = Range::of(query.from, query.to, app.now(), interval.millis())?;
+    let project = Project::load(&app.table, &scope, query.project_id).await?;
+    let only = Only { kind: query.r#type, name: query.name };
+    Ok(Json(metrics::timeseries(&app.table, &scope, project.id, range, interval, only).await?))
+}
+
+/// Which errors are asked for.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct TopErrorsQuery {
+    /// The project.
+    project_id: ProjectId,
+    /// The first moment; 24 hours before `to` if absent. Counted by whole minutes.
+    from: Option<Time>,
+    /// The first moment after; now if absent. At most 401 days after `from`.
+    to: Option<Time>,
+    /// How many names, 1 to 100.
+    #[param(minimum = 1, maximum = 100, default = 10)]
+    limit: Option<u16>,
+}
+
+/// Answers with a project's most frequent errors
+#[utoipa::path(
+    get,
+    path = "/v1/metrics/errors/top",
+    tag = "Metrics",
+    security(("bearer" = [])),
+    params(TopErrorsQuery, ("x-org-id" = String, Header, description = "The organization.")),
+    responses((status = 200, description = "The errors, the most frequent first.", body = TopErrors), Problem)
+)]
+async fn top_errors(
+    State(app): State<App>,
+    scope: Scope<policy::ReadMetrics>,
+    Query(query): Query<TopErrorsQuery>,
+) -> lambda::Result<Json<TopErrors>> {
+    let limit = lambda::limit(query.limit, 10)?;
+    let range = Range::of(query.from, query.to, app.now(), Time::MINUTE)?;
+    let project = Project::load(&app.table, &scope, query.project_id).await?;
+    Ok(Json(metrics::top_errors(&app.table, &scope, project.id, range, usize::from(limit)).await?))
+}

@@ -1,1 +1,5 @@
-fn main() {}
+//! The Lambda `metrics`.
+
+fn main() -> anyhow::Result<()> {
+    lambda::serve(metrics::start)
+}

@@ -97,11 +97,7 @@ impl Error {
     }
 
     /// Says that one field of the request cannot be read.
-    pub fn malformed_field(
-        code: &'static str,
-        field: impl Into<String>,
-        problem: impl Into<String>,
-    ) -> Self {
+    pub fn malformed_field(code: &'static str, field: impl Into<String>, problem: impl Into<String>) -> Self {
         let (field, problem) = (field.into(), problem.into());
         Self::Malformed {
             code,
@@ -117,11 +113,7 @@ impl Error {
         let quoted = cause.split('`').nth(1);
         if cause.starts_with("unknown field") {
             // The path of an unknown field ends with it already, unless the path is not known.
-            let field = if path == "." {
-                quoted.unwrap_or_default()
-            } else {
-                path
-            };
+            let field = if path == "." { quoted.unwrap_or_default() } else { path };
             return Self::malformed_field("unknown_field", field, "is not a field of this request");
         }
         if let (true, Some(name)) = (cause.starts_with("missing field"), quoted) {

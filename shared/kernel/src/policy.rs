@@ -35,19 +35,7 @@ impl OrgRole {
 }
 
 /// A person's role on the platform: user < admin < manager.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Serialize,
-    Deserialize,
-    utoipa::ToSchema,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PlatformRole {
     /// Works in the organizations they belong to.
@@ -78,10 +66,9 @@ impl Grant {
         match (self, caller) {
             (Self::SignedIn, Caller::Person { .. } | Caller::Member { .. }) => true,
             (Self::Org(roles), Caller::Member { role, .. }) => roles.contains(role),
-            (
-                Self::Platform(least),
-                Caller::Person { platform_role, .. } | Caller::Member { platform_role, .. },
-            ) => *platform_role >= least,
+            (Self::Platform(least), Caller::Person { platform_role, .. } | Caller::Member { platform_role, .. }) => {
+                *platform_role >= least
+            }
             (Self::ApiKey, Caller::ApiKey { .. }) => true,
             _ => false,
         }
@@ -159,8 +146,6 @@ mod tests {
         assert!(OrgRole::Admin.may_manage(OrgRole::Admin));
         assert!(!OrgRole::Admin.may_manage(OrgRole::Owner));
         assert!(!OrgRole::Member.may_manage(OrgRole::Viewer));
-        assert!(
-            PlatformRole::User < PlatformRole::Admin && PlatformRole::Admin < PlatformRole::Manager
-        );
+        assert!(PlatformRole::User < PlatformRole::Admin && PlatformRole::Admin < PlatformRole::Manager);
     }
 }

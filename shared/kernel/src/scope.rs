@@ -141,9 +141,7 @@ impl<P: Permission> Scope<P> {
     /// The role of the person on the platform.
     pub fn platform_role(&self) -> PlatformRole {
         match &self.caller {
-            Some(Caller::Person { platform_role, .. } | Caller::Member { platform_role, .. }) => {
-                *platform_role
-            }
+            Some(Caller::Person { platform_role, .. } | Caller::Member { platform_role, .. }) => *platform_role,
             _ => PlatformRole::User,
         }
     }

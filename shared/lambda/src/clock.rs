@@ -58,8 +58,6 @@ impl Clock {
 
 #[expect(clippy::disallowed_methods, reason = "everyone else asks the clock")]
 fn system() -> Time {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Time::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

@@ -36,10 +36,7 @@ impl<T: DeserializeOwned + Input> FromRequest<App> for Json<T> {
             .and_then(|kind| kind.to_str().ok())
             .is_some_and(is_json);
         if !json {
-            return Err(Error::Unsupported(
-                "send a body of content type application/json".to_owned(),
-            )
-            .into());
+            return Err(Error::Unsupported("send a body of content type application/json".to_owned()).into());
         }
         let bytes = read_body(request.into_body(), LONGEST_BODY).await?;
         let input: T = parse(&bytes)?;
@@ -59,9 +56,7 @@ impl<T: DeserializeOwned + Input> OptionalFromRequest<App> for Json<T> {
             return Ok(None);
         }
         let request = Request::from_parts(parts, bytes.into());
-        <Self as FromRequest<App>>::from_request(request, app)
-            .await
-            .map(Some)
+        <Self as FromRequest<App>>::from_request(request, app).await.map(Some)
     }
 }
 
@@ -74,13 +69,10 @@ fn is_json(content_type: &str) -> bool {
 pub async fn read_body(body: axum::body::Body, most: usize) -> kernel::Result<axum::body::Bytes> {
     match Limited::new(body, most).collect().await {
         Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(Error::TooLarge(
-            format!("the body has more than {most} bytes"),
-        )),
-        Err(_) => Err(Error::malformed(
-            "malformed_body",
-            "the body ended before it was whole",
-        )),
+        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
+            Err(Error::TooLarge(format!("the body has more than {most} bytes")))
+        }
+        Err(_) => Err(Error::malformed("malformed_body", "the body ended before it was whole")),
     }
 }
 
@@ -132,9 +124,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let query = parts.uri.query().unwrap_or_default();
-        let value = serde_path_to_error::deserialize(serde_urlencoded::Deserializer::new(
-            form_urlencoded::parse(query.as_bytes()),
-        ));
+        let value = serde_path_to_error::deserialize(serde_urlencoded::Deserializer::new(form_urlencoded::parse(
+            query.as_bytes(),
+        )));
         value.map(Self).map_err(|error| {
             let path = error.path().to_string();
             Error::unreadable_field(&path, &error.into_inner().to_string()).into()
@@ -147,10 +139,18 @@ impl<P: Permission> FromRequestParts<App> for Scope<P> {
 
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Problem> {
         let caller = parts.extensions.get::<kernel::Caller>().cloned();
-        let caller = caller
-            .ok_or_else(|| anyhow::anyhow!("a route that needs {} was left unguarded", P::NAME))?;
+        let caller = caller.ok_or_else(|| anyhow::anyhow!("a route that needs {} was left unguarded", P::NAME))?;
         Ok(Self::permit(caller)?)
     }
+}
+
+/// How many things a list shows: `given`, which must be from 1 to 100, or `default`.
+pub fn limit(given: Option<u16>, default: u16) -> kernel::Result<u16> {
+    let limit = given.unwrap_or(default);
+    if (1..=100).contains(&limit) {
+        return Ok(limit);
+    }
+    Err(Error::malformed_field("bad_limit", "limit", "must be from 1 to 100"))
 }
 
 /// One page of a list.

@@ -46,8 +46,7 @@ pub(crate) fn run(future: impl Future<Output = Result<()>>) -> Result<()> {
 }
 
 pub(crate) fn start_log() {
-    let filter =
-        tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
     // A second subscriber in one process is a test's business, not an error.
     let _ = tracing_subscriber::fmt()
         .json()
@@ -60,9 +59,7 @@ pub(crate) fn start_log() {
 pub fn service(app: App, routes: OpenApiRouter<App>) -> Router {
     let (router, _) = routes.split_for_parts();
     router
-        .fallback(async || {
-            Problem::new(StatusCode::NOT_FOUND, "not_found", "there is no such route")
-        })
+        .fallback(async || Problem::new(StatusCode::NOT_FOUND, "not_found", "there is no such route"))
         .method_not_allowed_fallback(async || {
             Problem::new(
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -82,9 +79,7 @@ async fn surround(request: Request, next: Next) -> Response {
         .extensions()
         .get::<MatchedPath>()
         .map(|path| path.as_str().to_owned());
-    let reply = std::panic::AssertUnwindSafe(next.run(request))
-        .catch_unwind()
-        .await;
+    let reply = std::panic::AssertUnwindSafe(next.run(request)).catch_unwind().await;
     let mut response = reply.unwrap_or_else(|panic| panicked(panic.as_ref()));
     finish(&mut response, &id);
     tracing::info!(
@@ -101,10 +96,7 @@ async fn surround(request: Request, next: Next) -> Response {
 fn panicked(panic: &(dyn Any + Send)) -> Response {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-    tracing::error!(
-        error = text.as_deref().unwrap_or("unknown"),
-        "a handler panicked"
-    );
+    tracing::error!(error = text.as_deref().unwrap_or("unknown"), "a handler panicked");
     Problem::new(
         StatusCode::INTERNAL_SERVER_ERROR,
         "internal",
@@ -115,9 +107,7 @@ fn panicked(panic: &(dyn Any + Send)) -> Response {
 
 /// The caller's request id if it is a plain short text, else Lambda's.
 fn request_id(request: &Request) -> String {
-    let plain = |text: &&str| {
-        (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
-    };
+    let plain = |text: &&str| (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
     let given = request
         .headers()
         .get(&REQUEST_ID)
@@ -145,10 +135,7 @@ fn finish(response: &mut Response, id: &str) {
         headers.insert(REQUEST_ID, id);
     }
     let secure = [
-        (
-            header::STRICT_TRANSPORT_SECURITY,
-            "max-age=63072000; includeSubDomains",
-        ),
+        (header::STRICT_TRANSPORT_SECURITY, "max-age=63072000; includeSubDomains"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::X_FRAME_OPTIONS, "DENY"),
         (header::REFERRER_POLICY, "no-referrer"),
@@ -159,9 +146,7 @@ fn finish(response: &mut Response, id: &str) {
         (header::CACHE_CONTROL, "no-store"),
     ];
     for (name, value) in secure {
-        headers
-            .entry(name)
-            .or_insert(HeaderValue::from_static(value));
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
 }
 

@@ -79,12 +79,7 @@ pub async fn remember(State(app): State<App>, request: Request, next: Next) -> R
         .unwrap_or_else(IntoResponse::into_response)
 }
 
-async fn attempt(
-    app: &App,
-    given: &HeaderValue,
-    request: Request,
-    next: Next,
-) -> Result<Response, Problem> {
+async fn attempt(app: &App, given: &HeaderValue, request: Request, next: Next) -> Result<Response, Problem> {
     let given = given
         .to_str()
         .ok()
@@ -139,10 +134,7 @@ fn hash(texts: &[&str], bytes: &[u8]) -> [u8; 32] {
     let mut all = texts.join("\n").into_bytes();
     all.push(0);
     all.extend_from_slice(bytes);
-    digest(&SHA256, &all)
-        .as_ref()
-        .try_into()
-        .unwrap_or_default()
+    digest(&SHA256, &all).as_ref().try_into().unwrap_or_default()
 }
 
 /// Claims the key for this request, or says what it was answered before.
@@ -156,9 +148,7 @@ async fn claim(app: &App, seen: &mut Seen, secret: &str) -> Result<Option<Respon
         Err(error) => return Err(error.into()),
     }
     let now = app.now();
-    let in_flight = Error::InFlight {
-        retry_after_seconds: 1,
-    };
+    let in_flight = Error::InFlight { retry_after_seconds: 1 };
     let Some(before) = app.table.get::<Seen>(&seen.key()).await? else {
         return Err(in_flight.into());
     };
@@ -183,12 +173,7 @@ async fn claim(app: &App, seen: &mut Seen, secret: &str) -> Result<Option<Respon
 }
 
 /// Remembers a success; frees the key after anything else, so that a corrected request may use it.
-async fn settle(
-    app: &App,
-    mut seen: Seen,
-    secret: &str,
-    response: Response,
-) -> Result<Response, Problem> {
+async fn settle(app: &App, mut seen: Seen, secret: &str, response: Response) -> Result<Response, Problem> {
     let (parts, body) = response.into_parts();
     let body = read_body(body, LONGEST_BODY).await?;
     let written = if parts.status.is_success() {
@@ -225,8 +210,7 @@ fn replay(before: &Seen, status: u16, secret: &str) -> Result<Response, Problem>
 
 fn cipher(secret: &str) -> anyhow::Result<RandomizedNonceKey> {
     let key = hash(&["reply", secret], b"");
-    RandomizedNonceKey::new(&AES_256_GCM, &key)
-        .map_err(|_| anyhow::anyhow!("a key of 32 bytes was refused"))
+    RandomizedNonceKey::new(&AES_256_GCM, &key).map_err(|_| anyhow::anyhow!("a key of 32 bytes was refused"))
 }
 
 /// The nonce, then the sealed bytes.

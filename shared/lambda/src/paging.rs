@@ -50,12 +50,7 @@ impl Paging {
 
 impl<T> List<T> {
     /// Shows a page that was read for `context`.
-    pub fn of<R>(
-        app: &App,
-        context: &str,
-        page: Page<R>,
-        view: impl FnMut(R) -> T,
-    ) -> Result<Self> {
+    pub fn of<R>(app: &App, context: &str, page: Page<R>, view: impl FnMut(R) -> T) -> Result<Self> {
         let next_cursor = match &page.next {
             Some(position) => Some(app.cursors.seal(context, position)?),
             None => None,
@@ -83,22 +78,13 @@ mod tests {
 
     #[test]
     fn a_limit_is_bounded() {
-        let limit = |limit| {
-            Paging {
-                limit,
-                cursor: None,
-            }
-            .limit()
-        };
+        let limit = |limit| Paging { limit, cursor: None }.limit();
         assert_eq!(limit(None).unwrap(), 20);
         assert_eq!(limit(Some(100)).unwrap(), 100);
         for bad in [0, 101] {
             assert!(matches!(
                 limit(Some(bad)),
-                Err(Error::Malformed {
-                    code: "bad_limit",
-                    ..
-                })
+                Err(Error::Malformed { code: "bad_limit", .. })
             ));
         }
     }

@@ -82,25 +82,19 @@ impl From<Error> for Problem {
             Error::Denied => simple(StatusCode::FORBIDDEN, "forbidden"),
             Error::NotFound(_) => simple(StatusCode::NOT_FOUND, "not_found"),
             Error::Refused { code, .. } => simple(StatusCode::CONFLICT, code),
-            Error::InFlight {
-                retry_after_seconds,
-            } => Self {
+            Error::InFlight { retry_after_seconds } => Self {
                 retry_after_seconds: Some(retry_after_seconds),
                 ..simple(StatusCode::CONFLICT, "in_flight")
             },
             Error::Stale => simple(StatusCode::PRECONDITION_FAILED, "stale"),
             Error::TooLarge(_) => simple(StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
-            Error::Unsupported(_) => {
-                simple(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type")
-            }
+            Error::Unsupported(_) => simple(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
             Error::Invalid(errors) => Self {
                 errors,
                 ..simple(StatusCode::UNPROCESSABLE_ENTITY, "invalid")
             },
             Error::KeyReused => simple(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused"),
-            Error::Limited {
-                retry_after_seconds,
-            } => Self {
+            Error::Limited { retry_after_seconds } => Self {
                 retry_after_seconds: Some(retry_after_seconds),
                 ..simple(StatusCode::TOO_MANY_REQUESTS, "rate_limited")
             },
@@ -146,8 +140,7 @@ impl IntoResponse for Problem {
 
 /// Documents every problem a route may answer with.
 impl utoipa::IntoResponses for Problem {
-    fn responses()
-    -> std::collections::BTreeMap<String, utoipa::openapi::RefOr<utoipa::openapi::Response>> {
+    fn responses() -> std::collections::BTreeMap<String, utoipa::openapi::RefOr<utoipa::openapi::Response>> {
         let statuses = [
             (
                 "400",
@@ -175,9 +168,7 @@ impl utoipa::IntoResponses for Problem {
             ("503", "A part of the service is busy (`Retry-After`)."),
         ];
         let content = utoipa::openapi::ContentBuilder::new()
-            .schema(Some(utoipa::openapi::Ref::from_schema_name(
-                "ProblemDetails",
-            )))
+            .schema(Some(utoipa::openapi::Ref::from_schema_name("ProblemDetails")))
             .build();
         let response = |text: &str| {
             let response = utoipa::openapi::ResponseBuilder::new().description(text);

@@ -17,23 +17,25 @@ pub struct Message {
     pub body: String,
 }
 
-/// Serves a queue with `handle`, which takes a batch and returns the ids of the messages it could not handle: those
-/// come again, and after too many times go to the dead-letter queue.
-pub fn serve_queue<F>(handle: F) -> Result<()>
-where
-    F: AsyncFn(&App, Vec<Message>) -> Vec<String>,
-{
+/// What takes a queue's messages.
+pub trait Consumer {
+    /// Takes a batch. Returns the ids of the messages it could not handle: those come again, and after too many times
+    /// go to the dead-letter queue.
+    fn consume(&self, app: &App, messages: Vec<Message>) -> impl Future<Output = Vec<String>>;
+}
+
+/// Serves a queue with the consumer that `start` builds, for as long as Lambda sends batches.
+pub fn serve_queue<C: Consumer>(start: impl FnOnce(&App) -> Result<C>) -> Result<()> {
     start_log();
     run(async {
         let app = App::from_env()?;
-        let (app, handle) = (&app, &handle);
+        let consumer = start(&app)?;
+        let (app, consumer) = (&app, &consumer);
         let serve = service_fn(async |event: LambdaEvent<SqsEvent>| {
-            let failed = handle(app, messages(event.payload)).await;
+            let failed = consumer.consume(app, messages(event.payload)).await;
             Ok::<_, lambda_runtime::Error>(response(failed))
         });
-        lambda_runtime::run(serve)
-            .await
-            .map_err(|error| anyhow::anyhow!(error))
+        lambda_runtime::run(serve).await.map_err(|error| anyhow::anyhow!(error))
     })
 }
 

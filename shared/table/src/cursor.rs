@@ -75,10 +75,7 @@ mod tests {
     fn a_cursor_opens_only_where_it_was_made() {
         let cursors = Cursors::new(b"secret");
         let cursor = cursors.seal("org_1 /v1/projects", &7_u32).unwrap();
-        assert_eq!(
-            cursors.open::<u32>("org_1 /v1/projects", &cursor).unwrap(),
-            7
-        );
+        assert_eq!(cursors.open::<u32>("org_1 /v1/projects", &cursor).unwrap(), 7);
         assert!(cursors.open::<u32>("org_2 /v1/projects", &cursor).is_err());
         assert!(
             Cursors::new(b"other")

@@ -105,12 +105,7 @@ impl Table {
                     .send()
                     .await
                     .with_context(|| format!("reading many {}s", R::KIND))?;
-                for item in reply
-                    .responses
-                    .into_iter()
-                    .flatten()
-                    .flat_map(|(_, items)| items)
-                {
+                for item in reply.responses.into_iter().flatten().flat_map(|(_, items)| items) {
                     records.push(record::from_item(item)?);
                 }
                 wanted = reply

@@ -110,11 +110,7 @@ impl Query {
     }
 }
 
-pub(crate) async fn run<R: Record>(
-    client: &aws_sdk_dynamodb::Client,
-    table: &str,
-    query: Query,
-) -> Result<Page<R>> {
+pub(crate) async fn run<R: Record>(client: &aws_sdk_dynamodb::Client, table: &str, query: Query) -> Result<Page<R>> {
     let (pk, sk) = if query.index {
         ("gsi1pk", "gsi1sk")
     } else {
@@ -159,8 +155,7 @@ pub(crate) async fn run<R: Record>(
         .await
         .with_context(|| format!("listing {}s", R::KIND))?;
     let next = reply.last_evaluated_key.map(|key| {
-        let part =
-            |(name, value): (String, AttributeValue)| Some((name, value.as_s().ok()?.clone()));
+        let part = |(name, value): (String, AttributeValue)| Some((name, value.as_s().ok()?.clone()));
         key.into_iter().filter_map(part).collect()
     });
     let records = reply

@@ -52,10 +52,7 @@ impl Key {
     }
 
     pub(crate) fn item(&self) -> Item {
-        Item::from([
-            ("pk".to_owned(), text(&self.pk)),
-            ("sk".to_owned(), text(&self.sk)),
-        ])
+        Item::from([("pk".to_owned(), text(&self.pk)), ("sk".to_owned(), text(&self.sk))])
     }
 }
 
@@ -95,8 +92,7 @@ pub trait Record: Serialize + DeserializeOwned + Send + Sync {
 }
 
 pub(crate) fn to_item<R: Record>(record: &R) -> Result<Item> {
-    let fields: serde_dynamo::Item =
-        serde_dynamo::to_item(record).with_context(|| format!("storing a {}", R::KIND))?;
+    let fields: serde_dynamo::Item = serde_dynamo::to_item(record).with_context(|| format!("storing a {}", R::KIND))?;
     let mut item: Item = fields.into();
     // An absent attribute says the same as a null one, and costs nothing.
     item.retain(|_, value| !matches!(value, AttributeValue::Null(_)));
@@ -118,7 +114,7 @@ pub(crate) fn from_item<R: Record>(item: Item) -> Result<R> {
     if kind.as_deref() != Some(R::KIND) {
         return Err(anyhow!("a {} was read where {kind:?} is stored", R::KIND).into());
     }
-    let record = serde_dynamo::from_item(serde_dynamo::Item::from(item))
-        .with_context(|| format!("reading a {}", R::KIND))?;
+    let record =
+        serde_dynamo::from_item(serde_dynamo::Item::from(item)).with_context(|| format!("reading a {}", R::KIND))?;
     Ok(record)
 }

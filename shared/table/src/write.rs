@@ -5,9 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{
-    AttributeValue, Delete, Put, PutRequest, TransactWriteItem, Update, WriteRequest,
-};
+use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, PutRequest, TransactWriteItem, Update, WriteRequest};
 use kernel::{Error, Result};
 
 use crate::record::{self, Record, TableName, number};
@@ -181,10 +179,7 @@ impl Write {
     }
 
     fn bind(&mut self, name: &str, value: AttributeValue) -> (String, String) {
-        let (place, holder) = (
-            format!("#n{}", self.names.len()),
-            format!(":v{}", self.values.len()),
-        );
+        let (place, holder) = (format!("#n{}", self.names.len()), format!(":v{}", self.values.len()));
         self.names.push((place.clone(), name.to_owned()));
         self.values.push((holder.clone(), value));
         (place, holder)
@@ -197,12 +192,7 @@ impl Write {
         }
     }
 
-    fn clause(
-        mut self,
-        name: &str,
-        value: AttributeValue,
-        list: fn(&mut Action) -> Option<&mut Vec<String>>,
-    ) -> Self {
+    fn clause(mut self, name: &str, value: AttributeValue, list: fn(&mut Action) -> Option<&mut Vec<String>>) -> Self {
         let (name, value) = self.bind(name, value);
         if let Some(list) = list(&mut self.action) {
             list.push(format!("{name} {value}"));
@@ -322,16 +312,12 @@ fn refusal<E: std::error::Error + Send + Sync + 'static>(
     if error.as_service_error().is_some_and(conditional) {
         return WriteError::Condition(vec![0]);
     }
-    WriteError::Other(Error::Internal(
-        anyhow::Error::new(error).context("writing a record"),
-    ))
+    WriteError::Other(Error::Internal(anyhow::Error::new(error).context("writing a record")))
 }
 
 async fn transaction(table: &Table, writes: Vec<Write>) -> Result<(), WriteError> {
     if writes.len() > TRANSACTION {
-        return Err(
-            Error::from(anyhow!("{} writes do not fit a transaction", writes.len())).into(),
-        );
+        return Err(Error::from(anyhow!("{} writes do not fit a transaction", writes.len())).into());
     }
     let items = writes
         .into_iter()
@@ -349,9 +335,7 @@ async fn transaction(table: &Table, writes: Vec<Write>) -> Result<(), WriteError
             Some(Cancelled::Conditions(places)) => return Err(WriteError::Condition(places)),
             Some(Cancelled::Conflict) => backoff(attempt).await,
             None => {
-                return Err(
-                    Error::from(anyhow::Error::new(error).context("writing a transaction")).into(),
-                );
+                return Err(Error::from(anyhow::Error::new(error).context("writing a transaction")).into());
             }
         }
     }
@@ -406,10 +390,7 @@ pub(crate) async fn put_all<R: Record>(table: &Table, records: &[R]) -> Result<(
             single(table, Write::put(record)?).await?;
             continue;
         }
-        let mut requests = records
-            .iter()
-            .map(put_request)
-            .collect::<Result<Vec<_>>>()?;
+        let mut requests = records.iter().map(put_request).collect::<Result<Vec<_>>>()?;
         for attempt in 0..ATTEMPTS {
             let reply = table
                 .client

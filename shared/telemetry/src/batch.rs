@@ -29,7 +29,14 @@ pub enum Format {
 impl Format {
     /// Reads a `Content-Type`.
     pub fn of(content_type: &str) -> Result<Self> {
-        match content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+        match content_type
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase()
+            .as_str()
+        {
             "application/json" => Ok(Self::Plain),
             "application/cloudevents+json" => Ok(Self::CloudEvent),
             "application/cloudevents-batch+json" => Ok(Self::CloudEvents),
@@ -74,9 +81,7 @@ pub fn expand(body: Vec<u8>, encoding: Option<&str>) -> Result<Vec<u8>> {
             ));
         }
     };
-    read.map_err(|_| {
-        Error::malformed("malformed_encoding", format!("the body is not {encoding}"))
-    })?;
+    read.map_err(|_| Error::malformed("malformed_encoding", format!("the body is not {encoding}")))?;
     if expanded.len() > LONGEST_BODY {
         return Err(Error::TooLarge(format!(
             "the body expands to more than {LONGEST_BODY} bytes"
@@ -88,20 +93,14 @@ pub fn expand(body: Vec<u8>, encoding: Option<&str>) -> Result<Vec<u8>> {
 /// Reads a body that holds one event.
 pub fn read_one(body: &[u8], format: Format, received_at: Time) -> Result<Event> {
     if format == Format::CloudEvents {
-        return Err(Error::Unsupported(
-            "send batches to /v1/ingest/events".to_owned(),
-        ));
+        return Err(Error::Unsupported("send batches to /v1/ingest/events".to_owned()));
     }
     let raw: &RawValue = serde_json::from_slice(body).map_err(not_json)?;
     judge(raw, format, received_at)
 }
 
 /// Reads a body that holds many: the good ones with their places, and what is wrong with the others.
-pub fn read_many(
-    body: &[u8],
-    format: Format,
-    received_at: Time,
-) -> Result<(Vec<(usize, Event)>, Vec<Rejected>)> {
+pub fn read_many(body: &[u8], format: Format, received_at: Time) -> Result<(Vec<(usize, Event)>, Vec<Rejected>)> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Batch<'a> {
@@ -109,19 +108,12 @@ pub fn read_many(
         events: Vec<&'a RawValue>,
     }
     let raw: Vec<&RawValue> = match format {
-        Format::Plain => {
-            serde_json::from_slice::<Batch>(body)
-                .map_err(not_a_batch)?
-                .events
-        }
+        Format::Plain => serde_json::from_slice::<Batch>(body).map_err(not_a_batch)?.events,
         Format::CloudEvents => serde_json::from_slice(body).map_err(not_a_batch)?,
         Format::CloudEvent => vec![serde_json::from_slice(body).map_err(not_json)?],
     };
     if raw.is_empty() || raw.len() > MOST_EVENTS {
-        return Err(Error::invalid(
-            "events",
-            format!("must have 1 to {MOST_EVENTS} events"),
-        ));
+        return Err(Error::invalid("events", format!("must have 1 to {MOST_EVENTS} events")));
     }
     let (mut good, mut bad) = (Vec::with_capacity(raw.len()), Vec::new());
     for (index, raw) in raw.into_iter().enumerate() {
@@ -135,9 +127,7 @@ pub fn read_many(
 
 fn judge(raw: &RawValue, format: Format, received_at: Time) -> Result<Event> {
     if raw.get().len() > LONGEST_EVENT {
-        return Err(Error::TooLarge(format!(
-            "an event has at most {LONGEST_EVENT} bytes"
-        )));
+        return Err(Error::TooLarge(format!("an event has at most {LONGEST_EVENT} bytes")));
     }
     let event: NewEvent = match format {
         Format::Plain => read(raw)?,
@@ -151,12 +141,10 @@ fn judge(raw: &RawValue, format: Format, received_at: Time) -> Result<Event> {
 }
 
 fn read<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Result<T> {
-    serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(raw.get())).map_err(
-        |error| {
-            let path = error.path().to_string();
-            Error::unreadable_field(&path, &error.into_inner().to_string())
-        },
-    )
+    serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(raw.get())).map_err(|error| {
+        let path = error.path().to_string();
+        Error::unreadable_field(&path, &error.into_inner().to_string())
+    })
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it is a map_err")]
@@ -185,11 +173,7 @@ fn rejected(index: usize, error: Error) -> Rejected {
         Error::TooLarge(detail) => ("too_large", detail),
         other => ("malformed", other.to_string()),
     };
-    Rejected {
-        index,
-        code,
-        detail,
-    }
+    Rejected { index, code, detail }
 }
 
 /// A CloudEvent in its JSON format (CloudEvents 1.0.2, JSON event format 1.0.2).
@@ -226,21 +210,14 @@ fn from_cloud_event(mut cloud: CloudEvent) -> Result<NewEvent> {
     let (kind, name) = if ours {
         (
             cloud.r#type,
-            cloud
-                .subject
-                .clone()
-                .unwrap_or_else(|| cloud.source.clone()),
+            cloud.subject.clone().unwrap_or_else(|| cloud.source.clone()),
         )
     } else {
         ("CUSTOM".to_owned(), cloud.r#type)
     };
     let id = format!("{}#{}", cloud.source, cloud.id);
     let mut metadata = serde_json::Map::from_iter([("source".to_owned(), cloud.source.into())]);
-    metadata.extend(
-        cloud
-            .subject
-            .map(|subject| ("subject".to_owned(), subject.into())),
-    );
+    metadata.extend(cloud.subject.map(|subject| ("subject".to_owned(), subject.into())));
     metadata.extend(cloud.rest);
     let data = match (cloud.data, cloud.data_base64) {
         (Some(_), Some(_)) => {
@@ -272,10 +249,8 @@ pub fn join_binary<'a>(
     content_type: &str,
     body: &[u8],
 ) -> Result<Vec<u8>> {
-    let attribute =
-        |(name, value): (&str, &str)| Some((name.strip_prefix("ce-")?.to_owned(), value.into()));
-    let mut event: serde_json::Map<String, serde_json::Value> =
-        headers.filter_map(attribute).collect();
+    let attribute = |(name, value): (&str, &str)| Some((name.strip_prefix("ce-")?.to_owned(), value.into()));
+    let mut event: serde_json::Map<String, serde_json::Value> = headers.filter_map(attribute).collect();
     event.remove("data");
     if !body.is_empty() {
         let json = content_type
@@ -340,27 +315,18 @@ mod tests {
             r#"{"type":"ERROR","name":"a","occurredAt":"2025-01-15T08:06:00Z"}"#,
             Err("400 days"),
         );
-        check_one(
-            r#"{"type":"ERROR","name":"a","occurredAt":"now"}"#,
-            Err("occurredAt"),
-        );
+        check_one(r#"{"type":"ERROR","name":"a","occurredAt":"now"}"#, Err("occurredAt"));
         check_one(r#"{"type":"ERROR""#, Err("not JSON"));
         check_one("[]", Err(""));
     }
 
     #[test]
     fn good_events_are_kept_when_others_are_bad() {
-        let body =
-            br#"{"events":[{"type":"A","name":"a"},{"type":"A"},7,{"type":"B","name":"b"}]}"#;
+        let body = br#"{"events":[{"type":"A","name":"a"},{"type":"A"},7,{"type":"B","name":"b"}]}"#;
         let (good, bad) = read_many(body, Format::Plain, NOW).unwrap();
+        assert_eq!(good.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [0, 3]);
         assert_eq!(
-            good.iter().map(|(index, _)| *index).collect::<Vec<_>>(),
-            [0, 3]
-        );
-        assert_eq!(
-            bad.iter()
-                .map(|bad| (bad.index, bad.code))
-                .collect::<Vec<_>>(),
+            bad.iter().map(|bad| (bad.index, bad.code)).collect::<Vec<_>>(),
             [(1, "malformed"), (2, "malformed")]
         );
     }
@@ -376,10 +342,7 @@ mod tests {
             r#"{"events":[],"x":1}"#,
             r#"{"events":[{]}"#,
         ] {
-            assert!(
-                read_many(body.as_bytes(), Format::Plain, NOW).is_err(),
-                "{body}"
-            );
+            assert!(read_many(body.as_bytes(), Format::Plain, NOW).is_err(), "{body}");
         }
         let many = format!(
             r#"{{"events":[{}]}}"#,
@@ -404,27 +367,18 @@ mod tests {
     #[test]
     fn bombs_are_refused_and_damage_is_named() {
         let bomb = vec![0_u8; 64 * 1024 * 1024];
-        assert!(matches!(
-            expand(gzip(&bomb), Some("gzip")),
-            Err(Error::TooLarge(_))
-        ));
+        assert!(matches!(expand(gzip(&bomb), Some("gzip")), Err(Error::TooLarge(_))));
         assert!(matches!(
             expand(zstd::encode_all(bomb.as_slice(), 1).unwrap(), Some("zstd")),
             Err(Error::TooLarge(_))
         ));
         for encoding in ["gzip", "zstd"] {
             assert!(
-                matches!(
-                    expand(b"plain".to_vec(), Some(encoding)),
-                    Err(Error::Malformed { .. })
-                ),
+                matches!(expand(b"plain".to_vec(), Some(encoding)), Err(Error::Malformed { .. })),
                 "{encoding}"
             );
         }
-        assert!(matches!(
-            expand(Vec::new(), Some("br")),
-            Err(Error::Unsupported(_))
-        ));
+        assert!(matches!(expand(Vec::new(), Some("br")), Err(Error::Unsupported(_))));
         assert_eq!(expand(gzip(b"text"), Some("gzip")).unwrap(), b"text");
         assert_eq!(
             expand(zstd::encode_all(&b"text"[..], 1).unwrap(), Some("zstd")).unwrap(),
@@ -434,7 +388,8 @@ mod tests {
 
     #[test]
     fn cloud_events_are_taken() {
-        let body = br#"{"specversion":"1.0","id":"7","source":"/shop","type":"com.example.sold","data":{"a":1},"userid":"u"}"#;
+        let body =
+            br#"{"specversion":"1.0","id":"7","source":"/shop","type":"com.example.sold","data":{"a":1},"userid":"u"}"#;
         let event = read_one(body, Format::CloudEvent, NOW).unwrap();
         assert_eq!(
             (event.kind.as_str(), event.name.as_str()),

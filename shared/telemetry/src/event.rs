@@ -44,11 +44,7 @@ impl Input for NewEvent {
         let kind = &self.r#type;
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
         let fits = (1..=64).contains(&kind.len()) && kind.chars().all(plain);
-        check.that(
-            fits,
-            "type",
-            "must be 1 to 64 letters, digits, `_`, `.` or `-`",
-        );
+        check.that(fits, "type", "must be 1 to 64 letters, digits, `_`, `.` or `-`");
         check.text("name", &self.name, 1..=200);
         if let Some(id) = &self.id {
             check.text("id", id, 1..=200);

@@ -26,8 +26,7 @@ impl Sketch {
             .first_chunk()
             .map_or(0, |bytes| u64::from_be_bytes(*bytes));
         let register = usize::try_from(hash >> REST).unwrap_or(0);
-        let rank = u8::try_from(((hash << PRECISION) | (1 << (PRECISION - 1))).leading_zeros() + 1)
-            .unwrap_or(u8::MAX);
+        let rank = u8::try_from(((hash << PRECISION) | (1 << (PRECISION - 1))).leading_zeros() + 1).unwrap_or(u8::MAX);
         self.registers.resize(REGISTERS, 0);
         self.registers[register] = self.registers[register].max(rank);
     }
@@ -78,10 +77,7 @@ impl Sketch {
     }
 }
 
-#[expect(
-    clippy::float_cmp,
-    reason = "the series has converged when adding changes nothing"
-)]
+#[expect(clippy::float_cmp, reason = "the series has converged when adding changes nothing")]
 fn sigma(mut x: f64) -> f64 {
     if x == 1.0 {
         return f64::INFINITY;
@@ -98,10 +94,7 @@ fn sigma(mut x: f64) -> f64 {
     }
 }
 
-#[expect(
-    clippy::float_cmp,
-    reason = "the series has converged when adding changes nothing"
-)]
+#[expect(clippy::float_cmp, reason = "the series has converged when adding changes nothing")]
 fn tau(mut x: f64) -> f64 {
     if x == 0.0 || x == 1.0 {
         return 0.0;
@@ -133,10 +126,7 @@ mod tests {
         for many in [0_u32, 1, 10, 100, 1_753, 10_000, 200_000] {
             let counted = i64::try_from(users(0..many).count()).unwrap();
             let error = (counted - i64::from(many)).abs() * 1_000;
-            assert!(
-                error <= i64::from(many) * 33,
-                "{many} users were counted as {counted}"
-            );
+            assert!(error <= i64::from(many) * 33, "{many} users were counted as {counted}");
         }
     }
 

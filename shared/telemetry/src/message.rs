@@ -78,9 +78,7 @@ impl Message {
         let events = decode(&bytes)?;
         let mut days: BTreeMap<String, Vec<Event>> = BTreeMap::new();
         for event in events {
-            days.entry(event.occurred_at().day())
-                .or_default()
-                .push(event);
+            days.entry(event.occurred_at().day()).or_default().push(event);
         }
         if days.len() == 1 {
             return Ok(days
@@ -115,8 +113,7 @@ pub fn decode(bytes: &[u8]) -> anyhow::Result<Vec<Event>> {
     let Some((&VERSION, compressed)) = bytes.split_first() else {
         bail!("events of an unknown version")
     };
-    let plain =
-        zstd::bulk::decompress(compressed, LONGEST_EVENTS).context("events that do not expand")?;
+    let plain = zstd::bulk::decompress(compressed, LONGEST_EVENTS).context("events that do not expand")?;
     postcard::from_bytes(&plain).context("events that cannot be read")
 }
 
@@ -131,10 +128,7 @@ pub fn event_id(event: &Event, place: usize, chunk: u64) -> EventId {
 /// The chunk of an event and its place in it.
 pub fn place_of(id: EventId) -> (u64, usize) {
     let chunk = u64::try_from(id.bits() & ((1 << CHUNK_BITS) - 1)).unwrap_or(0);
-    (
-        chunk,
-        usize::try_from((id.bits() >> 64) & 0xfff).unwrap_or(0),
-    )
+    (chunk, usize::try_from((id.bits() >> 64) & 0xfff).unwrap_or(0))
 }
 
 /// The queue of the event writer.
@@ -198,19 +192,12 @@ impl EventQueue {
                 .send()
                 .await
             {
-                tracing::error!(
-                    error = format!("{:#}", anyhow!(error)),
-                    "events could not be queued"
-                );
+                tracing::error!(error = format!("{:#}", anyhow!(error)), "events could not be queued");
                 lost.extend(part.places);
                 failed += 1;
             }
         }
-        if failed == many {
-            Err(Error::Busy)
-        } else {
-            Ok(lost)
-        }
+        if failed == many { Err(Error::Busy) } else { Ok(lost) }
     }
 }
 
@@ -224,10 +211,7 @@ fn cut(
     let plain: Vec<Event> = events.iter().map(|(_, event)| event.clone()).collect();
     let text = message(new_chunk(), STANDARD.encode(encode(&plain)?))?;
     if text.len() <= LONGEST_MESSAGE {
-        parts.push(Part {
-            message: text,
-            places,
-        });
+        parts.push(Part { message: text, places });
         return Ok(());
     }
     // One event is at most 64 KiB, so this ends with a message that fits.
@@ -275,17 +259,12 @@ mod tests {
 
     #[test]
     fn a_message_is_cut_by_day_and_always_the_same_way() {
-        let events: Vec<Event> = (0..10)
-            .map(|n| event(n % 3 * Time::DAY + n, n.to_string()))
-            .collect();
+        let events: Vec<Event> = (0..10).map(|n| event(n % 3 * Time::DAY + n, n.to_string())).collect();
         let text = message(&events).to_text().unwrap();
         let cut = |text: &str| Message::from_text(text).unwrap().chunks().unwrap();
         let (first, again) = (cut(&text), cut(&text));
         assert_eq!(
-            first
-                .iter()
-                .map(|chunk| chunk.day.as_str())
-                .collect::<Vec<_>>(),
+            first.iter().map(|chunk| chunk.day.as_str()).collect::<Vec<_>>(),
             ["1970-01-01", "1970-01-02", "1970-01-03"]
         );
         for (first, again) in first.iter().zip(&again) {
@@ -300,17 +279,9 @@ mod tests {
         let events: Vec<_> = (0..16).map(|n| (n, event(1, noise(n)))).collect();
         let mut parts = Vec::new();
         cut(events, &mut |_, events| Ok(events), &mut parts).unwrap();
-        assert!(
-            parts.len() > 1
-                && parts
-                    .iter()
-                    .all(|part| part.message.len() <= LONGEST_MESSAGE)
-        );
+        assert!(parts.len() > 1 && parts.iter().all(|part| part.message.len() <= LONGEST_MESSAGE));
         assert_eq!(
-            parts
-                .iter()
-                .flat_map(|part| part.places.clone())
-                .collect::<Vec<_>>(),
+            parts.iter().flat_map(|part| part.places.clone()).collect::<Vec<_>>(),
             (0..16).collect::<Vec<_>>()
         );
     }

@@ -38,10 +38,7 @@ impl Range {
             return Err(Error::invalid("from", "must be before `to`"));
         }
         if to.millis().saturating_sub(from.millis()) > LONGEST_RANGE {
-            return Err(Error::invalid(
-                "from",
-                "must be at most 401 days before `to`",
-            ));
+            return Err(Error::invalid("from", "must be at most 401 days before `to`"));
         }
         Ok(Self {
             from: from.floor(step_ms),
@@ -224,22 +221,14 @@ pub async fn timeseries(
     } else {
         Detail::Hours
     };
-    load(table, project, range, detail)
-        .await?
-        .each(|series, bucket| {
-            let place = (bucket.at.millis() - range.from.millis()) / step;
-            let point = usize::try_from(place)
-                .ok()
-                .and_then(|place| points.get_mut(place));
-            if let (Some(point), true) = (point, only.admits(series)) {
-                point.count += bucket.count;
-                point.errors += if series.kind == ERROR {
-                    bucket.count
-                } else {
-                    0
-                };
-            }
-        });
+    load(table, project, range, detail).await?.each(|series, bucket| {
+        let place = (bucket.at.millis() - range.from.millis()) / step;
+        let point = usize::try_from(place).ok().and_then(|place| points.get_mut(place));
+        if let (Some(point), true) = (point, only.admits(series)) {
+            point.count += bucket.count;
+            point.errors += if series.kind == ERROR { bucket.count } else { 0 };
+        }
+    });
     Ok(Timeseries { points })
 }
 
@@ -300,9 +289,7 @@ impl Loaded {
     fn each(&self, mut visit: impl FnMut(&Series, Bucket)) {
         for (start, width, rollup) in &self.rollups {
             for (series, counts) in &rollup.series {
-                for (at, count) in
-                    starts(*start, *width, counts).filter(|(at, _)| self.range.contains(*at))
-                {
+                for (at, count) in starts(*start, *width, counts).filter(|(at, _)| self.range.contains(*at)) {
                     let last = Time::from_millis(counts.last_ms);
                     let last = if at <= last && last < at.plus_millis(*width) {
                         last
@@ -353,10 +340,7 @@ fn starts(start: Time, width: i64, counts: &Counts) -> impl Iterator<Item = (Tim
 /// Reads what a range needs. A fold in between would show its chunks twice or not at all; then it reads again.
 async fn load(table: &Table, project: ProjectId, range: Range, detail: Detail) -> Result<Loaded> {
     for _ in 0..ATTEMPTS {
-        let heads: Vec<Key> = range
-            .days()
-            .map(|day| store::head_key(project, &day.day()))
-            .collect();
+        let heads: Vec<Key> = range.days().map(|day| store::head_key(project, &day.day())).collect();
         let heads = table.get_many::<DayHead>(&heads, true).await?;
         let folds = |heads: &[DayHead]| {
             let folds = heads.iter().map(|head| (head.day().to_owned(), head.folds));
@@ -371,10 +355,7 @@ async fn load(table: &Table, project: ProjectId, range: Range, detail: Detail) -
             .collect();
         let rollups = table.get_many::<RollupRecord>(&keys, true).await?;
 
-        let keys: Vec<Key> = heads
-            .iter()
-            .map(|head| store::head_key(project, head.day()))
-            .collect();
+        let keys: Vec<Key> = heads.iter().map(|head| store::head_key(project, head.day())).collect();
         let again = table.get_many::<DayHead>(&keys, true).await?;
         if folds(&again) != folds(&heads) {
             continue;
@@ -449,14 +430,6 @@ mod tests {
         );
         assert_eq!(range.days().count(), 2);
         assert!(Range::of(Some(range.to), Some(range.from), range.to, Time::MINUTE).is_err());
-        assert!(
-            Range::of(
-                Some(Time::default()),
-                Some(range.to),
-                range.to,
-                Time::MINUTE
-            )
-            .is_err()
-        );
+        assert!(Range::of(Some(Time::default()), Some(range.to), range.to, Time::MINUTE).is_err());
     }
 }

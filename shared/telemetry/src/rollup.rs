@@ -93,17 +93,8 @@ impl Rollup {
     /// The stored form: a version, then compressed postcard.
     pub fn encode(&self) -> anyhow::Result<Vec<u8>> {
         let series = self.series.iter().map(|(series, counts)| {
-            let buckets = counts
-                .buckets
-                .iter()
-                .map(|(bucket, count)| (*bucket, *count))
-                .collect();
-            (
-                series.kind.as_str(),
-                series.name.as_str(),
-                counts.last_ms,
-                buckets,
-            )
+            let buckets = counts.buckets.iter().map(|(bucket, count)| (*bucket, *count)).collect();
+            (series.kind.as_str(), series.name.as_str(), counts.last_ms, buckets)
         });
         let stored = Stored {
             series: series.collect(),
@@ -121,22 +112,19 @@ impl Rollup {
         };
         let plain = zstd::bulk::decompress(compressed, LONGEST).map_err(|_| Damaged)?;
         let stored: Stored = postcard::from_bytes(&plain).map_err(|_| Damaged)?;
-        let series = stored
-            .series
-            .into_iter()
-            .map(|(kind, name, last_ms, buckets)| {
-                let series = Series {
-                    kind: kind.to_owned(),
-                    name: name.to_owned(),
-                };
-                (
-                    series,
-                    Counts {
-                        last_ms,
-                        buckets: buckets.into_iter().collect(),
-                    },
-                )
-            });
+        let series = stored.series.into_iter().map(|(kind, name, last_ms, buckets)| {
+            let series = Series {
+                kind: kind.to_owned(),
+                name: name.to_owned(),
+            };
+            (
+                series,
+                Counts {
+                    last_ms,
+                    buckets: buckets.into_iter().collect(),
+                },
+            )
+        });
         let users = Sketch::from_bytes(stored.users.to_vec()).ok_or(Damaged)?;
         Ok(Self {
             series: series.collect(),
@@ -217,11 +205,7 @@ mod tests {
             all.merge(one, &mut known);
         }
         assert_eq!(all.series.len(), MOST_SERIES + 1);
-        let total: u64 = all
-            .series
-            .values()
-            .flat_map(|counts| counts.buckets.values())
-            .sum();
+        let total: u64 = all.series.values().flat_map(|counts| counts.buckets.values()).sum();
         assert_eq!(total, MOST_SERIES as u64 + 1);
         assert!(all.series.contains_key(&Series {
             kind: "A".to_owned(),

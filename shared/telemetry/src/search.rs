@@ -38,9 +38,8 @@ pub struct Wanted {
 
 impl Wanted {
     fn admits(&self, event: &Event) -> bool {
-        let same = |wanted: &Option<String>, has: Option<&str>| {
-            wanted.as_deref().is_none_or(|wanted| has == Some(wanted))
-        };
+        let same =
+            |wanted: &Option<String>, has: Option<&str>| wanted.as_deref().is_none_or(|wanted| has == Some(wanted));
         self.range.contains(event.occurred_at())
             && same(&self.kind, Some(&event.kind))
             && same(&self.name, Some(&event.name))
@@ -49,11 +48,7 @@ impl Wanted {
 
     fn may_be_in(&self, entry: &ChunkRecord) -> bool {
         let filter = Filter(entry.filter.clone());
-        let may = |tag, wanted: &Option<String>| {
-            wanted
-                .as_ref()
-                .is_none_or(|wanted| filter.may_hold(tag, wanted))
-        };
+        let may = |tag, wanted: &Option<String>| wanted.as_ref().is_none_or(|wanted| filter.may_hold(tag, wanted));
         may('t', &self.kind) && may('n', &self.name) && may('u', &self.user_id)
     }
 }
@@ -99,10 +94,7 @@ pub async fn search(
     let newest = Time::from_millis(start.last_ms.min(end));
     let days: Vec<Time> = wanted.range.days().filter(|day| *day <= newest).collect();
     // The heads tell which days have events at all.
-    let heads: Vec<_> = days
-        .iter()
-        .map(|day| store::head_key(project, &day.day()))
-        .collect();
+    let heads: Vec<_> = days.iter().map(|day| store::head_key(project, &day.day())).collect();
     let heads = table.get_many::<DayHead>(&heads, false).await?;
     let with_events: HashSet<&str> = heads.iter().map(DayHead::day).collect();
     for day in days
@@ -136,25 +128,17 @@ impl Walk<'_> {
         let (pk, first, last) = store::chunks_between(self.project, &day.day(), first_ms, last_ms);
         let mut next = None;
         loop {
-            let query = Query::of(&pk, PAGE)
-                .between(&first, &last)
-                .descending()
-                .after(next);
+            let query = Query::of(&pk, PAGE).between(&first, &last).descending().after(next);
             let page = self.table.query::<ChunkRecord>(query).await?;
             for entry in page.records {
                 if let Some(end) = self.show_after(entry.last_ms, Some(entry.last_ms)) {
                     return Ok(Some(end));
                 }
-                if entry.first_ms > self.start.before.time().millis()
-                    || !self.wanted.may_be_in(&entry)
-                {
+                if entry.first_ms > self.start.before.time().millis() || !self.wanted.may_be_in(&entry) {
                     continue;
                 }
-                if self.chunks >= MOST_CHUNKS
-                    && entry.last_ms + 1 < self.start.before.time().millis()
-                {
-                    let before =
-                        EventId::from_bits(u128::try_from(entry.last_ms + 1).unwrap_or(0) << 80);
+                if self.chunks >= MOST_CHUNKS && entry.last_ms + 1 < self.start.before.time().millis() {
+                    let before = EventId::from_bits(u128::try_from(entry.last_ms + 1).unwrap_or(0) << 80);
                     return Ok(Some(Position {
                         before,
                         last_ms: self.highest(entry.last_ms),
@@ -177,10 +161,7 @@ impl Walk<'_> {
         };
         for (place, event) in message::decode(&blob.data)?.into_iter().enumerate() {
             let id = event_id(&event, place, entry.chunk);
-            let repeated = entry
-                .repeated
-                .iter()
-                .any(|repeated| usize::from(*repeated) == place);
+            let repeated = entry.repeated.iter().any(|repeated| usize::from(*repeated) == place);
             if !repeated && id < self.start.before && self.wanted.admits(&event) {
                 self.found.insert(
                     id,
@@ -236,20 +217,13 @@ pub async fn find(
         .await?
     {
         let events = message::decode(&blob.data)?;
-        let last_ms = events
-            .iter()
-            .map(|event| event.occurred_at_ms)
-            .max()
-            .unwrap_or(0);
+        let last_ms = events.iter().map(|event| event.occurred_at_ms).max().unwrap_or(0);
         // The events are put before the entry that makes them count.
         let entry = store::chunk_key(blob.project, &blob.day, ChunkRef { last_ms, chunk });
         let Some(entry) = table.get::<ChunkRecord>(&entry).await? else {
             continue;
         };
-        let repeated = entry
-            .repeated
-            .iter()
-            .any(|repeated| usize::from(*repeated) == place);
+        let repeated = entry.repeated.iter().any(|repeated| usize::from(*repeated) == place);
         let event = events
             .into_iter()
             .nth(place)
@@ -274,9 +248,7 @@ impl Filter {
             texts.insert(('n', event.name.as_str()));
             texts.extend(event.user_id.as_deref().map(|user| ('u', user)));
         }
-        let bytes = (texts.len() * FILTER_BITS)
-            .div_ceil(8)
-            .clamp(1, FILTER_BYTES);
+        let bytes = (texts.len() * FILTER_BITS).div_ceil(8).clamp(1, FILTER_BYTES);
         let mut filter = Self(vec![0; bytes]);
         for (tag, text) in texts {
             for bit in filter.bits(tag, text) {
@@ -307,8 +279,7 @@ impl Filter {
                 hash.as_ref()[4 * place + 1],
                 hash.as_ref()[4 * place + 2],
             ];
-            (usize::from(bytes[0]) << 16 | usize::from(bytes[1]) << 8 | usize::from(bytes[2]))
-                % (self.0.len() * 8)
+            (usize::from(bytes[0]) << 16 | usize::from(bytes[1]) << 8 | usize::from(bytes[2])) % (self.0.len() * 8)
         };
         std::array::from_fn(part)
     }
@@ -330,8 +301,9 @@ mod tests {
             client_id: None,
         };
         let filter = Filter::of(&(0..100).map(event).collect::<Vec<_>>());
-        assert!((0..100).all(|n| filter.may_hold('n', &format!("name-{n}"))
-            && filter.may_hold('u', &format!("user-{n}"))));
+        assert!(
+            (0..100).all(|n| filter.may_hold('n', &format!("name-{n}")) && filter.may_hold('u', &format!("user-{n}")))
+        );
         let false_hits = (100..1_100)
             .filter(|n| filter.may_hold('n', &format!("name-{n}")))
             .count();

@@ -112,9 +112,7 @@ pub struct Change {
 impl Seen {
     /// Whether an id with this hash counted within the last 24 hours.
     pub fn contains(&self, hash: Hash, now: Time) -> bool {
-        self.hours
-            .get(&hash)
-            .is_some_and(|hour| *hour + HOURS >= hour_of(now))
+        self.hours.get(&hash).is_some_and(|hour| *hour + HOURS >= hour_of(now))
     }
 
     /// Whether nothing was learned yet.
@@ -163,12 +161,7 @@ impl Seen {
 
     /// The writes that remember these hashes, for the transaction in which their events are counted; the head's comes
     /// first. Also what [`Seen::apply`] needs once it has committed.
-    pub fn remember(
-        &self,
-        project: ProjectId,
-        fresh: Vec<Hash>,
-        now: Time,
-    ) -> Result<(Vec<Write>, Change)> {
+    pub fn remember(&self, project: ProjectId, fresh: Vec<Hash>, now: Time) -> Result<(Vec<Write>, Change)> {
         let hour = hour_of(now);
         let mut recent = self.recent.clone();
         recent.retain(|then, _| then + HOURS >= hour);
@@ -212,8 +205,7 @@ impl Seen {
 
     /// Takes over what was committed.
     pub fn apply(&mut self, change: Change) {
-        self.hours
-            .extend(change.fresh.iter().map(|hash| (*hash, change.hour)));
+        self.hours.extend(change.fresh.iter().map(|hash| (*hash, change.hour)));
         (self.recent, self.runs) = (change.recent, change.runs);
         self.version += 1;
     }
@@ -225,9 +217,7 @@ fn pack(groups: &BTreeMap<u32, Vec<Hash>>) -> Vec<u8> {
     for (hour, hashes) in groups.iter().filter(|(_, hashes)| !hashes.is_empty()) {
         bytes.extend(hour.to_le_bytes());
         bytes.extend(u32::try_from(hashes.len()).unwrap_or(0).to_le_bytes());
-        hashes
-            .iter()
-            .for_each(|hash| bytes.extend(hash.to_le_bytes()));
+        hashes.iter().for_each(|hash| bytes.extend(hash.to_le_bytes()));
     }
     bytes
 }
@@ -278,9 +268,7 @@ mod tests {
     fn many_recent_ids_become_a_run() {
         let mut seen = Seen::default();
         for start in (0..200).step_by(50) {
-            let (writes, change) = seen
-                .remember(project(), (start..start + 50).collect(), NOW)
-                .unwrap();
+            let (writes, change) = seen.remember(project(), (start..start + 50).collect(), NOW).unwrap();
             assert_eq!(writes.len(), if start == 100 { 2 } else { 1 });
             seen.apply(change);
         }

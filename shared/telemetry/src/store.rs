@@ -172,10 +172,7 @@ impl DayHead {
     fn keys(&self) -> impl Iterator<Item = (ApiKeyId, u64, Option<i64>)> {
         self.rest.iter().filter_map(|(name, value)| {
             let id = name.strip_prefix("n:")?;
-            let last = self
-                .rest
-                .get(&format!("t:{id}"))
-                .and_then(serde_json::Value::as_i64);
+            let last = self.rest.get(&format!("t:{id}")).and_then(serde_json::Value::as_i64);
             Some((id.parse().ok()?, value.as_u64()?, last))
         })
     }
@@ -188,10 +185,8 @@ pub fn head_key(project: ProjectId, day: &str) -> Key {
 
 /// Adds chunks of one day to its head.
 pub fn add_pending(project: ProjectId, day: &str, chunks: &[&ChunkRecord]) -> Write {
-    let mut write = Write::update::<DayHead>(&head_key(project, day)).add_to_set(
-        "pending",
-        chunks.iter().map(|chunk| chunk.place().to_text()).collect(),
-    );
+    let mut write = Write::update::<DayHead>(&head_key(project, day))
+        .add_to_set("pending", chunks.iter().map(|chunk| chunk.place().to_text()).collect());
     let mut used: HashMap<ApiKeyId, (u64, Time)> = HashMap::new();
     for chunk in chunks {
         let (events, last) = used.entry(chunk.key).or_default();
@@ -200,10 +195,7 @@ pub fn add_pending(project: ProjectId, day: &str, chunks: &[&ChunkRecord]) -> Wr
     }
     for (key, (events, last)) in used {
         write = write
-            .add_number(
-                &format!("n:{key}"),
-                i64::try_from(events).unwrap_or(i64::MAX),
-            )
+            .add_number(&format!("n:{key}"), i64::try_from(events).unwrap_or(i64::MAX))
             .set_number(&format!("t:{key}"), last.millis());
     }
     write
@@ -212,10 +204,7 @@ pub fn add_pending(project: ProjectId, day: &str, chunks: &[&ChunkRecord]) -> Wr
 /// Takes chunks of one day out of its head, for a rollup holds them now.
 pub fn remove_pending(project: ProjectId, day: &str, chunks: &[ChunkRef]) -> Write {
     Write::update::<DayHead>(&head_key(project, day))
-        .remove_from_set(
-            "pending",
-            chunks.iter().map(|chunk| chunk.to_text()).collect(),
-        )
+        .remove_from_set("pending", chunks.iter().map(|chunk| chunk.to_text()).collect())
         .add_number("folds", 1)
 }
 
@@ -249,11 +238,7 @@ impl Record for RollupRecord {
     const TABLE: TableName = TableName::Telemetry;
 
     fn key(&self) -> Key {
-        rollup_key(
-            self.project,
-            &self.day,
-            self.hour.map_or(Span::Day, Span::Hour),
-        )
+        rollup_key(self.project, &self.day, self.hour.map_or(Span::Day, Span::Hour))
     }
 
     fn version(&self) -> u64 {
@@ -307,18 +292,9 @@ pub fn rollup_key(project: ProjectId, day: &str, span: Span) -> Key {
 
 /// The partition of a day's chunks, and the range of it in which chunks lie whose last event occurred from `first_ms`
 /// to `last_ms`, both included.
-pub fn chunks_between(
-    project: ProjectId,
-    day: &str,
-    first_ms: i64,
-    last_ms: i64,
-) -> (String, String, String) {
+pub fn chunks_between(project: ProjectId, day: &str, first_ms: i64, last_ms: i64) -> (String, String, String) {
     let place = |last_ms, chunk| format!("CHUNK#{}", ChunkRef { last_ms, chunk }.to_text());
-    (
-        day_pk(project, day),
-        place(first_ms, 0),
-        place(last_ms, u64::MAX),
-    )
+    (day_pk(project, day), place(first_ms, 0), place(last_ms, u64::MAX))
 }
 
 /// How much an API key was used in the last 30 days.

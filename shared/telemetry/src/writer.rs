@@ -78,16 +78,10 @@ impl Writer {
             }
         }
         for (project, mut chunks) in projects {
-            let days: HashSet<String> = chunks
-                .iter()
-                .map(|pending| pending.chunk.day.clone())
-                .collect();
+            let days: HashSet<String> = chunks.iter().map(|pending| pending.chunk.day.clone()).collect();
             while !chunks.is_empty() {
                 let rest = chunks.split_off(chunks.len().min(CHUNKS));
-                let ids: Vec<String> = chunks
-                    .iter()
-                    .map(|pending| pending.delivery.clone())
-                    .collect();
+                let ids: Vec<String> = chunks.iter().map(|pending| pending.delivery.clone()).collect();
                 if let Err(error) = self.commit(project, chunks, now).await {
                     tracing::error!(project.id = %project, error = format!("{:#}", anyhow!(error)), "events were not written");
                     self.seen.remove(&project);
@@ -105,22 +99,13 @@ impl Writer {
         failed.into_iter().collect()
     }
 
-    async fn commit(
-        &mut self,
-        project: ProjectId,
-        mut chunks: Vec<Pending>,
-        now: Time,
-    ) -> Result<()> {
+    async fn commit(&mut self, project: ProjectId, mut chunks: Vec<Pending>, now: Time) -> Result<()> {
         // The same message may be delivered twice in one batch; a transaction takes each item once.
         let mut here = HashSet::new();
         chunks.retain(|pending| here.insert((pending.chunk.day.clone(), pending.record.chunk)));
-        let with_ids = chunks.iter().any(|pending| {
-            pending
-                .chunk
-                .events
-                .iter()
-                .any(|event| event.client_id.is_some())
-        });
+        let with_ids = chunks
+            .iter()
+            .any(|pending| pending.chunk.events.iter().any(|event| event.client_id.is_some()));
         if with_ids && self.seen.len() >= PROJECTS && !self.seen.contains_key(&project) {
             self.seen.clear();
         }
@@ -166,12 +151,7 @@ impl Writer {
         Err(kernel::Error::Busy)
     }
 
-    async fn put_blobs(
-        &self,
-        project: ProjectId,
-        chunks: &[Pending],
-        put: &mut HashSet<(String, u64)>,
-    ) -> Result<()> {
+    async fn put_blobs(&self, project: ProjectId, chunks: &[Pending], put: &mut HashSet<(String, u64)>) -> Result<()> {
         let fresh = chunks
             .iter()
             .filter(|pending| put.insert((pending.chunk.day.clone(), pending.record.chunk)));
@@ -197,9 +177,7 @@ impl Writer {
             .collect::<Result<Vec<_>>>()?;
         let mut days: BTreeMap<&str, Vec<&ChunkRecord>> = BTreeMap::new();
         for pending in chunks {
-            days.entry(&pending.chunk.day)
-                .or_default()
-                .push(&pending.record);
+            days.entry(&pending.chunk.day).or_default().push(&pending.record);
         }
         writes.extend(
             days.into_iter()
@@ -236,10 +214,7 @@ fn read(delivery: &Delivery) -> anyhow::Result<(ProjectId, Vec<Pending>)> {
             chunk,
         }
     };
-    Ok((
-        message.project,
-        message.chunks()?.into_iter().map(pending).collect(),
-    ))
+    Ok((message.project, message.chunks()?.into_iter().map(pending).collect()))
 }
 
 /// Marks the events whose ids were seen before, in earlier transactions or earlier in these chunks. Returns the others'.
@@ -251,10 +226,7 @@ fn mark_repeated(chunks: &mut [Pending], seen: &Seen, now: Time) -> Vec<seen::Ha
             let Some(id) = &event.client_id else { continue };
             let hash = seen::hash(id);
             if seen.contains(hash, now) || !here.insert(hash) {
-                pending
-                    .record
-                    .repeated
-                    .push(u16::try_from(place).unwrap_or(u16::MAX));
+                pending.record.repeated.push(u16::try_from(place).unwrap_or(u16::MAX));
             } else {
                 fresh.push(hash);
             }
@@ -270,10 +242,7 @@ fn mark_repeated(chunks: &mut [Pending], seen: &Seen, now: Time) -> Vec<seen::Ha
 /// that read has taken its chunks out of the head we read later; one that commits after it has changed the rollup. So
 /// no chunk is added twice.
 pub async fn fold(table: &Table, project: ProjectId, day: &str, at_least: usize) -> Result<()> {
-    let Some(head) = table
-        .peek::<DayHead>(&store::head_key(project, day))
-        .await?
-    else {
+    let Some(head) = table.peek::<DayHead>(&store::head_key(project, day)).await? else {
         return Ok(());
     };
     if head.pending().len() < at_least {
@@ -366,10 +335,7 @@ pub(crate) async fn counted_events(
         )
         .into());
     }
-    let repeated: HashMap<u64, Vec<u16>> = entries
-        .into_iter()
-        .map(|entry| (entry.chunk, entry.repeated))
-        .collect();
+    let repeated: HashMap<u64, Vec<u16>> = entries.into_iter().map(|entry| (entry.chunk, entry.repeated)).collect();
     let counted = |blob: BlobRecord| {
         let skip = repeated.get(&blob.chunk).map_or(&[][..], Vec::as_slice);
         let events = message::decode(&blob.data)?.into_iter().enumerate();
