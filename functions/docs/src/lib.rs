@@ -1,1 +1,106 @@
-//! x
+//! /docs: the API described as OpenAPI 3.1, and a page to read and try it. All assets are served from here.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{HeaderName, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use identity::Guard;
+use lambda::{App, Json, Path, Problem, ProblemDetails};
+use utoipa::OpenApi as _;
+use utoipa::openapi::OpenApi;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use utoipa_swagger_ui::{Config, serve};
+
+/// What the page may load: its own files; the page's own style is inline.
+const PAGE_POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'";
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "Countinghouse",
+        description = "The back office of a SaaS. People log in (`Authorization: Bearer <access token>`) and name their \
+            organization in `x-org-id`; servers send events with an API key in `x-api-key`. Errors are problem \
+            documents (RFC 9457) whose `code` is stable.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    components(schemas(ProblemDetails))
+)]
+struct Base;
+
+/// Builds the routes from the environment.
+pub async fn start(_: &App) -> anyhow::Result<OpenApiRouter<App>> {
+    Ok(routes())
+}
+
+/// The routes.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(page)).routes(routes!(description)).routes(routes!(asset))
+}
+
+/// The description of every route of every function.
+pub fn openapi() -> OpenApi {
+    let guard = Guard::for_docs();
+    let mut api = Base::openapi();
+    for routes in [
+        audit::routes(&guard),
+        auth::described(&guard),
+        events::routes(&guard),
+        health::routes(&guard),
+        ingest::described(&guard),
+        metrics::routes(&guard),
+        orgs::routes(&guard),
+        projects::routes(&guard),
+        users::routes(&guard),
+        routes(),
+    ] {
+        api.merge(routes.into_openapi());
+    }
+    let components = api.components.get_or_insert_default();
+    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
+    components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+    let key = ApiKeyValue::with_description("x-api-key", "An API key of a project: ch_live_… or ch_test_…");
+    components.add_security_scheme("apiKey", SecurityScheme::ApiKey(ApiKey::Header(key)));
+    api
+}
+
+/// Shows the interactive page
+#[utoipa::path(get, path = "/docs", tag = "Docs", responses((status = 200, description = "The page.", content_type = "text/html")))]
+async fn page() -> lambda::Result<Response> {
+    let html = file("index.html")?;
+    // The page stands at /docs, its files below it.
+    let html = String::from_utf8_lossy(&html.bytes).replace("\"./", "\"/docs/").replace("href=\"index.css", "href=\"/docs/index.css");
+    let headers = [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CONTENT_SECURITY_POLICY, PAGE_POLICY)];
+    Ok((headers, html).into_response())
+}
+
+/// Answers with the OpenAPI 3.1 description
+#[utoipa::path(get, path = "/docs/json", tag = "Docs", responses((status = 200, description = "OpenAPI 3.1.", body = Object)))]
+async fn description(State(_): State<App>) -> Json<OpenApi> {
+    Json(openapi())
+}
+
+/// Answers with a file of the page
+#[utoipa::path(
+    get,
+    path = "/docs/{file}",
+    tag = "Docs",
+    params(("file" = String, Path, description = "Its name.")),
+    responses((status = 200, description = "The file.", content_type = "application/octet-stream"), Problem)
+)]
+async fn asset(Path(name): Path<String>) -> lambda::Result<Response> {
+    let file = file(&name)?;
+    let headers: [(HeaderName, String); 2] =
+        [(header::CONTENT_TYPE, file.content_type), (header::CACHE_CONTROL, "public, max-age=86400".to_owned())];
+    Ok((StatusCode::OK, headers, file.bytes.into_owned()).into_response())
+}
+
+fn file(name: &str) -> kernel::Result<utoipa_swagger_ui::SwaggerFile<'static>> {
+    let config = Arc::new(Config::from("/docs/json").try_it_out_enabled(true).persist_authorization(false));
+    match serve(name, config) {
+        Ok(Some(file)) => Ok(file),
+        Ok(None) | Err(_) => Err(kernel::Error::NotFound("file")),
+    }
+}

@@ -1,1 +1,5 @@
-fn main() {}
+//! The Lambda `docs`.
+
+fn main() -> anyhow::Result<()> {
+    lambda::serve(docs::start)
+}

@@ -144,15 +144,6 @@ impl<P: Permission> FromRequestParts<App> for Scope<P> {
     }
 }
 
-/// How many things a list shows: `given`, which must be from 1 to 100, or `default`.
-pub fn limit(given: Option<u16>, default: u16) -> kernel::Result<u16> {
-    let limit = given.unwrap_or(default);
-    if (1..=100).contains(&limit) {
-        return Ok(limit);
-    }
-    Err(Error::malformed_field("bad_limit", "limit", "must be from 1 to 100"))
-}
-
 /// One page of a list.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]

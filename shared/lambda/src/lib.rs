@@ -11,9 +11,9 @@ mod queue;
 
 pub use app::{App, aws_config, variable};
 pub use clock::Clock;
-pub use extract::{Created, Json, List, Path, Query, limit, read_body};
+pub use extract::{Created, Json, List, Path, Query, read_body};
 pub use http::{Caller, client_address, serve, service};
 pub use idempotency::remember;
-pub use paging::{IdempotencyKey, Paging};
+pub use paging::{IdempotencyKey, Paging, limit};
 pub use problem::{Problem, ProblemDetails, Result};
 pub use queue::{Consumer, Message, serve_queue};

@@ -24,15 +24,7 @@ pub struct Paging {
 impl Paging {
     /// How many are asked for; 400 `bad_limit` when it is none of 1 to 100.
     pub fn limit(&self) -> Result<u16> {
-        match self.limit {
-            None => Ok(DEFAULT_LIMIT),
-            Some(limit) if (1..=MOST).contains(&limit) => Ok(limit),
-            Some(_) => Err(Error::malformed_field(
-                "bad_limit",
-                "limit",
-                format!("must be from 1 to {MOST}"),
-            )),
-        }
+        limit(self.limit, DEFAULT_LIMIT)
     }
 
     /// The page that is asked for. `context` names the list: tenant, route and filter; a cursor of another is refused.
@@ -45,6 +37,14 @@ impl Paging {
             limit: self.limit()?,
             after,
         })
+    }
+}
+
+/// How many things a list shows: `given`, which must be from 1 to 100, or `default`; else 400 `bad_limit`.
+pub fn limit(given: Option<u16>, default: u16) -> Result<u16> {
+    match given.unwrap_or(default) {
+        limit @ 1..=MOST => Ok(limit),
+        _ => Err(Error::malformed_field("bad_limit", "limit", format!("must be from 1 to {MOST}"))),
     }
 }
 
