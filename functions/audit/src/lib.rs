@@ -1,1 +1,43 @@
-//! x
+//! /v1/audit and /v1/orgs/{orgId}/audit: who changed what, newest first. Nothing here writes.
+
+use axum::extract::State;
+use identity::Guard;
+use kernel::policy::{ReadOrgAudit, ReadPlatformAudit};
+use kernel::{OrgId, Scope};
+use lambda::{App, Json, List, Paging, Problem, Query, Result};
+use trail::EntryView;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// The routes of this function.
+pub fn routes(guard: &Guard) -> OpenApiRouter<App> {
+    let platform = guard.signed_in(OpenApiRouter::new().routes(routes!(list_platform)));
+    platform.merge(guard.members(OpenApiRouter::new().routes(routes!(list_org))))
+}
+
+/// Lists what happened to people on the platform, newest first.
+#[utoipa::path(get, path = "/v1/audit", operation_id = "listPlatformAudit", tag = "audit", params(Paging),
+    security(("bearer" = [])), responses((status = 200, body = List<EntryView>), Problem))]
+async fn list_platform(
+    State(app): State<App>,
+    scope: Scope<ReadPlatformAudit>,
+    Query(paging): Query<Paging>,
+) -> Result<Json<List<EntryView>>> {
+    let context = "/v1/audit";
+    let page = trail::of_platform(&app.table, &scope, paging.slice(&app, context)?).await?;
+    Ok(Json(List::of(&app, context, page, EntryView::from)?))
+}
+
+/// Lists what happened in an organization, newest first.
+#[utoipa::path(get, path = "/v1/orgs/{orgId}/audit", operation_id = "listOrgAudit", tag = "audit",
+    params(("orgId" = OrgId, Path, description = "The organization."), Paging), security(("bearer" = [])),
+    responses((status = 200, body = List<EntryView>), Problem))]
+async fn list_org(
+    State(app): State<App>,
+    scope: Scope<ReadOrgAudit>,
+    Query(paging): Query<Paging>,
+) -> Result<Json<List<EntryView>>> {
+    let context = format!("{} /v1/orgs/audit", scope.org());
+    let page = trail::of_org(&app.table, &scope, paging.slice(&app, &context)?).await?;
+    Ok(Json(List::of(&app, &context, page, EntryView::from)?))
+}

@@ -1,1 +1,248 @@
-//! x
+//! /v1/auth: registering, logging in and out, refreshing, sessions; and the keys that verify access tokens.
+
+use axum::Extension;
+use axum::extract::{FromRequestParts, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::IntoResponse;
+use identity::account::{self, NewUser, Tokens};
+use identity::session::{Device, SessionView};
+use identity::token::{Jwks, LIFETIME_SECONDS, not_authenticated};
+use identity::{Bootstrap, Guard, Issuer, Session, User, UserView, password};
+use kernel::policy::ManageOwnAccount;
+use kernel::{Caller, Check, Input, Scope, SessionId};
+use lambda::{App, Created, IdempotencyKey, Json, List, Paging, Path, Problem, Query, Result};
+use serde::{Deserialize, Serialize};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// The routes of this function.
+pub fn routes(guard: &Guard, issuer: Issuer, bootstrap: Bootstrap) -> OpenApiRouter<App> {
+    // Logging in and refreshing again does no harm and has its own rules, so only registering remembers its reply.
+    let open = OpenApiRouter::new()
+        .routes(routes!(log_in))
+        .routes(routes!(refresh))
+        .routes(routes!(jwks));
+    open.merge(guard.public(OpenApiRouter::new().routes(routes!(register))))
+        .merge(guard.anyone(OpenApiRouter::new().routes(routes!(log_out))))
+        .merge(
+            guard.signed_in(
+                OpenApiRouter::new()
+                    .routes(routes!(me))
+                    .routes(routes!(list_sessions))
+                    .routes(routes!(end_session)),
+            ),
+        )
+        .layer(Extension(issuer))
+        .layer(Extension(bootstrap))
+}
+
+/// What a person registers with.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Registration {
+    /// The address; upper and lower case are the same.
+    #[schema(format = "email", max_length = 254, example = "ada@example.com")]
+    email: String,
+    /// 8 to 128 characters.
+    #[schema(format = "password", min_length = 8, max_length = 128)]
+    password: String,
+    /// What the person is called.
+    #[schema(min_length = 1, max_length = 100, example = "Ada Lovelace")]
+    name: String,
+}
+
+impl Input for Registration {
+    fn check(&self, check: &mut Check) {
+        check.email("email", &self.email);
+        password::check(check, "password", &self.password);
+        check.text("name", &self.name, 1..=100);
+    }
+}
+
+/// What a person logs in with.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Credentials {
+    /// The address; upper and lower case are the same.
+    #[schema(format = "email", max_length = 254, example = "ada@example.com")]
+    email: String,
+    /// The password.
+    #[schema(format = "password", max_length = 128)]
+    password: String,
+}
+
+impl Input for Credentials {
+    fn check(&self, check: &mut Check) {
+        // Not the rules of a registration: what breaks those is a wrong password like any other.
+        check.that(self.email.len() <= 254, "email", "must have at most 254 bytes");
+        check.that(self.password.len() <= 512, "password", "must have at most 512 bytes");
+    }
+}
+
+/// A refresh token.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Refresh {
+    /// As the last reply gave it.
+    refresh_token: String,
+}
+
+impl Input for Refresh {
+    fn check(&self, _: &mut Check) {}
+}
+
+/// A person and the tokens of their session.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct SignedIn {
+    /// Who.
+    user: UserView,
+    /// Opens the API: `Authorization: Bearer <access token>`.
+    access_token: String,
+    /// Good once, for the next two tokens; 7 days.
+    refresh_token: String,
+    /// How many seconds the access token is good.
+    #[schema(example = 900)]
+    expires_in: i64,
+}
+
+impl From<(User, Tokens)> for SignedIn {
+    fn from((user, tokens): (User, Tokens)) -> Self {
+        Self {
+            user: user.into(),
+            access_token: tokens.access,
+            refresh_token: tokens.refresh.reveal(),
+            expires_in: LIFETIME_SECONDS,
+        }
+    }
+}
+
+/// From where a request comes.
+struct Origin(Device);
+
+impl FromRequestParts<App> for Origin {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self> {
+        let agent = |headers: &HeaderMap| Some(headers.get(header::USER_AGENT)?.to_str().ok()?.to_owned());
+        Ok(Self(Device {
+            ip_address: lambda::client_address(&parts.extensions),
+            user_agent: agent(&parts.headers),
+        }))
+    }
+}
+
+/// Registers a person and logs them in.
+#[utoipa::path(post, path = "/v1/auth/register", operation_id = "register", tag = "auth", params(IdempotencyKey),
+    request_body = Registration, responses((status = 201, body = SignedIn), Problem))]
+async fn register(
+    State(app): State<App>,
+    Extension(issuer): Extension<Issuer>,
+    Extension(bootstrap): Extension<Bootstrap>,
+    Origin(device): Origin,
+    Json(input): Json<Registration>,
+) -> Result<Created<SignedIn>> {
+    let new = NewUser {
+        email: &input.email,
+        password: &input.password,
+        name: &input.name,
+    };
+    let entered = account::register(&app, &issuer, &bootstrap, new, device).await?;
+    Ok(Created(entered.into()))
+}
+
+/// Logs a person in: opens a session.
+#[utoipa::path(post, path = "/v1/auth/login", operation_id = "logIn", tag = "auth",
+    request_body = Credentials, responses((status = 200, body = SignedIn), Problem))]
+async fn log_in(
+    State(app): State<App>,
+    Extension(issuer): Extension<Issuer>,
+    Extension(bootstrap): Extension<Bootstrap>,
+    Origin(device): Origin,
+    Json(input): Json<Credentials>,
+) -> Result<Json<SignedIn>> {
+    let entered = account::log_in(&app, &issuer, &bootstrap, &input.email, &input.password, device).await?;
+    Ok(Json(entered.into()))
+}
+
+/// Spends a refresh token for new tokens.
+///
+/// A token that is sent again within 30 seconds (requests race, replies get lost) is answered with the same successor.
+/// Later it ends the session: 401 `refresh_reused`.
+#[utoipa::path(post, path = "/v1/auth/refresh", operation_id = "refresh", tag = "auth",
+    request_body = Refresh, responses((status = 200, body = SignedIn), Problem))]
+async fn refresh(
+    State(app): State<App>,
+    Extension(issuer): Extension<Issuer>,
+    Json(input): Json<Refresh>,
+) -> Result<Json<SignedIn>> {
+    let entered = account::refresh(&app, &issuer, &input.refresh_token).await?;
+    Ok(Json(entered.into()))
+}
+
+/// Logs out: ends the session of the refresh token, or without one the session of the access token.
+#[utoipa::path(post, path = "/v1/auth/logout", operation_id = "logOut", tag = "auth", security((), ("bearer" = [])),
+    request_body = Option<Refresh>, responses((status = 204, description = "The session has ended."), Problem))]
+async fn log_out(
+    State(app): State<App>,
+    caller: Option<Extension<Caller>>,
+    input: Option<Json<Refresh>>,
+) -> Result<StatusCode> {
+    match (input, caller) {
+        (Some(Json(input)), _) => account::log_out(&app, &input.refresh_token).await?,
+        (None, Some(Extension(caller))) => {
+            let scope = Scope::<ManageOwnAccount>::permit(caller)?;
+            Session::end_own(&app.table, app.now(), &scope).await?;
+        }
+        (None, None) => return Err(not_authenticated().into()),
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Shows who is logged in.
+#[utoipa::path(get, path = "/v1/auth/me", operation_id = "me", tag = "auth", security(("bearer" = [])),
+    responses((status = 200, body = UserView), Problem))]
+async fn me(State(app): State<App>, scope: Scope<ManageOwnAccount>) -> Result<Json<UserView>> {
+    let user = User::me(&app.table, &scope).await?;
+    Ok(Json(user.into()))
+}
+
+/// Lists your sessions, newest first.
+#[utoipa::path(get, path = "/v1/auth/sessions", operation_id = "listSessions", tag = "auth", params(Paging),
+    security(("bearer" = [])), responses((status = 200, body = List<SessionView>), Problem))]
+async fn list_sessions(
+    State(app): State<App>,
+    scope: Scope<ManageOwnAccount>,
+    Query(paging): Query<Paging>,
+) -> Result<Json<List<SessionView>>> {
+    let context = format!("{} /v1/auth/sessions", scope.user()?);
+    let mut page = Session::list(&app.table, &scope, paging.slice(&app, &context)?).await?;
+    page.records.retain(|session| session.is_live(app.now()));
+    Ok(Json(List::of(&app, &context, page, |session| {
+        SessionView::of(session, scope.session())
+    })?))
+}
+
+/// Ends one of your sessions: its tokens stop working within a minute.
+#[utoipa::path(delete, path = "/v1/auth/sessions/{id}", operation_id = "endSession", tag = "auth",
+    params(("id" = SessionId, Path, description = "The session.")), security(("bearer" = [])),
+    responses((status = 204, description = "It has ended."), Problem))]
+async fn end_session(
+    State(app): State<App>,
+    scope: Scope<ManageOwnAccount>,
+    Path(id): Path<SessionId>,
+) -> Result<StatusCode> {
+    Session::end(&app.table, app.now(), &scope, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Shows the keys that verify access tokens.
+#[utoipa::path(get, path = "/.well-known/jwks.json", operation_id = "jwks", tag = "auth",
+    responses((status = 200, description = "A JSON Web Key Set (RFC 7517).", body = Jwks)))]
+async fn jwks(Extension(issuer): Extension<Issuer>) -> impl IntoResponse {
+    (
+        [(header::CACHE_CONTROL, "public, max-age=300")],
+        Json(issuer.public_keys().published().clone()),
+    )
+}

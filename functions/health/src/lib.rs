@@ -1,1 +1,60 @@
-//! x
+//! /health and /ready: whether the system answers, and whether it can reach its tables. Open to everyone.
+
+use axum::extract::State;
+use kernel::Error;
+use lambda::{App, Json, Problem, Result};
+use serde::{Deserialize, Serialize};
+use table::{Key, Record, TableName};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// The routes of this function.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(health)).routes(routes!(ready))
+}
+
+/// How it is.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Condition {
+    /// `ok` or `ready`.
+    #[schema(example = "ok")]
+    status: &'static str,
+}
+
+/// A record that is never stored: looking for it shows that the table answers.
+#[derive(Debug, Serialize, Deserialize)]
+struct Probe {}
+
+impl Record for Probe {
+    const KIND: &'static str = "probe";
+    const TABLE: TableName = TableName::Identity;
+
+    fn key(&self) -> Key {
+        probe()
+    }
+}
+
+fn probe() -> Key {
+    Key::of("PROBE", "PROBE")
+}
+
+/// Says that it answers.
+#[utoipa::path(get, path = "/health", operation_id = "health", tag = "health",
+    responses((status = 200, body = Condition)))]
+async fn health() -> Json<Condition> {
+    Json(Condition { status: "ok" })
+}
+
+/// Says whether it can work: 503 while the tables cannot be read.
+#[utoipa::path(get, path = "/ready", operation_id = "ready", tag = "health",
+    responses((status = 200, body = Condition), Problem))]
+async fn ready(State(app): State<App>) -> Result<Json<Condition>> {
+    match app.table.peek::<Probe>(&probe()).await {
+        Ok(_) => Ok(Json(Condition { status: "ready" })),
+        Err(error) => {
+            tracing::error!(error = %error, "the identity table cannot be read");
+            Err(Error::Busy.into())
+        }
+    }
+}

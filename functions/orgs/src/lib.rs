@@ -1,1 +1,210 @@
-//! x
+//! /v1/orgs: organizations, and who belongs to them with which role.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use identity::member::MemberView;
+use identity::org::OrgView;
+use identity::{Guard, Member, Org};
+use kernel::check::given;
+use kernel::policy::{CreateOrg, DeleteOrg, LeaveOrg, ListOwnOrgs, ManageMembers, ReadMembers, ReadOrg, UpdateOrg};
+use kernel::{Check, Error, Input, OrgId, OrgRole, Permission, Scope, UserId};
+use lambda::{App, Created, IdempotencyKey, Json, List, Paging, Path, Problem, Query, Result};
+use serde::Deserialize;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// The routes of this function.
+pub fn routes(guard: &Guard) -> OpenApiRouter<App> {
+    let own = OpenApiRouter::new().routes(routes!(create, list));
+    let one = OpenApiRouter::new()
+        .routes(routes!(get, update, delete))
+        .routes(routes!(list_members, add_member))
+        .routes(routes!(set_member_role, remove_member));
+    guard.signed_in(own).merge(guard.members(one))
+}
+
+/// What makes an organization.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct NewOrg {
+    /// What it is called.
+    #[schema(min_length = 1, max_length = 100, example = "Acme")]
+    name: String,
+}
+
+impl Input for NewOrg {
+    fn check(&self, check: &mut Check) {
+        check.text("name", &self.name, 1..=100);
+    }
+}
+
+/// What changes an organization; what is absent stays.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct OrgPatch {
+    /// What it is called.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(min_length = 1, max_length = 100, nullable = false)]
+    name: Option<String>,
+}
+
+impl Input for OrgPatch {
+    fn check(&self, check: &mut Check) {
+        if let Some(name) = &self.name {
+            check.text("name", name, 1..=100);
+        }
+    }
+}
+
+/// Who is to be a member.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct NewMember {
+    /// The address of a registered person.
+    #[schema(format = "email", example = "ada@example.com")]
+    email: String,
+    /// What they may do.
+    role: OrgRole,
+}
+
+impl Input for NewMember {
+    fn check(&self, check: &mut Check) {
+        check.email("email", &self.email);
+    }
+}
+
+/// A member's new role.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct MemberPatch {
+    /// What they may do.
+    role: OrgRole,
+}
+
+impl Input for MemberPatch {
+    fn check(&self, _: &mut Check) {}
+}
+
+/// Makes an organization; you are its owner.
+#[utoipa::path(post, path = "/v1/orgs", operation_id = "createOrg", tag = "orgs", params(IdempotencyKey),
+    request_body = NewOrg, security(("bearer" = [])), responses((status = 201, body = OrgView), Problem))]
+async fn create(
+    State(app): State<App>,
+    scope: Scope<CreateOrg>,
+    Json(input): Json<NewOrg>,
+) -> Result<Created<OrgView>> {
+    let org = Org::create(&app.table, app.now(), &scope, &input.name).await?;
+    Ok(Created(OrgView::of(org, OrgRole::Owner)))
+}
+
+/// Lists the organizations you belong to, in the order they were made.
+#[utoipa::path(get, path = "/v1/orgs", operation_id = "listOrgs", tag = "orgs", params(Paging),
+    security(("bearer" = [])), responses((status = 200, body = List<OrgView>), Problem))]
+async fn list(
+    State(app): State<App>,
+    scope: Scope<ListOwnOrgs>,
+    Query(paging): Query<Paging>,
+) -> Result<Json<List<OrgView>>> {
+    let context = format!("{} /v1/orgs", scope.user()?);
+    let page = Org::list(&app.table, &scope, paging.slice(&app, &context)?).await?;
+    Ok(Json(List::of(&app, &context, page, |(org, role)| {
+        OrgView::of(org, role)
+    })?))
+}
+
+/// Shows an organization.
+#[utoipa::path(get, path = "/v1/orgs/{orgId}", operation_id = "getOrg", tag = "orgs",
+    params(("orgId" = OrgId, Path, description = "The organization.")), security(("bearer" = [])),
+    responses((status = 200, body = OrgView), Problem))]
+async fn get(State(app): State<App>, scope: Scope<ReadOrg>) -> Result<Json<OrgView>> {
+    let org = Org::load(&app.table, &scope).await?;
+    Ok(Json(OrgView::of(org, role(&scope)?)))
+}
+
+/// Changes an organization.
+#[utoipa::path(patch, path = "/v1/orgs/{orgId}", operation_id = "updateOrg", tag = "orgs",
+    params(("orgId" = OrgId, Path, description = "The organization.")), request_body = OrgPatch,
+    security(("bearer" = [])), responses((status = 200, body = OrgView), Problem))]
+async fn update(State(app): State<App>, scope: Scope<UpdateOrg>, Json(input): Json<OrgPatch>) -> Result<Json<OrgView>> {
+    let mut org = Org::load(&app.table, &scope).await?;
+    if let Some(name) = input.name {
+        org = org.rename(&app.table, app.now(), &scope, &name).await?;
+    }
+    Ok(Json(OrgView::of(org, role(&scope)?)))
+}
+
+/// Deletes an organization: from then on it is absent for everyone, and its API keys stop working within a minute.
+#[utoipa::path(delete, path = "/v1/orgs/{orgId}", operation_id = "deleteOrg", tag = "orgs",
+    params(("orgId" = OrgId, Path, description = "The organization.")), security(("bearer" = [])),
+    responses((status = 204, description = "It is deleted."), Problem))]
+async fn delete(State(app): State<App>, scope: Scope<DeleteOrg>) -> Result<StatusCode> {
+    let org = Org::load(&app.table, &scope).await?;
+    org.delete(&app.table, app.now(), &scope).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Lists the members of an organization.
+#[utoipa::path(get, path = "/v1/orgs/{orgId}/members", operation_id = "listMembers", tag = "orgs",
+    params(("orgId" = OrgId, Path, description = "The organization."), Paging), security(("bearer" = [])),
+    responses((status = 200, body = List<MemberView>), Problem))]
+async fn list_members(
+    State(app): State<App>,
+    scope: Scope<ReadMembers>,
+    Query(paging): Query<Paging>,
+) -> Result<Json<List<MemberView>>> {
+    let context = format!("{} /v1/orgs/members", scope.org());
+    let page = Member::list(&app.table, &scope, paging.slice(&app, &context)?).await?;
+    Ok(Json(List::of(&app, &context, page, |member| member)?))
+}
+
+/// Adds a registered person to an organization. An admin adds no owner.
+#[utoipa::path(post, path = "/v1/orgs/{orgId}/members", operation_id = "addMember", tag = "orgs",
+    params(("orgId" = OrgId, Path, description = "The organization."), IdempotencyKey), request_body = NewMember,
+    security(("bearer" = [])), responses((status = 201, body = MemberView), Problem))]
+async fn add_member(
+    State(app): State<App>,
+    scope: Scope<ManageMembers>,
+    Json(input): Json<NewMember>,
+) -> Result<Created<MemberView>> {
+    Ok(Created(
+        Member::add(&app.table, app.now(), &scope, &input.email, input.role).await?,
+    ))
+}
+
+/// Gives a member another role. An admin neither makes nor changes an owner; the last owner stays (409 `last_owner`).
+#[utoipa::path(patch, path = "/v1/orgs/{orgId}/members/{userId}", operation_id = "setMemberRole", tag = "orgs",
+    params(("orgId" = OrgId, Path, description = "The organization."), ("userId" = UserId, Path, description = "The member.")),
+    request_body = MemberPatch, security(("bearer" = [])), responses((status = 200, body = MemberView), Problem))]
+async fn set_member_role(
+    State(app): State<App>,
+    scope: Scope<ManageMembers>,
+    Path((_org, user)): Path<(OrgId, UserId)>,
+    Json(input): Json<MemberPatch>,
+) -> Result<Json<MemberView>> {
+    let member = Member::load(&app.table, &scope, user).await?;
+    let member = member.save_role(&app.table, app.now(), &scope, input.role).await?;
+    Ok(Json(member.view(&app.table).await?))
+}
+
+/// Takes a member out of an organization. Anyone may leave; the last owner stays (409 `last_owner`).
+#[utoipa::path(delete, path = "/v1/orgs/{orgId}/members/{userId}", operation_id = "removeMember", tag = "orgs",
+    params(("orgId" = OrgId, Path, description = "The organization."), ("userId" = UserId, Path, description = "The member.")),
+    security(("bearer" = [])), responses((status = 204, description = "They are no member."), Problem))]
+async fn remove_member(
+    State(app): State<App>,
+    scope: Scope<LeaveOrg>,
+    Path((_org, user)): Path<(OrgId, UserId)>,
+) -> Result<StatusCode> {
+    if user == scope.user()? {
+        Member::leave(&app.table, app.now(), &scope).await?;
+    } else {
+        let scope = scope.narrow::<ManageMembers>()?;
+        let member = Member::load(&app.table, &scope, user).await?;
+        member.remove(&app.table, app.now(), &scope).await?;
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn role<P: Permission>(scope: &Scope<P>) -> Result<OrgRole> {
+    Ok(scope.role().ok_or(Error::Denied)?)
+}

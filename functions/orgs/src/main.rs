@@ -1,1 +1,7 @@
-fn main() {}
+//! Serves organizations and their members.
+
+use identity::Guard;
+
+fn main() -> anyhow::Result<()> {
+    lambda::serve(async |app| Ok(orgs::routes(&Guard::from_env(app)?)))
+}

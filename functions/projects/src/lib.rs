@@ -1,1 +1,85 @@
-//! x
+//! /v1/projects: projects, and the API keys that open them.
+
+mod api_keys;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use identity::project::{NewProject, ProjectPatch, ProjectView};
+use identity::{Guard, OrgHeader, Project};
+use kernel::policy::{DeleteProjects, ReadProjects, WriteProjects};
+use kernel::{ProjectId, Scope};
+use lambda::{App, Created, IdempotencyKey, Json, List, Paging, Path, Problem, Query, Result};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// The routes of this function.
+pub fn routes(guard: &Guard) -> OpenApiRouter<App> {
+    let projects = OpenApiRouter::new()
+        .routes(routes!(create, list))
+        .routes(routes!(get, update, delete));
+    guard.members(projects.merge(api_keys::routes()))
+}
+
+/// Makes a project.
+#[utoipa::path(post, path = "/v1/projects", operation_id = "createProject", tag = "projects",
+    params(OrgHeader, IdempotencyKey), request_body = NewProject, security(("bearer" = [])),
+    responses((status = 201, body = ProjectView), Problem))]
+async fn create(
+    State(app): State<App>,
+    scope: Scope<WriteProjects>,
+    Json(input): Json<NewProject>,
+) -> Result<Created<ProjectView>> {
+    let project = Project::create(&app.table, app.now(), &scope, input).await?;
+    Ok(Created(project.into()))
+}
+
+/// Lists the projects of an organization, newest first.
+#[utoipa::path(get, path = "/v1/projects", operation_id = "listProjects", tag = "projects", params(OrgHeader, Paging),
+    security(("bearer" = [])), responses((status = 200, body = List<ProjectView>), Problem))]
+async fn list(
+    State(app): State<App>,
+    scope: Scope<ReadProjects>,
+    Query(paging): Query<Paging>,
+) -> Result<Json<List<ProjectView>>> {
+    let context = format!("{} /v1/projects", scope.org());
+    let page = Project::list(&app.table, &scope, paging.slice(&app, &context)?).await?;
+    Ok(Json(List::of(&app, &context, page, ProjectView::from)?))
+}
+
+/// Shows a project.
+#[utoipa::path(get, path = "/v1/projects/{projectId}", operation_id = "getProject", tag = "projects",
+    params(OrgHeader, ("projectId" = ProjectId, Path, description = "The project.")), security(("bearer" = [])),
+    responses((status = 200, body = ProjectView), Problem))]
+async fn get(
+    State(app): State<App>,
+    scope: Scope<ReadProjects>,
+    Path(id): Path<ProjectId>,
+) -> Result<Json<ProjectView>> {
+    let project = Project::load(&app.table, &scope, id).await?;
+    Ok(Json(project.into()))
+}
+
+/// Changes a project.
+#[utoipa::path(patch, path = "/v1/projects/{projectId}", operation_id = "updateProject", tag = "projects",
+    params(OrgHeader, ("projectId" = ProjectId, Path, description = "The project.")), request_body = ProjectPatch,
+    security(("bearer" = [])), responses((status = 200, body = ProjectView), Problem))]
+async fn update(
+    State(app): State<App>,
+    scope: Scope<WriteProjects>,
+    Path(id): Path<ProjectId>,
+    Json(input): Json<ProjectPatch>,
+) -> Result<Json<ProjectView>> {
+    let project = Project::load(&app.table, &scope, id).await?;
+    let project = project.save(&app.table, app.now(), &scope, input).await?;
+    Ok(Json(project.into()))
+}
+
+/// Deletes a project: it is absent from then on, and its API keys stop working within a minute.
+#[utoipa::path(delete, path = "/v1/projects/{projectId}", operation_id = "deleteProject", tag = "projects",
+    params(OrgHeader, ("projectId" = ProjectId, Path, description = "The project.")), security(("bearer" = [])),
+    responses((status = 204, description = "It is deleted."), Problem))]
+async fn delete(State(app): State<App>, scope: Scope<DeleteProjects>, Path(id): Path<ProjectId>) -> Result<StatusCode> {
+    let project = Project::load(&app.table, &scope, id).await?;
+    project.delete(&app.table, app.now(), &scope).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,1 +1,92 @@
-//! x
+//! /v1/users: the people of the platform, their roles, keeping them out and letting them in again.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use identity::user::UserStatus;
+use identity::{Guard, User, UserView};
+use kernel::policy::ManageUsers;
+use kernel::{Check, Input, PlatformRole, Scope, UserId};
+use lambda::{App, Json, List, Paging, Path, Problem, Query, Result};
+use serde::Deserialize;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// The routes of this function.
+pub fn routes(guard: &Guard) -> OpenApiRouter<App> {
+    guard.signed_in(
+        OpenApiRouter::new()
+            .routes(routes!(list))
+            .routes(routes!(set_role))
+            .routes(routes!(deactivate))
+            .routes(routes!(reactivate)),
+    )
+}
+
+/// A person's new role.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct RoleInput {
+    /// The role on the platform.
+    role: PlatformRole,
+}
+
+impl Input for RoleInput {
+    fn check(&self, _: &mut Check) {}
+}
+
+/// Lists everybody, in the order they registered.
+#[utoipa::path(get, path = "/v1/users", operation_id = "listUsers", tag = "users", params(Paging),
+    security(("bearer" = [])), responses((status = 200, body = List<UserView>), Problem))]
+async fn list(
+    State(app): State<App>,
+    scope: Scope<ManageUsers>,
+    Query(paging): Query<Paging>,
+) -> Result<Json<List<UserView>>> {
+    let context = "/v1/users";
+    let page = User::list(&app.table, &scope, paging.slice(&app, context)?).await?;
+    Ok(Json(List::of(&app, context, page, UserView::from)?))
+}
+
+/// Gives a person a role on the platform.
+///
+/// An admin neither touches a manager nor makes one; nobody changes himself. Repeating it changes nothing.
+#[utoipa::path(patch, path = "/v1/users/{id}/role", operation_id = "setUserRole", tag = "users",
+    params(("id" = UserId, Path, description = "The person.")), request_body = RoleInput,
+    security(("bearer" = [])), responses((status = 200, body = UserView), Problem))]
+async fn set_role(
+    State(app): State<App>,
+    scope: Scope<ManageUsers>,
+    Path(id): Path<UserId>,
+    Json(input): Json<RoleInput>,
+) -> Result<Json<UserView>> {
+    let user = User::load(&app.table, &scope, id).await?;
+    let user = user.save_role(&app.table, app.now(), &scope, input.role).await?;
+    Ok(Json(user.into()))
+}
+
+/// Deactivates a person: they cannot log in, and their tokens stop working within a minute. Nothing is deleted.
+#[utoipa::path(delete, path = "/v1/users/{id}", operation_id = "deactivateUser", tag = "users",
+    params(("id" = UserId, Path, description = "The person.")), security(("bearer" = [])),
+    responses((status = 204, description = "The person is deactivated."), Problem))]
+async fn deactivate(State(app): State<App>, scope: Scope<ManageUsers>, Path(id): Path<UserId>) -> Result<StatusCode> {
+    let user = User::load(&app.table, &scope, id).await?;
+    user.save_status(&app.table, app.now(), &scope, UserStatus::Deactivated)
+        .await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Lets a deactivated person in again.
+#[utoipa::path(patch, path = "/v1/users/{id}/reactivate", operation_id = "reactivateUser", tag = "users",
+    params(("id" = UserId, Path, description = "The person.")), security(("bearer" = [])),
+    responses((status = 200, body = UserView), Problem))]
+async fn reactivate(
+    State(app): State<App>,
+    scope: Scope<ManageUsers>,
+    Path(id): Path<UserId>,
+) -> Result<Json<UserView>> {
+    let user = User::load(&app.table, &scope, id).await?;
+    let user = user
+        .save_status(&app.table, app.now(), &scope, UserStatus::Active)
+        .await?;
+    Ok(Json(user.into()))
+}

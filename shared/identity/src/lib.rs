@@ -1,1 +1,33 @@
-//! x
+//! People, organizations, projects and API keys, and the guard that finds out who calls.
+//!
+//! Entities: a user has logins (by password today) and sessions; an organization has members, who are users with a
+//! role; it has projects, which have API keys.
+//!
+//! Invariants: an email belongs to one user; a user's password and refresh tokens are stored as hashes only, an API
+//! key as its SHA-256; a refresh token has one successor; an organization always has an owner; whatever a person
+//! changes is noted in the audit trail in the same transaction.
+//!
+//! Each entity's keys and queries are in its `store`.
+
+pub mod account;
+pub mod api_key;
+pub mod bootstrap;
+pub mod guard;
+pub mod member;
+pub mod org;
+pub mod password;
+pub mod project;
+mod recent;
+pub mod session;
+pub mod token;
+pub mod user;
+
+pub use api_key::ApiKey;
+pub use bootstrap::Bootstrap;
+pub use guard::{Guard, OrgHeader};
+pub use member::Member;
+pub use org::Org;
+pub use project::Project;
+pub use session::Session;
+pub use token::{Issuer, PublicKeys};
+pub use user::{User, UserView};

@@ -130,6 +130,14 @@ impl<P: Permission> Scope<P> {
         }
     }
 
+    /// The session that the person calls in.
+    pub fn session(&self) -> Option<SessionId> {
+        match &self.caller {
+            Some(Caller::Person { session, .. } | Caller::Member { session, .. }) => Some(*session),
+            _ => None,
+        }
+    }
+
     /// The role of the person in the organization.
     pub fn role(&self) -> Option<OrgRole> {
         match &self.caller {

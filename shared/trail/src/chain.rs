@@ -27,7 +27,10 @@ pub enum Broken {
 
 /// Checks a whole chain, oldest first: returns its head, or where it is broken first.
 pub fn verify<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Result<Head, Broken> {
-    let mut head = Head { seq: 0, hash: GENESIS.to_owned() };
+    let mut head = Head {
+        seq: 0,
+        hash: GENESIS.to_owned(),
+    };
     let mut chain = None;
     for entry in entries {
         let expected = head.seq + 1;
@@ -40,7 +43,10 @@ pub fn verify<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Result<Head, 
         if entry.digest() != entry.hash {
             return Err(Broken::Content(expected));
         }
-        head = Head { seq: expected, hash: entry.hash.clone() };
+        head = Head {
+            seq: expected,
+            hash: entry.hash.clone(),
+        };
     }
     Ok(head)
 }

@@ -39,7 +39,14 @@ pub struct Change {
 impl Change {
     /// Notes that `actor` did `action` (named `<entity>.<past tense>`, such as `member.added`) to a thing.
     pub fn new(actor: UserId, action: &'static str, target_type: &'static str, target_id: impl ToString) -> Self {
-        Self { actor, action, target_type, target_id: target_id.to_string(), old_value: None, new_value: None }
+        Self {
+            actor,
+            action,
+            target_type,
+            target_id: target_id.to_string(),
+            old_value: None,
+            new_value: None,
+        }
     }
 
     /// What it was before. Text, whole numbers and structure only; never a secret or a hash of one.
@@ -148,7 +155,10 @@ fn sorted(value: &Value) -> Value {
         Value::Object(members) => {
             let mut members: Vec<_> = members.iter().collect();
             members.sort_by_cached_key(|(name, _)| name.encode_utf16().collect::<Vec<_>>());
-            members.into_iter().map(|(name, value)| (name.clone(), sorted(value))).collect()
+            members
+                .into_iter()
+                .map(|(name, value)| (name.clone(), sorted(value)))
+                .collect()
         }
         Value::Array(items) => items.iter().map(sorted).collect(),
         other => other.clone(),
@@ -225,7 +235,9 @@ mod tests {
     fn a_view_hashes_to_what_it_says() {
         let now = Time::from_millis(1_700_000_000_000);
         let user = UserId::new(now);
-        let change = Change::new(user, "org.renamed", "org", user).from(json!({"name": "a"})).to(json!({"name": "b"}));
+        let change = Change::new(user, "org.renamed", "org", user)
+            .from(json!({"name": "a"}))
+            .to(json!({"name": "b"}));
         let view = EntryView::from(Entry::after(None, Chain::User(user), &change, now));
 
         let mut fields = serde_json::to_value(&view).unwrap();

@@ -41,13 +41,21 @@ fn partition(chain: Chain) -> String {
 }
 
 async fn last(table: &Table, chain: Chain) -> Result<Option<Entry>> {
-    let page = table.query::<Entry>(Query::of(partition(chain), 1).descending().consistent()).await?;
+    let page = table
+        .query::<Entry>(Query::of(partition(chain), 1).descending().consistent())
+        .await?;
     Ok(page.records.into_iter().next())
 }
 
 /// Does `writes` and notes `change` in `chain`, together or not at all. `WriteError::Condition` names places in
 /// `writes`; when only someone else's entry came first, it tries again.
-pub async fn commit(table: &Table, now: Time, chain: Chain, change: Change, writes: Vec<Write>) -> Result<(), WriteError> {
+pub async fn commit(
+    table: &Table,
+    now: Time,
+    chain: Chain,
+    change: Change,
+    writes: Vec<Write>,
+) -> Result<(), WriteError> {
     for attempt in 0..ATTEMPTS {
         let entry = Entry::after(last(table, chain).await?.as_ref(), chain, &change, now);
         let mut all = writes.clone();
@@ -72,7 +80,9 @@ async fn backoff(attempt: u32) {
 
 /// Reads the chain of the scope's organization, newest first.
 pub async fn of_org(table: &Table, scope: &Scope<ReadOrgAudit>, slice: Slice) -> Result<Page<Entry>> {
-    table.query(Query::slice(partition(Chain::Org(scope.org())), slice).descending()).await
+    table
+        .query(Query::slice(partition(Chain::Org(scope.org())), slice).descending())
+        .await
 }
 
 /// Reads what happened to people on the platform, newest first.

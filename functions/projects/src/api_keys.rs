@@ -1,0 +1,136 @@
+//! /v1/projects/{projectId}/api-keys: what a customer's servers send events with.
+
+use std::collections::HashMap;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use identity::api_key::{ApiKeyPatch, ApiKeyView, KeyUsage, NewApiKey, NewApiKeyView, Rotation, Secret};
+use identity::{ApiKey, OrgHeader, Project};
+use kernel::policy::{ManageApiKeys, ReadApiKeys};
+use kernel::{ApiKeyId, Permission, ProjectId, Scope};
+use lambda::{App, Created, IdempotencyKey, Json, List, Paging, Path, Problem, Query, Result};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub(crate) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(create, list))
+        .routes(routes!(get, update, revoke))
+        .routes(routes!(rotate))
+}
+
+/// How much the keys of a project were used; who is absent never was.
+#[expect(clippy::unused_async, reason = "telemetry will be read here")]
+async fn usage<P: Permission>(_: &App, _: &Scope<P>, _: &Project) -> Result<HashMap<ApiKeyId, KeyUsage>> {
+    Ok(HashMap::new())
+}
+
+async fn view<P: Permission>(app: &App, scope: &Scope<P>, project: &Project, key: ApiKey) -> Result<ApiKeyView> {
+    let usage = usage(app, scope, project).await?.remove(&key.id).unwrap_or_default();
+    Ok(ApiKeyView::of(key, usage, app.now()))
+}
+
+fn shown_once(app: &App, key: ApiKey, secret: &Secret) -> Created<NewApiKeyView> {
+    let about = ApiKeyView::of(key, KeyUsage::default(), app.now());
+    Created(NewApiKeyView {
+        key: secret.reveal().to_owned(),
+        about,
+    })
+}
+
+/// Makes an API key for a project, and shows it this once.
+#[utoipa::path(post, path = "/v1/projects/{projectId}/api-keys", operation_id = "createApiKey", tag = "api-keys",
+    params(OrgHeader, ("projectId" = ProjectId, Path, description = "The project."), IdempotencyKey),
+    request_body = NewApiKey, security(("bearer" = [])), responses((status = 201, body = NewApiKeyView), Problem))]
+async fn create(
+    State(app): State<App>,
+    scope: Scope<ManageApiKeys>,
+    Path(project): Path<ProjectId>,
+    Json(input): Json<NewApiKey>,
+) -> Result<Created<NewApiKeyView>> {
+    let project = Project::load(&app.table, &scope, project).await?;
+    let (key, secret) = ApiKey::create(&app.table, app.now(), &scope, &project, input).await?;
+    Ok(shown_once(&app, key, &secret))
+}
+
+/// Lists the API keys of a project, newest first, revoked ones too.
+#[utoipa::path(get, path = "/v1/projects/{projectId}/api-keys", operation_id = "listApiKeys", tag = "api-keys",
+    params(OrgHeader, ("projectId" = ProjectId, Path, description = "The project."), Paging),
+    security(("bearer" = [])), responses((status = 200, body = List<ApiKeyView>), Problem))]
+async fn list(
+    State(app): State<App>,
+    scope: Scope<ReadApiKeys>,
+    Path(project): Path<ProjectId>,
+    Query(paging): Query<Paging>,
+) -> Result<Json<List<ApiKeyView>>> {
+    let project = Project::load(&app.table, &scope, project).await?;
+    let context = format!("{} /v1/projects/{}/api-keys", scope.org(), project.id);
+    let page = ApiKey::list(&app.table, &scope, &project, paging.slice(&app, &context)?).await?;
+    let mut usage = usage(&app, &scope, &project).await?;
+    let view = |key: ApiKey| {
+        let usage = usage.remove(&key.id).unwrap_or_default();
+        ApiKeyView::of(key, usage, app.now())
+    };
+    Ok(Json(List::of(&app, &context, page, view)?))
+}
+
+/// Shows an API key: not the key itself.
+#[utoipa::path(get, path = "/v1/projects/{projectId}/api-keys/{keyId}", operation_id = "getApiKey", tag = "api-keys",
+    params(OrgHeader, ("projectId" = ProjectId, Path, description = "The project."), ("keyId" = ApiKeyId, Path, description = "The key's id.")),
+    security(("bearer" = [])), responses((status = 200, body = ApiKeyView), Problem))]
+async fn get(
+    State(app): State<App>,
+    scope: Scope<ReadApiKeys>,
+    Path((project, id)): Path<(ProjectId, ApiKeyId)>,
+) -> Result<Json<ApiKeyView>> {
+    let project = Project::load(&app.table, &scope, project).await?;
+    let key = ApiKey::load(&app.table, &scope, &project, id).await?;
+    Ok(Json(view(&app, &scope, &project, key).await?))
+}
+
+/// Disables an API key, makes it active again, or calls it something else. Effective within a minute.
+#[utoipa::path(patch, path = "/v1/projects/{projectId}/api-keys/{keyId}", operation_id = "updateApiKey", tag = "api-keys",
+    params(OrgHeader, ("projectId" = ProjectId, Path, description = "The project."), ("keyId" = ApiKeyId, Path, description = "The key's id.")),
+    request_body = ApiKeyPatch, security(("bearer" = [])), responses((status = 200, body = ApiKeyView), Problem))]
+async fn update(
+    State(app): State<App>,
+    scope: Scope<ManageApiKeys>,
+    Path((project, id)): Path<(ProjectId, ApiKeyId)>,
+    Json(input): Json<ApiKeyPatch>,
+) -> Result<Json<ApiKeyView>> {
+    let project = Project::load(&app.table, &scope, project).await?;
+    let key = ApiKey::load(&app.table, &scope, &project, id).await?;
+    let key = key.save(&app.table, app.now(), &scope, input).await?;
+    Ok(Json(view(&app, &scope, &project, key).await?))
+}
+
+/// Revokes an API key for ever. Effective within a minute.
+#[utoipa::path(delete, path = "/v1/projects/{projectId}/api-keys/{keyId}", operation_id = "revokeApiKey", tag = "api-keys",
+    params(OrgHeader, ("projectId" = ProjectId, Path, description = "The project."), ("keyId" = ApiKeyId, Path, description = "The key's id.")),
+    security(("bearer" = [])), responses((status = 204, description = "It is revoked."), Problem))]
+async fn revoke(
+    State(app): State<App>,
+    scope: Scope<ManageApiKeys>,
+    Path((project, id)): Path<(ProjectId, ApiKeyId)>,
+) -> Result<StatusCode> {
+    let project = Project::load(&app.table, &scope, project).await?;
+    let key = ApiKey::load(&app.table, &scope, &project, id).await?;
+    key.end(&app.table, app.now(), &scope).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Makes the key that takes an API key's place, and shows it this once; the old one works through its grace.
+#[utoipa::path(post, path = "/v1/projects/{projectId}/api-keys/{keyId}/rotate", operation_id = "rotateApiKey", tag = "api-keys",
+    params(OrgHeader, ("projectId" = ProjectId, Path, description = "The project."), ("keyId" = ApiKeyId, Path, description = "The key's id."), IdempotencyKey),
+    request_body = Rotation, security(("bearer" = [])), responses((status = 201, body = NewApiKeyView), Problem))]
+async fn rotate(
+    State(app): State<App>,
+    scope: Scope<ManageApiKeys>,
+    Path((project, id)): Path<(ProjectId, ApiKeyId)>,
+    Json(input): Json<Rotation>,
+) -> Result<Created<NewApiKeyView>> {
+    let project = Project::load(&app.table, &scope, project).await?;
+    let key = ApiKey::load(&app.table, &scope, &project, id).await?;
+    let (key, secret) = key.replace(&app.table, app.now(), &scope, &project, &input).await?;
+    Ok(shown_once(&app, key, &secret))
+}

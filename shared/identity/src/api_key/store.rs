@@ -1,0 +1,183 @@
+//! A key:                      pk PRJ#<project>   sk KEY#<key>
+//! Where a secret leads to:    pk KEY#<sha256>    sk KEY          (never changed; the key says whether it works)
+
+use kernel::policy::{ManageApiKeys, ReadApiKeys};
+use kernel::{ApiKeyId, Error, OrgId, Permission, ProjectId, Result, Scope, Time};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use table::{Key, Page, Query, Record, Slice, Table, TableName, Write};
+use trail::{Chain, Change};
+
+use super::{ApiKey, ApiKeyPatch, NewApiKey, Rotation, Secret};
+use crate::org::{self, Org};
+use crate::project::{self, Project};
+
+impl Record for ApiKey {
+    const KIND: &'static str = "apiKey";
+    const TABLE: TableName = TableName::Identity;
+
+    fn key(&self) -> Key {
+        key(self.project, self.id)
+    }
+
+    fn version(&self) -> u64 {
+        self.version
+    }
+}
+
+fn key(project: ProjectId, id: ApiKeyId) -> Key {
+    Key::of(partition(project), format!("KEY#{id}"))
+}
+
+fn partition(project: ProjectId) -> String {
+    format!("PRJ#{project}")
+}
+
+/// Which key has this hash.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Pointer {
+    hash: String,
+    org: OrgId,
+    project: ProjectId,
+    key: ApiKeyId,
+}
+
+impl Pointer {
+    fn to(key: &ApiKey, secret: &Secret) -> Self {
+        Self {
+            hash: secret.hash(),
+            org: key.org,
+            project: key.project,
+            key: key.id,
+        }
+    }
+}
+
+impl Record for Pointer {
+    const KIND: &'static str = "apiKeyHash";
+    const TABLE: TableName = TableName::Identity;
+
+    fn key(&self) -> Key {
+        pointer_key(&self.hash)
+    }
+}
+
+fn pointer_key(hash: &str) -> Key {
+    Key::of(format!("KEY#{hash}"), "KEY")
+}
+
+/// The key that a secret opens, as long as its project and organization exist; for authentication, before there is a
+/// scope.
+pub(crate) async fn open(table: &Table, secret: &Secret) -> Result<Option<ApiKey>> {
+    let Some(to) = table.get::<Pointer>(&pointer_key(&secret.hash())).await? else {
+        return Ok(None);
+    };
+    let (key, project, org) = (
+        key(to.project, to.key),
+        project::key(to.org, to.project),
+        org::key(to.org),
+    );
+    let (key, project, org) = tokio::try_join!(
+        table.get::<ApiKey>(&key),
+        table.get::<Project>(&project),
+        table.get::<Org>(&org)
+    )?;
+    let there = project.is_some() && org.is_some_and(|org| org.is_live());
+    Ok(key.filter(|_| there))
+}
+
+/// What the audit trail says of a key.
+fn noted(key: &ApiKey, now: Time) -> Value {
+    json!({
+        "label": key.label,
+        "prefix": key.prefix,
+        "project": key.project,
+        "status": key.status(now),
+        "scopes": key.scopes,
+        "rateLimitPerMinute": key.rate_limit_per_minute,
+        "expiresAt": key.until,
+    })
+}
+
+impl ApiKey {
+    /// Makes a key for a project and notes it; the secret is not stored.
+    pub async fn create(
+        table: &Table,
+        now: Time,
+        scope: &Scope<ManageApiKeys>,
+        project: &Project,
+        new: NewApiKey,
+    ) -> Result<(Self, Secret)> {
+        let user = scope.user()?;
+        let (key, secret) = Self::new(now, project, user, new)?;
+        let change = Change::new(user, "api_key.created", "api_key", key.id).to(noted(&key, now));
+        let writes = vec![Write::create(&key)?, Write::create(&Pointer::to(&key, &secret))?];
+        trail::commit(table, now, Chain::Org(key.org), change, writes).await?;
+        Ok((key, secret))
+    }
+
+    /// Reads a key of a project; 404 if it has none with this id. The project proves that it is the tenant's.
+    pub async fn load<P: Permission>(table: &Table, scope: &Scope<P>, project: &Project, id: ApiKeyId) -> Result<Self> {
+        let found = table.get::<Self>(&key(project.id, id)).await?;
+        found
+            .filter(|key| key.org == scope.org())
+            .ok_or(Error::NotFound("API key"))
+    }
+
+    /// Reads one page of a project's keys, newest first.
+    pub async fn list(table: &Table, _: &Scope<ReadApiKeys>, project: &Project, slice: Slice) -> Result<Page<Self>> {
+        let query = Query::slice(partition(project.id), slice).prefix("KEY#").descending();
+        table.query(query.consistent()).await
+    }
+
+    /// Changes it and notes it; nothing happens if it is so already.
+    pub async fn save(
+        mut self,
+        table: &Table,
+        now: Time,
+        scope: &Scope<ManageApiKeys>,
+        patch: ApiKeyPatch,
+    ) -> Result<Self> {
+        let old = noted(&self, now);
+        if self.apply(now, patch)? {
+            let change = Change::new(scope.user()?, "api_key.updated", "api_key", self.id);
+            let change = change.from(old).to(noted(&self, now));
+            trail::commit(table, now, Chain::Org(self.org), change, vec![Write::replace(&self)?]).await?;
+        }
+        Ok(self)
+    }
+
+    /// Ends it for ever and notes it; nothing happens if it was ended before.
+    pub async fn end(mut self, table: &Table, now: Time, scope: &Scope<ManageApiKeys>) -> Result<()> {
+        let old = noted(&self, now);
+        if self.revoke(now) {
+            let change = Change::new(scope.user()?, "api_key.revoked", "api_key", self.id);
+            let change = change.from(old).to(noted(&self, now));
+            trail::commit(table, now, Chain::Org(self.org), change, vec![Write::replace(&self)?]).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes the key that takes its place and notes it; this one works for the grace only.
+    pub async fn replace(
+        mut self,
+        table: &Table,
+        now: Time,
+        scope: &Scope<ManageApiKeys>,
+        project: &Project,
+        rotation: &Rotation,
+    ) -> Result<(Self, Secret)> {
+        let user = scope.user()?;
+        let old = noted(&self, now);
+        let (key, secret) = self.rotate(now, project, user, rotation)?;
+        let new = json!({"expiresAt": self.until, "successor": key.id});
+        let change = Change::new(user, "api_key.rotated", "api_key", self.id)
+            .from(old)
+            .to(new);
+        let pointer = Pointer::to(&key, &secret);
+        let writes = vec![Write::replace(&self)?, Write::create(&key)?, Write::create(&pointer)?];
+        trail::commit(table, now, Chain::Org(key.org), change, writes).await?;
+        Ok((key, secret))
+    }
+}

@@ -1,0 +1,319 @@
+//! Finds out who calls, before a handler runs: a person by their access token, a member by their organization too, a
+//! server by its API key. What they may do is the policy's business.
+//!
+//! A person's status is read again after 30 seconds at the latest, an API key's too; whether someone is a member of an
+//! organization, and with which role, is read each time.
+
+use std::sync::Arc;
+
+use axum::RequestPartsExt;
+use axum::extract::{RawPathParams, Request, State};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+use http::{HeaderMap, HeaderName};
+use kernel::{Caller, Error, OrgId, OrgRole, PlatformRole, Result, Time, UserId};
+use lambda::{App, Problem};
+use table::{Key, Record};
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::api_key::{self, ApiKey, KeyStatus, Secret};
+use crate::member::{self, Member};
+use crate::org::{self, Org};
+use crate::recent::Recent;
+use crate::session::{self, Session};
+use crate::token::{Claims, PublicKeys, not_authenticated};
+use crate::user::{self, User, deactivated};
+
+const ORG_HEADER: HeaderName = HeaderName::from_static("x-org-id");
+const KEY_HEADER: HeaderName = HeaderName::from_static("x-api-key");
+/// The path parameter that names an organization.
+const ORG_PARAMETER: &str = "orgId";
+/// How many people, and how many keys, one process remembers.
+const REMEMBERED: usize = 4_096;
+
+/// The header that names the organization.
+#[derive(Debug, utoipa::IntoParams)]
+#[into_params(parameter_in = Header, names("x-org-id"))]
+pub struct OrgHeader(
+    /// The organization to act in.
+    #[expect(dead_code, reason = "only described; the guard reads the header")]
+    OrgId,
+);
+
+/// Guards routes. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Guard(Option<Arc<Gate>>);
+
+#[derive(Debug)]
+struct Gate {
+    app: App,
+    keys: PublicKeys,
+    people: Recent<Claims, PlatformRole>,
+    api_keys: Recent<String, Option<ApiKey>>,
+}
+
+impl Guard {
+    /// Guards with these keys.
+    pub fn new(app: &App, keys: PublicKeys) -> Self {
+        let (people, api_keys) = (Recent::new(REMEMBERED), Recent::new(REMEMBERED));
+        Self(Some(Arc::new(Gate {
+            app: app.clone(),
+            keys,
+            people,
+            api_keys,
+        })))
+    }
+
+    /// Guards with the keys of `JWT_PUBLIC_KEYS`.
+    pub fn from_env(app: &App) -> anyhow::Result<Self> {
+        Ok(Self::new(
+            app,
+            PublicKeys::parse(&lambda::variable("JWT_PUBLIC_KEYS")?)?,
+        ))
+    }
+
+    /// Guards nothing, for routes that are only described: without a caller no handler that needs a scope runs.
+    pub fn for_docs() -> Self {
+        Self(None)
+    }
+
+    /// Lets everyone in; honours `Idempotency-Key`.
+    pub fn public(&self, router: OpenApiRouter<App>) -> OpenApiRouter<App> {
+        let Some(gate) = &self.0 else { return router };
+        router.route_layer(middleware::from_fn_with_state(gate.app.clone(), lambda::remember))
+    }
+
+    /// Lets in who is logged in.
+    pub fn signed_in(&self, router: OpenApiRouter<App>) -> OpenApiRouter<App> {
+        let Some(gate) = &self.0 else { return router };
+        self.public(router)
+            .route_layer(middleware::from_fn_with_state(gate.clone(), person))
+    }
+
+    /// Lets everyone in, and finds out who is logged in.
+    pub fn anyone(&self, router: OpenApiRouter<App>) -> OpenApiRouter<App> {
+        let Some(gate) = &self.0 else { return router };
+        router.route_layer(middleware::from_fn_with_state(gate.clone(), person_or_nobody))
+    }
+
+    /// Lets in members of the organization that the path parameter `orgId` names, or else the header `x-org-id`.
+    pub fn members(&self, router: OpenApiRouter<App>) -> OpenApiRouter<App> {
+        let Some(gate) = &self.0 else { return router };
+        self.public(router)
+            .route_layer(middleware::from_fn_with_state(gate.clone(), member))
+    }
+
+    /// Lets in servers with an API key. Does not look at `Idempotency-Key`: events have ids of their own.
+    pub fn api_key(&self, router: OpenApiRouter<App>) -> OpenApiRouter<App> {
+        let Some(gate) = &self.0 else { return router };
+        router.route_layer(middleware::from_fn_with_state(gate.clone(), server))
+    }
+}
+
+async fn person(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Result<Response, Problem> {
+    let caller = gate.person(request.headers()).await?;
+    request.extensions_mut().insert(caller);
+    Ok(next.run(request).await)
+}
+
+async fn person_or_nobody(
+    State(gate): State<Arc<Gate>>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    match gate.person(request.headers()).await {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+        }
+        Err(Error::Unauthenticated { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(next.run(request).await)
+}
+
+async fn member(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Result<Response, Problem> {
+    let (mut parts, body) = request.into_parts();
+    let now = gate.app.now();
+    let claims = gate.claims(&parts.headers, now)?;
+    let org = named_org(&mut parts).await;
+    let role = async {
+        match &org {
+            Ok(org) => gate.role(*org, claims.user).await,
+            Err(_) => Ok(None),
+        }
+    };
+    let (platform_role, role) = tokio::join!(gate.standing(claims, now), role);
+    let (platform_role, org) = (platform_role?, org?);
+    let role = role?.ok_or(Error::NotFound("organization"))?;
+    let Claims { user, session } = claims;
+    parts.extensions.insert(Caller::Member {
+        user,
+        platform_role,
+        session,
+        org,
+        role,
+    });
+    Ok(next.run(Request::from_parts(parts, body)).await)
+}
+
+async fn server(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Result<Response, Problem> {
+    let given = request.headers().get(&KEY_HEADER);
+    let given = given.ok_or(Error::Unauthenticated {
+        code: "missing_api_key",
+        detail: "send your API key as `x-api-key`",
+    })?;
+    let secret = given.to_str().ok().and_then(Secret::parse).ok_or_else(bad_api_key)?;
+    let caller = gate.server(&secret).await?;
+    request.extensions_mut().insert(caller);
+    Ok(next.run(request).await)
+}
+
+fn bad_api_key() -> Error {
+    Error::Unauthenticated {
+        code: "bad_api_key",
+        detail: "this API key is unknown, revoked or expired",
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// The organization that the path names, or else the header.
+async fn named_org(parts: &mut Parts) -> Result<OrgId> {
+    let params = parts.extract::<RawPathParams>().await.ok();
+    let in_path = params
+        .iter()
+        .flatten()
+        .find(|(name, _)| *name == ORG_PARAMETER)
+        .map(|(_, value)| value.to_owned());
+    let (field, text) = match (in_path, parts.headers.get(&ORG_HEADER)) {
+        (Some(text), _) => (ORG_PARAMETER, text),
+        (None, Some(text)) => ("x-org-id", text.to_str().unwrap_or_default().to_owned()),
+        (None, None) => {
+            return Err(Error::malformed_field(
+                "missing_org",
+                "x-org-id",
+                "must name the organization to act in",
+            ));
+        }
+    };
+    text.parse()
+        .map_err(|error: kernel::id::NotAnId| Error::malformed_field("malformed_id", field, error.to_string()))
+}
+
+impl Gate {
+    fn claims(&self, headers: &HeaderMap, now: Time) -> Result<Claims> {
+        self.keys.verify(now, bearer(headers).ok_or_else(not_authenticated)?)
+    }
+
+    /// Who is logged in. Read each time: what such routes are for may depend on the role on the platform.
+    async fn person(&self, headers: &HeaderMap) -> Result<Caller> {
+        let now = self.app.now();
+        let claims = self.claims(headers, now)?;
+        let platform_role = self.read_standing(claims, now).await?;
+        Ok(Caller::Person {
+            user: claims.user,
+            platform_role,
+            session: claims.session,
+        })
+    }
+
+    /// The person's role on the platform, if they and their session are still good; as it was at most 30 seconds ago.
+    async fn standing(&self, claims: Claims, now: Time) -> Result<PlatformRole> {
+        match self.people.get(&claims, now) {
+            Some(role) => Ok(role),
+            None => self.read_standing(claims, now).await,
+        }
+    }
+
+    async fn read_standing(&self, claims: Claims, now: Time) -> Result<PlatformRole> {
+        let Claims { user, session } = claims;
+        let (user, session) = tokio::try_join!(
+            self.read::<User>(user::key(user)),
+            self.read::<Session>(session::key(user, session))
+        )?;
+        let user = user.ok_or_else(not_authenticated)?;
+        if !user.is_active() {
+            return Err(deactivated());
+        }
+        session
+            .filter(|session| session.is_live(now))
+            .ok_or_else(session_ended)?;
+        self.people.put(claims, user.role, now);
+        Ok(user.role)
+    }
+
+    /// The person's role in an organization that was not deleted.
+    async fn role(&self, org: OrgId, user: UserId) -> Result<Option<OrgRole>> {
+        let (member, org) = tokio::try_join!(
+            self.read::<Member>(member::key(org, user)),
+            self.read::<Org>(org::key(org))
+        )?;
+        let live = org.is_some_and(|org| org.is_live());
+        Ok(member.filter(|_| live).map(|member| member.role))
+    }
+
+    /// Reads for half the price; what was only just written may not be there yet, so absence is made sure of.
+    async fn read<R: Record>(&self, key: Key) -> Result<Option<R>> {
+        match self.app.table.peek(&key).await? {
+            None => self.app.table.get(&key).await,
+            found => Ok(found),
+        }
+    }
+
+    async fn server(&self, secret: &Secret) -> Result<Caller> {
+        let (now, hash) = (self.app.now(), secret.hash());
+        let found = match self.api_keys.get(&hash, now) {
+            Some(found) => found,
+            None => {
+                let found = api_key::open(&self.app.table, secret).await?;
+                self.api_keys.put(hash, found.clone(), now);
+                found
+            }
+        };
+        let key = found.ok_or_else(bad_api_key)?;
+        match key.status(now) {
+            KeyStatus::Active => Ok(Caller::ApiKey {
+                key: key.id,
+                org: key.org,
+                project: key.project,
+            }),
+            KeyStatus::Disabled => Err(Error::Unauthenticated {
+                code: "api_key_disabled",
+                detail: "this API key is disabled",
+            }),
+            KeyStatus::Revoked | KeyStatus::Expired => Err(bad_api_key()),
+        }
+    }
+}
+
+fn session_ended() -> Error {
+    Error::Unauthenticated {
+        code: "session_ended",
+        detail: "the session of this access token has ended; log in again",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    #[test]
+    fn only_a_bearer_token_is_a_token() {
+        let bearer_of = |value: &'static str| {
+            let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static(value))]);
+            bearer(&headers).map(str::to_owned)
+        };
+        assert_eq!(bearer_of("Bearer abc").as_deref(), Some("abc"));
+        assert_eq!(bearer_of("bearer abc").as_deref(), Some("abc"));
+        for bad in ["", "Bearer", "Basic abc", "abc"] {
+            assert_eq!(bearer_of(bad), None, "{bad}");
+        }
+        assert_eq!(bearer(&HeaderMap::new()), None);
+    }
+}

@@ -1,0 +1,98 @@
+//! A member: a person's role in an organization, and who may change it. Pure.
+
+mod store;
+
+use kernel::{Error, OrgId, OrgRole, Result, Time, UserId};
+use serde::{Deserialize, Serialize};
+
+use crate::user::User;
+
+pub(crate) use store::key;
+
+/// A person's membership of an organization.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Member {
+    /// Of which organization.
+    pub org: OrgId,
+    /// Who.
+    pub user: UserId,
+    /// What they may do in it.
+    pub role: OrgRole,
+    /// Since when.
+    pub joined_at: Time,
+    #[serde(default)]
+    version: u64,
+}
+
+impl Member {
+    pub(crate) fn new(now: Time, org: OrgId, user: UserId, role: OrgRole) -> Self {
+        Self {
+            org,
+            user,
+            role,
+            joined_at: now,
+            version: 0,
+        }
+    }
+}
+
+/// Fails unless someone with the role `by` may change a membership from `old` to `new` (none: not a member).
+fn may_change(by: OrgRole, old: Option<OrgRole>, new: Option<OrgRole>) -> Result<()> {
+    let allowed = [old, new].into_iter().flatten().all(|role| by.may_manage(role));
+    if allowed { Ok(()) } else { Err(Error::Denied) }
+}
+
+/// A member, as replies show them.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MemberView {
+    /// Who.
+    pub user_id: UserId,
+    /// Their address.
+    #[schema(example = "ada@example.com")]
+    pub email: String,
+    /// What they are called.
+    #[schema(example = "Ada Lovelace")]
+    pub name: String,
+    /// What they may do.
+    pub role: OrgRole,
+    /// Since when.
+    pub joined_at: Time,
+}
+
+impl MemberView {
+    /// Shows a member, who is this person.
+    pub fn of(member: &Member, user: User) -> Self {
+        Self {
+            user_id: member.user,
+            email: user.email,
+            name: user.name,
+            role: member.role,
+            joined_at: member.joined_at,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use OrgRole::{Admin, Owner, Viewer};
+
+    #[test]
+    fn an_admin_neither_makes_nor_changes_nor_removes_an_owner() {
+        for (old, new, allowed) in [
+            (None, Some(Admin), true),
+            (Some(Viewer), Some(Admin), true),
+            (Some(Admin), None, true),
+            (None, Some(Owner), false),
+            (Some(Admin), Some(Owner), false),
+            (Some(Owner), Some(Admin), false),
+            (Some(Owner), None, false),
+        ] {
+            assert_eq!(may_change(Admin, old, new).is_ok(), allowed, "{old:?} -> {new:?}");
+            assert!(may_change(Owner, old, new).is_ok());
+            assert!(may_change(Viewer, old, new).is_err());
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! An organization: the tenant of everything. Pure.
+
+mod store;
+
+use kernel::{Error, OrgId, OrgRole, Result, Time, UserId};
+use serde::{Deserialize, Serialize};
+
+pub(crate) use store::key;
+
+/// An organization.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Org {
+    /// Its id.
+    pub id: OrgId,
+    /// What it is called.
+    pub name: String,
+    /// Who made it.
+    pub created_by: UserId,
+    /// When.
+    pub created_at: Time,
+    /// When it was last changed.
+    pub updated_at: Time,
+    /// When it was deleted.
+    pub deleted_at: Option<Time>,
+    /// How many of its members are owners; never 0. Counted here, so that two owners who leave at once meet.
+    owners: u32,
+    #[serde(default)]
+    version: u64,
+}
+
+impl Org {
+    /// A new organization, whose only owner is who makes it.
+    pub(crate) fn new(now: Time, by: UserId, name: &str) -> Self {
+        Self {
+            id: OrgId::new(now),
+            name: name.to_owned(),
+            created_by: by,
+            created_at: now,
+            updated_at: now,
+            deleted_at: None,
+            owners: 1,
+            version: 0,
+        }
+    }
+
+    /// Whether it was not deleted.
+    pub fn is_live(&self) -> bool {
+        self.deleted_at.is_none()
+    }
+
+    /// Counts a member whose role was `old` and becomes `new` (none: not a member); says whether the count changes.
+    /// 409 `last_owner` when no owner would be left.
+    pub(crate) fn count_owner(&mut self, old: Option<OrgRole>, new: Option<OrgRole>) -> Result<bool> {
+        let (was, is) = (old == Some(OrgRole::Owner), new == Some(OrgRole::Owner));
+        match (was, is) {
+            (false, true) => self.owners += 1,
+            (true, false) if self.owners <= 1 => return Err(last_owner()),
+            (true, false) => self.owners -= 1,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
+fn last_owner() -> Error {
+    Error::refused(
+        "last_owner",
+        "an organization needs an owner; make somebody else owner first",
+    )
+}
+
+/// An organization, as replies show it to one of its members.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OrgView {
+    /// Its id.
+    pub id: OrgId,
+    /// What it is called.
+    #[schema(example = "Acme")]
+    pub name: String,
+    /// Your role in it.
+    pub role: OrgRole,
+    /// When it was made.
+    pub created_at: Time,
+    /// When it was last changed.
+    pub updated_at: Time,
+}
+
+impl OrgView {
+    /// Shows an organization to a member with this role.
+    pub fn of(org: Org, role: OrgRole) -> Self {
+        let Org {
+            id,
+            name,
+            created_at,
+            updated_at,
+            ..
+        } = org;
+        Self {
+            id,
+            name,
+            role,
+            created_at,
+            updated_at,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use OrgRole::{Admin, Owner};
+
+    #[test]
+    fn the_last_owner_stays() {
+        let now = Time::from_millis(1);
+        let mut org = Org::new(now, UserId::new(now), "Acme");
+        for new in [None, Some(Admin)] {
+            let refused = org.count_owner(Some(Owner), new);
+            assert!(matches!(refused, Err(Error::Refused { code: "last_owner", .. })));
+        }
+        assert!(!org.count_owner(Some(Owner), Some(Owner)).unwrap());
+        assert!(!org.count_owner(None, Some(Admin)).unwrap());
+        assert!(org.count_owner(Some(Admin), Some(Owner)).unwrap());
+        assert!(org.count_owner(Some(Owner), None).unwrap());
+        assert_eq!(org.owners, 1);
+    }
+}

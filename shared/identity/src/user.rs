@@ -1,0 +1,222 @@
+//! A person: who they are, and who may change what about them. Pure.
+
+mod store;
+
+use kernel::policy::ManageUsers;
+use kernel::{Error, PlatformRole, Result, Scope, Time, UserId};
+use serde::{Deserialize, Serialize};
+
+pub(crate) use store::{Login, key};
+
+/// Whether a person may log in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum UserStatus {
+    /// They may.
+    Active,
+    /// They may not, and their tokens stop working within a minute.
+    Deactivated,
+}
+
+/// A person. Never physically deleted.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct User {
+    /// Their id.
+    pub id: UserId,
+    /// Their address, in lower case.
+    pub email: String,
+    /// What they are called.
+    pub name: String,
+    /// Their role on the platform.
+    pub role: PlatformRole,
+    /// Whether they may log in.
+    pub status: UserStatus,
+    /// When they registered.
+    pub created_at: Time,
+    #[serde(default)]
+    version: u64,
+}
+
+impl User {
+    /// A new person with this address, which is kept in lower case.
+    pub(crate) fn new(now: Time, email: &str, name: &str, role: PlatformRole) -> Self {
+        Self {
+            id: UserId::new(now),
+            email: email.to_lowercase(),
+            name: name.to_owned(),
+            role,
+            status: UserStatus::Active,
+            created_at: now,
+            version: 0,
+        }
+    }
+
+    /// Whether they may log in and act.
+    pub fn is_active(&self) -> bool {
+        self.status == UserStatus::Active
+    }
+
+    /// Fails unless they may log in and act: 401 `deactivated`.
+    pub(crate) fn must_be_active(&self) -> Result<()> {
+        if self.is_active() { Ok(()) } else { Err(deactivated()) }
+    }
+
+    /// Gives them a role; says whether that is a change. Nobody gives more than they have.
+    pub fn set_role(&mut self, by: &Scope<ManageUsers>, role: PlatformRole) -> Result<bool> {
+        may_change(by.user()?, by.platform_role(), self)?;
+        if role > by.platform_role() {
+            return Err(Error::Denied);
+        }
+        Ok(std::mem::replace(&mut self.role, role) != role)
+    }
+
+    /// Lets them in or keeps them out; says whether that is a change.
+    pub fn set_status(&mut self, by: &Scope<ManageUsers>, status: UserStatus) -> Result<bool> {
+        may_change(by.user()?, by.platform_role(), self)?;
+        Ok(std::mem::replace(&mut self.status, status) != status)
+    }
+}
+
+pub(crate) fn deactivated() -> Error {
+    Error::Unauthenticated {
+        code: "deactivated",
+        detail: "this account is deactivated; ask an administrator",
+    }
+}
+
+/// A manager changes everybody, an admin everybody but managers, nobody himself.
+fn may_change(actor: UserId, role: PlatformRole, target: &User) -> Result<()> {
+    match (actor == target.id, role) {
+        (true, PlatformRole::Manager) => Err(Error::refused(
+            "own_account",
+            "another manager has to change your role or status",
+        )),
+        (true, _) => Err(Error::Denied),
+        (false, _) if target.role > role => Err(Error::Denied),
+        (false, _) => Ok(()),
+    }
+}
+
+/// A person, as replies show them.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UserView {
+    /// Their id.
+    pub id: UserId,
+    /// Their address, in lower case.
+    #[schema(example = "ada@example.com")]
+    pub email: String,
+    /// What they are called.
+    #[schema(example = "Ada Lovelace")]
+    pub name: String,
+    /// Their role on the platform.
+    pub role: PlatformRole,
+    /// Whether they may log in.
+    pub status: UserStatus,
+    /// When they registered.
+    pub created_at: Time,
+}
+
+impl From<User> for UserView {
+    fn from(user: User) -> Self {
+        let User {
+            id,
+            email,
+            name,
+            role,
+            status,
+            created_at,
+            ..
+        } = user;
+        Self {
+            id,
+            email,
+            name,
+            role,
+            status,
+            created_at,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use PlatformRole::{Admin, Manager, User as Plain};
+    use kernel::{Caller, SessionId};
+
+    const NOW: Time = Time::from_millis(1_700_000_000_000);
+
+    fn someone(role: PlatformRole) -> User {
+        User::new(NOW, "Ada@Example.com", "Ada", role)
+    }
+
+    fn scope(user: UserId, platform_role: PlatformRole) -> Scope<ManageUsers> {
+        Scope::permit(Caller::Person {
+            user,
+            platform_role,
+            session: SessionId::new(NOW),
+        })
+        .unwrap()
+    }
+
+    fn check_role(by: PlatformRole, target: PlatformRole, given: PlatformRole, allowed: bool) {
+        let mut target = someone(target);
+        let outcome = target.set_role(&scope(UserId::new(NOW), by), given);
+        assert_eq!(outcome.is_ok(), allowed, "{by:?} gives {given:?}");
+    }
+
+    #[test]
+    fn an_admin_neither_touches_a_manager_nor_makes_one() {
+        for (target, given, allowed) in [
+            (Plain, Admin, true),
+            (Admin, Plain, true),
+            (Plain, Manager, false),
+            (Admin, Manager, false),
+            (Manager, Plain, false),
+        ] {
+            check_role(Admin, target, given, allowed);
+            check_role(Manager, target, given, true);
+        }
+        let mut manager = someone(Manager);
+        assert!(
+            manager
+                .set_status(&scope(UserId::new(NOW), Admin), UserStatus::Deactivated)
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn nobody_changes_himself() {
+        let mut admin = someone(Admin);
+        let by = scope(admin.id, Admin);
+        assert!(matches!(admin.set_role(&by, Manager), Err(Error::Denied)));
+        assert!(matches!(admin.set_role(&by, Plain), Err(Error::Denied)));
+        assert!(matches!(
+            admin.set_status(&by, UserStatus::Deactivated),
+            Err(Error::Denied)
+        ));
+        let mut manager = someone(Manager);
+        let by = scope(manager.id, Manager);
+        assert!(matches!(
+            manager.set_role(&by, Plain),
+            Err(Error::Refused {
+                code: "own_account",
+                ..
+            })
+        ));
+        assert_eq!(manager.role, Manager);
+    }
+
+    #[test]
+    fn what_is_so_already_is_no_change() {
+        let by = scope(UserId::new(NOW), Manager);
+        let mut user = someone(Plain);
+        assert!(user.set_role(&by, Admin).unwrap());
+        assert!(!user.set_role(&by, Admin).unwrap());
+        assert!(user.set_status(&by, UserStatus::Deactivated).unwrap());
+        assert!(!user.set_status(&by, UserStatus::Deactivated).unwrap());
+        assert_eq!(user.email, "ada@example.com");
+    }
+}

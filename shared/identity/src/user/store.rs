@@ -1,0 +1,152 @@
+//! A person:            pk USER#<id>                    sk USER      gsi1pk USERS   gsi1sk <id>
+//! A way to log in:     pk LOGIN#<provider>#<email>     sk LOGIN     (one person per provider and address)
+
+use kernel::policy::{ManageOwnAccount, ManageUsers};
+use kernel::{Error, PlatformRole, Result, Scope, Time, UserId};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use table::{Key, Page, Query, Record, Slice, Table, TableName, Write};
+use trail::{Chain, Change};
+
+use super::{User, UserStatus};
+
+impl Record for User {
+    const KIND: &'static str = "user";
+    const TABLE: TableName = TableName::Identity;
+
+    fn key(&self) -> Key {
+        key(self.id)
+    }
+
+    fn index1(&self) -> Option<Key> {
+        Some(Key::of("USERS", self.id.to_string()))
+    }
+
+    fn version(&self) -> u64 {
+        self.version
+    }
+}
+
+pub(crate) fn key(user: UserId) -> Key {
+    Key::of(format!("USER#{user}"), "USER")
+}
+
+/// A password and whose it is. Its key makes an address unique.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Login {
+    pub(crate) email: String,
+    pub(crate) user: UserId,
+    pub(crate) password_hash: String,
+    #[serde(default)]
+    version: u64,
+}
+
+impl Login {
+    pub(crate) fn new(user: &User, password_hash: String) -> Self {
+        Self {
+            email: user.email.clone(),
+            user: user.id,
+            password_hash,
+            version: 0,
+        }
+    }
+
+    /// The login with this address, in lower case.
+    pub(crate) async fn find(table: &Table, email: &str) -> Result<Option<Self>> {
+        table.get(&login_key(email)).await
+    }
+}
+
+impl Record for Login {
+    const KIND: &'static str = "login";
+    const TABLE: TableName = TableName::Identity;
+
+    fn key(&self) -> Key {
+        login_key(&self.email)
+    }
+
+    fn version(&self) -> u64 {
+        self.version
+    }
+}
+
+fn login_key(email: &str) -> Key {
+    Key::of(format!("LOGIN#password#{email}"), "LOGIN")
+}
+
+impl User {
+    /// Whoever has this id, for what happens before anybody is logged in.
+    pub(crate) async fn find(table: &Table, id: UserId) -> Result<Option<Self>> {
+        table.get(&key(id)).await
+    }
+
+    /// Reads the caller.
+    pub async fn me(table: &Table, scope: &Scope<ManageOwnAccount>) -> Result<Self> {
+        Self::find(table, scope.user()?).await?.ok_or(Error::NotFound("user"))
+    }
+
+    /// Reads one person; 404 if there is none.
+    pub async fn load(table: &Table, _: &Scope<ManageUsers>, id: UserId) -> Result<Self> {
+        Self::find(table, id).await?.ok_or(Error::NotFound("user"))
+    }
+
+    /// Reads one page of all people, in the order they registered.
+    pub async fn list(table: &Table, _: &Scope<ManageUsers>, slice: Slice) -> Result<Page<Self>> {
+        table.query(Query::slice("USERS", slice).index1()).await
+    }
+
+    /// Reads these people, in no order.
+    pub(crate) async fn many(table: &Table, ids: impl Iterator<Item = UserId>) -> Result<Vec<Self>> {
+        table.get_many(&ids.map(key).collect::<Vec<_>>(), false).await
+    }
+
+    /// Changes their role and notes it; nothing happens if they have it already.
+    pub async fn save_role(
+        mut self,
+        table: &Table,
+        now: Time,
+        by: &Scope<ManageUsers>,
+        role: PlatformRole,
+    ) -> Result<Self> {
+        let old = json!({"role": self.role});
+        if self.set_role(by, role)? {
+            self.save(table, now, by, "user.role_changed", old, json!({"role": role}))
+                .await?;
+        }
+        Ok(self)
+    }
+
+    /// Lets them in or keeps them out and notes it; nothing happens if that is so already.
+    pub async fn save_status(
+        mut self,
+        table: &Table,
+        now: Time,
+        by: &Scope<ManageUsers>,
+        status: UserStatus,
+    ) -> Result<Self> {
+        let old = json!({"status": self.status});
+        if self.set_status(by, status)? {
+            let action = match status {
+                UserStatus::Active => "user.reactivated",
+                UserStatus::Deactivated => "user.deactivated",
+            };
+            self.save(table, now, by, action, old, json!({"status": status}))
+                .await?;
+        }
+        Ok(self)
+    }
+
+    async fn save(
+        &self,
+        table: &Table,
+        now: Time,
+        by: &Scope<ManageUsers>,
+        action: &'static str,
+        old: Value,
+        new: Value,
+    ) -> Result<()> {
+        let change = Change::new(by.user()?, action, "user", self.id).from(old).to(new);
+        Ok(trail::commit(table, now, Chain::User(self.id), change, vec![Write::replace(self)?]).await?)
+    }
+}
