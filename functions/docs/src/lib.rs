@@ -5,8 +5,9 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use identity::Guard;
+use identity::{Bootstrap, Guard, Issuer};
 use lambda::{App, Json, Path, Problem, ProblemDetails};
+use telemetry::EventQueue;
 use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -43,13 +44,14 @@ pub fn routes() -> OpenApiRouter<App> {
 /// The description of every route of every function.
 pub fn openapi() -> OpenApi {
     let guard = Guard::for_docs();
+    let issuer = Issuer::of_new_key().expect("the generator makes keys");
     let mut api = Base::openapi();
     for routes in [
         audit::routes(&guard),
-        auth::described(&guard),
+        auth::routes(&guard, issuer, Bootstrap::nobody()),
         events::routes(&guard),
         health::routes(&guard),
-        ingest::described(&guard),
+        ingest::routes(&guard, EventQueue::nowhere()),
         metrics::routes(&guard),
         orgs::routes(&guard),
         projects::routes(&guard),

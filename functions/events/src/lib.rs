@@ -6,6 +6,7 @@ use identity::project::Project;
 use kernel::{EventId, ProjectId, Scope, Time, policy};
 use lambda::{App, Json, List, Path, Problem, Query};
 use serde::Deserialize;
+use table::Slice;
 use telemetry::EventView;
 use telemetry::metrics::Range;
 use telemetry::search::{self, Position, Wanted};
@@ -103,7 +104,7 @@ async fn search_events(
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct GetQuery {
-    /// The project; without it all projects of the organization are looked through.
+    /// The project; without it the organization's newest 2,000 projects are looked through.
     project_id: Option<ProjectId>,
 }
 
@@ -128,7 +129,21 @@ async fn get_event(
 ) -> lambda::Result<Json<EventView>> {
     let projects = match query.project_id {
         Some(project) => vec![Project::load(&app.table, &scope, project).await?.id],
-        None => Project::all_ids(&app.table, &scope).await?,
+        None => projects_of(&app, &scope).await?,
     };
     Ok(Json(search::find(&app.table, &scope, &projects, id).await?))
+}
+
+/// The organization's projects, newest first; past 2,000 of them the caller must name one.
+async fn projects_of(app: &App, scope: &Scope<policy::ReadEvents>) -> kernel::Result<Vec<ProjectId>> {
+    let (scope, mut projects, mut after) = (scope.narrow()?, Vec::new(), None);
+    for _ in 0..20 {
+        let page = Project::list(&app.table, &scope, Slice { limit: 100, after }).await?;
+        projects.extend(page.records.into_iter().map(|project| project.id));
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    Ok(projects)
 }

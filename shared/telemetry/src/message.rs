@@ -153,6 +153,12 @@ impl EventQueue {
         }
     }
 
+    /// A queue that takes nothing, for routes that are only described.
+    pub fn nowhere() -> Self {
+        let config = aws_sdk_sqs::Config::builder().behavior_version(aws_sdk_sqs::config::BehaviorVersion::latest()).build();
+        Self::new(aws_sdk_sqs::Client::from_conf(config), "")
+    }
+
     /// Sends a request's events, each with its place in the request. Returns the places of those that could not be
     /// sent; `Busy` if none could.
     pub async fn send(

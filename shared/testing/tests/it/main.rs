@@ -1,0 +1,7 @@
+//! The API tests: one binary, one in-memory stack a test.
+
+mod bad_input;
+mod event_writer;
+mod events;
+mod ingest;
+mod metrics;
