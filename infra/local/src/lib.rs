@@ -1,1 +1,28 @@
-//! x
+//! The stack on one machine, run from `template.yaml`, without containers.
+//!
+//! - [`template`]: what the template says: functions, routes, queues, tables, schedules, policies.
+//! - [`aws`]: DynamoDB, SQS, SES and SSM on one port; tests embed one set each.
+//! - [`runtime`]: function processes and the Lambda Runtime API they talk to.
+//! - [`gateway`]: the HTTP API (payload 2.0): routes, events, replies, CORS.
+//! - [`poller`], [`schedule`]: what calls functions besides HTTP.
+//! - [`stack`]: all of it together, on a data folder; [`up`], [`invoke`], [`demo`]: the commands on top.
+//! - [`replay`], [`access_log`], [`sample`]: an access log as events.
+
+//WIP pub mod access_log;
+pub mod aids;
+pub mod aws;
+pub mod build;
+pub mod clock;
+pub mod data;
+//WIP pub mod demo;
+pub mod gateway;
+//WIP pub mod invoke;
+pub mod keys;
+pub mod poller;
+//WIP pub mod replay;
+pub mod runtime;
+//WIP pub mod sample;
+pub mod schedule;
+pub mod stack;
+pub mod template;
+pub mod up;

@@ -1,0 +1,185 @@
+//! `DynamoDB`: dynoxide embedded, its operations called directly rather than through a second HTTP server.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use dynoxide::Database;
+use dynoxide::errors::DynoxideError;
+use http::StatusCode;
+use serde_json::json;
+
+use super::ServiceError;
+use crate::clock::Clock;
+use crate::template::Table;
+
+/// The tables of one stack.
+#[derive(Clone)]
+pub struct DynamoDb {
+    database: Database,
+    clock: Clock,
+    /// Whether the database itself goes by the test clock; only one in memory can be told to.
+    follows_clock: bool,
+}
+
+impl fmt::Debug for DynamoDb {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("DynamoDb")
+    }
+}
+
+/// Runs an operation: the request from its JSON, the reply to its JSON.
+macro_rules! run {
+    ($database:expr, $body:expr, $method:ident) => {{
+        let request = serde_json::from_slice($body).map_err(|error| malformed(&error))?;
+        $database.$method(request).map(|reply| serde_json::to_string(&reply))
+    }};
+}
+
+impl DynamoDb {
+    pub(super) fn memory(clock: &Clock) -> Result<Self> {
+        let database = Database::memory_with_clock(Arc::new(clock.clone())).context("start DynamoDB")?;
+        Ok(Self {
+            database,
+            clock: clock.clone(),
+            follows_clock: true,
+        })
+    }
+
+    pub(super) fn open(file: &Path, clock: &Clock) -> Result<Self> {
+        let path = file.to_str().context("the data folder's path is not UTF-8")?;
+        let database = Database::new(path).with_context(|| format!("open {path}"))?;
+        Ok(Self {
+            database,
+            clock: clock.clone(),
+            follows_clock: false,
+        })
+    }
+
+    /// Yields the database, for tests that look behind the API.
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// Creates a table as the template describes it, unless it exists.
+    pub(super) fn create(&self, table: &Table) -> Result<()> {
+        let known = self.database.list_tables(serde_json::from_value(json!({}))?)?;
+        let known = serde_json::to_value(known)?;
+        let exists = known["TableNames"]
+            .as_array()
+            .is_some_and(|names| names.iter().any(|name| *name == table.name));
+        if exists {
+            return Ok(());
+        }
+        self.database
+            .create_table(serde_json::from_value(table.create.clone())?)?;
+        if let Some(attribute) = &table.ttl_attribute {
+            let request = json!({
+                "TableName": table.name,
+                "TimeToLiveSpecification": {"AttributeName": attribute, "Enabled": true},
+            });
+            self.database.update_time_to_live(serde_json::from_value(request)?)?;
+        }
+        Ok(())
+    }
+
+    /// Deletes the items whose time to live is over. A database in a file knows only the machine's time, so after a
+    /// jump of the test clock expired items stay until the machine's time reaches them; like on AWS, where
+    /// deletion may lag by days, readers must not rely on it.
+    pub(super) fn sweep(&self) -> Result<()> {
+        let deleted = self.database.sweep_ttl()?;
+        if deleted > 0 {
+            let follows = self.follows_clock;
+            tracing::debug!(
+                deleted,
+                follows,
+                offset_ms = self.clock.offset_ms(),
+                "expired items deleted"
+            );
+        }
+        Ok(())
+    }
+
+    /// Answers one request with a status and JSON.
+    pub(super) fn answer(&self, operation: &str, body: &[u8]) -> Result<(StatusCode, String), ServiceError> {
+        let database = &self.database;
+        let done = match operation {
+            "GetItem" => run!(database, body, get_item),
+            "PutItem" => run!(database, body, put_item),
+            "UpdateItem" => run!(database, body, update_item),
+            "DeleteItem" => run!(database, body, delete_item),
+            "Query" => run!(database, body, query),
+            "Scan" => run!(database, body, scan),
+            "BatchGetItem" => run!(database, body, batch_get_item),
+            "BatchWriteItem" => run!(database, body, batch_write_item),
+            "TransactGetItems" => run!(database, body, transact_get_items),
+            "TransactWriteItems" => run!(database, body, transact_write_items),
+            "CreateTable" => run!(database, body, create_table),
+            "DeleteTable" => run!(database, body, delete_table),
+            "DescribeTable" => run!(database, body, describe_table),
+            "ListTables" => run!(database, body, list_tables),
+            "DescribeTimeToLive" => run!(database, body, describe_time_to_live),
+            "UpdateTimeToLive" => run!(database, body, update_time_to_live),
+            other => {
+                let text = format!("the local stack does not serve DynamoDB {other}");
+                return Err(ServiceError::refused("UnknownOperationException", text));
+            }
+        };
+        match done {
+            Ok(Ok(reply)) => Ok((StatusCode::OK, reply)),
+            Ok(Err(error)) => Err(malformed(&error)),
+            Err(error) => {
+                let error = worded(operation, error);
+                let status = StatusCode::from_u16(error.status_code()).unwrap_or(StatusCode::BAD_REQUEST);
+                Ok((status, error.to_json()))
+            }
+        }
+    }
+}
+
+/// Puts the envelope around refusals of values where `DynamoDB` has one.
+fn worded(operation: &str, error: DynoxideError) -> DynoxideError {
+    match error {
+        DynoxideError::EnvelopedValidation(text) if matches!(operation, "PutItem" | "UpdateItem" | "DeleteItem") => {
+            DynoxideError::ValidationException(format!("1 validation error detected: {text}"))
+        }
+        DynoxideError::EnvelopedValidation(text) => DynoxideError::ValidationException(text),
+        other => other,
+    }
+}
+
+/// Words a request that could not be read. The library marks its own refusals with a prefix and leaves the
+/// position that `serde_json` adds; neither belongs on the wire.
+fn malformed(error: &serde_json::Error) -> ServiceError {
+    let text = error.to_string();
+    let text = text.split(" at line ").next().unwrap_or_default();
+    for (mark, envelope) in [
+        ("VALIDATION_REQUEST:", "1 validation error detected: "),
+        ("VALIDATION_AS_READ:", ""),
+        ("VALIDATION:", ""),
+    ] {
+        if let Some(validation) = text.strip_prefix(mark) {
+            return ServiceError::refused("ValidationException", format!("{envelope}{validation}"));
+        }
+    }
+    let missing = [
+        "missing field",
+        "unknown variant",
+        "invalid type: null",
+        "AttributeValue",
+    ];
+    let is_validation = missing.iter().any(|sign| text.contains(sign));
+    let text = text
+        .trim_start_matches("SERIALIZATION:")
+        .trim_start_matches("SERIALIZATION_AS_READ:");
+
+    ServiceError::refused(
+        if is_validation {
+            "ValidationException"
+        } else {
+            "SerializationException"
+        },
+        text,
+    )
+}

@@ -1,0 +1,68 @@
+//! Builds the functions of a template with cargo.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::Command;
+
+use crate::runtime::Program;
+use crate::template::Function;
+
+/// Builds the binaries of `functions` in the workspace at `folder`; cargo shows its progress on stderr.
+/// Yields the programs by name of the binary.
+pub async fn build(folder: &Path, functions: &[Function], release: bool) -> Result<BTreeMap<String, Program>> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    // The whole workspace decides which features dependencies get, so that tests and functions share one build.
+    command
+        .current_dir(folder)
+        .args(["build", "--workspace", "--message-format=json-render-diagnostics"]);
+    for function in functions {
+        command.args(["--bin", &function.binary]);
+    }
+    if release {
+        command.arg("--release");
+    }
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .context("start cargo")?;
+    let mut programs = BTreeMap::new();
+    if let Some(output) = child.stdout.take() {
+        let mut lines = BufReader::new(output).lines();
+        while let Some(line) = lines.next_line().await? {
+            if let Some((name, path)) = executable(&line) {
+                programs.insert(
+                    name,
+                    Program {
+                        path,
+                        arguments: Vec::new(),
+                    },
+                );
+            }
+        }
+    }
+    if !child.wait().await?.success() {
+        bail!("the functions do not build; cargo says why above");
+    }
+    for function in functions {
+        if !programs.contains_key(&function.binary) {
+            bail!("cargo built no binary {}", function.binary);
+        }
+    }
+
+    Ok(programs)
+}
+
+/// Reads the name and the path of a binary from one of cargo's messages.
+fn executable(line: &str) -> Option<(String, PathBuf)> {
+    let message: Value = serde_json::from_str(line).ok()?;
+    let path = message["executable"].as_str()?;
+    Some((message["target"]["name"].as_str()?.to_owned(), path.into()))
+}

@@ -1,0 +1,208 @@
+//! The whole stack of one template: services, function processes, HTTP API, pollers, schedules.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use axum::body::Body;
+use axum::response::Response;
+use futures::future::join_all;
+use http::Request;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::aws::{Aws, Storage};
+use crate::clock::Clock;
+use crate::gateway::Gateway;
+use crate::runtime::{Log, Pool, Program, Shared, Snapshot};
+use crate::schedule::Firings;
+use crate::template::Template;
+use crate::{poller, schedule};
+
+/// How often idle processes are looked for, and expired items and messages.
+const TRIM_EVERY: Duration = Duration::from_secs(5);
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
+/// What a stack is made of.
+pub struct Plan {
+    /// What to run.
+    pub template: Template,
+    /// The functions' programs, by name of the binary.
+    pub programs: BTreeMap<String, Program>,
+    /// What SSM knows.
+    pub ssm: BTreeMap<String, String>,
+    /// Where the services keep what they are given.
+    pub storage: Storage,
+    /// The time that everything goes by.
+    pub clock: Clock,
+    /// Our own program, which starts functions so that they die with us.
+    pub guard: Option<PathBuf>,
+    /// Where functions' output goes.
+    pub log: Log,
+    /// Address and password of the first platform manager.
+    pub manager: Option<(String, String)>,
+}
+
+/// A running stack.
+pub struct Stack {
+    /// The emulated services.
+    pub aws: Aws,
+    /// The time that everything goes by.
+    pub clock: Clock,
+    /// Address and password of the first platform manager.
+    pub manager: Option<(String, String)>,
+    pools: HashMap<String, Arc<Pool>>,
+    gateway: Gateway,
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+    has_ready_route: bool,
+}
+
+impl Stack {
+    /// Starts the services and one process of each function, then what feeds them. An error names each function
+    /// that did not start, with its last lines.
+    pub async fn start(plan: Plan) -> Result<Self> {
+        let Plan {
+            template,
+            programs,
+            ssm,
+            storage,
+            clock,
+            guard,
+            log,
+            manager,
+        } = plan;
+        let aws = Aws::start(&template, ssm, &storage, &clock).await?;
+        let mut environment = aws.environment();
+        if let Some(file) = clock.file() {
+            environment.insert("LOCAL_CLOCK".into(), file.display().to_string());
+        }
+        let shared = Shared {
+            environment,
+            guard,
+            log,
+        };
+        let mut pools = HashMap::new();
+        for function in &template.functions {
+            let Some(program) = programs.get(&function.binary) else {
+                bail!("{} has no program", function.binary)
+            };
+            let pool = Pool::new(function.clone(), program.clone(), shared.clone());
+            pools.insert(function.id.clone(), pool);
+        }
+        let failures: Vec<String> = join_all(pools.values().map(Pool::warm))
+            .await
+            .into_iter()
+            .filter_map(|started| started.err().map(|error| format!("{error:#}")))
+            .collect();
+        if !failures.is_empty() {
+            join_all(pools.values().map(|pool| pool.stop())).await;
+            bail!("not every function starts:\n{}", failures.join("\n"));
+        }
+        let has_ready_route = template.routes.iter().any(|route| route.path == "/ready");
+        let gateway = Gateway::new(&template, pools.clone(), clock.clone());
+        let mut stack = Self {
+            aws,
+            clock,
+            manager,
+            pools,
+            gateway,
+            stop: watch::Sender::new(false),
+            tasks: Vec::new(),
+            has_ready_route,
+        };
+        stack.feed(&template);
+
+        Ok(stack)
+    }
+
+    fn feed(&mut self, template: &Template) {
+        let firings = Firings::new(self.aws.store().clone());
+        for function in &template.functions {
+            let pool = &self.pools[&function.id];
+            for source in &function.queues {
+                let run = poller::run(
+                    self.aws.sqs().clone(),
+                    source.clone(),
+                    Arc::clone(pool),
+                    self.stop.subscribe(),
+                );
+                self.tasks.push(tokio::spawn(run));
+            }
+            for source in &function.schedules {
+                let (name, stop) = (source.name.clone(), self.stop.subscribe());
+                let run = schedule::run(
+                    source.clone(),
+                    Arc::clone(pool),
+                    self.clock.clone(),
+                    firings.clone(),
+                    stop,
+                );
+                self.tasks.push(tokio::spawn(async move {
+                    if let Err(error) = run.await {
+                        tracing::error!("schedule {name} stopped: {error:#}");
+                    }
+                }));
+            }
+        }
+        let pools: Vec<Arc<Pool>> = self.pools.values().cloned().collect();
+        self.tasks.push(tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(TRIM_EVERY).await;
+                pools.iter().for_each(|pool| pool.trim());
+            }
+        }));
+        let sweeper = self.aws.sweeper();
+        self.tasks.push(tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(SWEEP_EVERY).await;
+                let sweeper = sweeper.clone();
+                match tokio::task::spawn_blocking(move || sweeper.sweep()).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => tracing::error!("sweeping failed: {error:#}"),
+                    Err(error) => tracing::error!("sweeping failed: {error}"),
+                }
+            }
+        }));
+    }
+
+    /// Answers a request to the HTTP API.
+    pub async fn answer(&self, request: Request<Body>, peer: SocketAddr) -> Response {
+        self.gateway.answer(request, peer).await
+    }
+
+    /// Tells whether the template itself has a route `/ready`.
+    pub fn has_ready_route(&self) -> bool {
+        self.has_ready_route
+    }
+
+    /// Finds a function's processes by its folder's name or its logical id.
+    pub fn pool(&self, name: &str) -> Option<&Arc<Pool>> {
+        self.pools
+            .values()
+            .find(|pool| pool.function().binary == name || pool.function().id == name)
+    }
+
+    /// Describes every live process, by function.
+    pub fn processes(&self) -> Vec<Snapshot> {
+        let mut all: Vec<Snapshot> = self.pools.values().flat_map(|pool| pool.snapshots()).collect();
+        all.sort_by(|a, b| (&a.name, a.pid).cmp(&(&b.name, b.pid)));
+        all
+    }
+
+    /// Stops feeding functions, lets them finish for a few seconds, ends them.
+    pub async fn stop(&self) {
+        self.stop.send_replace(true);
+        join_all(self.pools.values().map(|pool| pool.stop())).await;
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
