@@ -15,8 +15,8 @@ pub fn routes(guard: &Guard) -> OpenApiRouter<App> {
     platform.merge(guard.members(OpenApiRouter::new().routes(routes!(list_org))))
 }
 
-/// Lists what happened to people on the platform, newest first.
-#[utoipa::path(get, path = "/v1/audit", operation_id = "listPlatformAudit", tag = "audit", params(Paging),
+/// Lists what happened to people on the platform, newest first
+#[utoipa::path(get, path = "/v1/audit", operation_id = "list_platform_audit", tag = "Audit", params(Paging),
     security(("bearer" = [])), responses((status = 200, body = List<EntryView>), Problem))]
 async fn list_platform(
     State(app): State<App>,
@@ -28,8 +28,8 @@ async fn list_platform(
     Ok(Json(List::of(&app, context, page, EntryView::from)?))
 }
 
-/// Lists what happened in an organization, newest first.
-#[utoipa::path(get, path = "/v1/orgs/{orgId}/audit", operation_id = "listOrgAudit", tag = "audit",
+/// Lists what happened in an organization, newest first
+#[utoipa::path(get, path = "/v1/orgs/{orgId}/audit", operation_id = "list_org_audit", tag = "Audit",
     params(("orgId" = OrgId, Path, description = "The organization."), Paging), security(("bearer" = [])),
     responses((status = 200, body = List<EntryView>), Problem))]
 async fn list_org(

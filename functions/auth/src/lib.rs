@@ -133,8 +133,8 @@ impl FromRequestParts<App> for Origin {
     }
 }
 
-/// Registers a person and logs them in.
-#[utoipa::path(post, path = "/v1/auth/register", operation_id = "register", tag = "auth", params(IdempotencyKey),
+/// Registers a person and logs them in
+#[utoipa::path(post, path = "/v1/auth/register", operation_id = "register", tag = "Auth", params(IdempotencyKey),
     request_body = Registration, responses((status = 201, body = SignedIn), Problem))]
 async fn register(
     State(app): State<App>,
@@ -152,8 +152,8 @@ async fn register(
     Ok(Created(entered.into()))
 }
 
-/// Logs a person in: opens a session.
-#[utoipa::path(post, path = "/v1/auth/login", operation_id = "logIn", tag = "auth",
+/// Logs a person in: opens a session
+#[utoipa::path(post, path = "/v1/auth/login", operation_id = "log_in", tag = "Auth",
     request_body = Credentials, responses((status = 200, body = SignedIn), Problem))]
 async fn log_in(
     State(app): State<App>,
@@ -166,11 +166,11 @@ async fn log_in(
     Ok(Json(entered.into()))
 }
 
-/// Spends a refresh token for new tokens.
+/// Spends a refresh token for new tokens
 ///
 /// A token that is sent again within 30 seconds (requests race, replies get lost) is answered with the same successor.
 /// Later it ends the session: 401 `refresh_reused`.
-#[utoipa::path(post, path = "/v1/auth/refresh", operation_id = "refresh", tag = "auth",
+#[utoipa::path(post, path = "/v1/auth/refresh", operation_id = "refresh", tag = "Auth",
     request_body = Refresh, responses((status = 200, body = SignedIn), Problem))]
 async fn refresh(
     State(app): State<App>,
@@ -181,8 +181,8 @@ async fn refresh(
     Ok(Json(entered.into()))
 }
 
-/// Logs out: ends the session of the refresh token, or without one the session of the access token.
-#[utoipa::path(post, path = "/v1/auth/logout", operation_id = "logOut", tag = "auth", security((), ("bearer" = [])),
+/// Logs out: ends the session of the refresh token, or without one the session of the access token
+#[utoipa::path(post, path = "/v1/auth/logout", operation_id = "log_out", tag = "Auth", security((), ("bearer" = [])),
     request_body = Option<Refresh>, responses((status = 204, description = "The session has ended."), Problem))]
 async fn log_out(
     State(app): State<App>,
@@ -200,16 +200,16 @@ async fn log_out(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Shows who is logged in.
-#[utoipa::path(get, path = "/v1/auth/me", operation_id = "me", tag = "auth", security(("bearer" = [])),
+/// Shows who is logged in
+#[utoipa::path(get, path = "/v1/auth/me", operation_id = "me", tag = "Auth", security(("bearer" = [])),
     responses((status = 200, body = UserView), Problem))]
 async fn me(State(app): State<App>, scope: Scope<ManageOwnAccount>) -> Result<Json<UserView>> {
     let user = User::me(&app.table, &scope).await?;
     Ok(Json(user.into()))
 }
 
-/// Lists your sessions, newest first.
-#[utoipa::path(get, path = "/v1/auth/sessions", operation_id = "listSessions", tag = "auth", params(Paging),
+/// Lists your sessions, newest first
+#[utoipa::path(get, path = "/v1/auth/sessions", operation_id = "list_sessions", tag = "Auth", params(Paging),
     security(("bearer" = [])), responses((status = 200, body = List<SessionView>), Problem))]
 async fn list_sessions(
     State(app): State<App>,
@@ -224,8 +224,8 @@ async fn list_sessions(
     })?))
 }
 
-/// Ends one of your sessions: its tokens stop working within a minute.
-#[utoipa::path(delete, path = "/v1/auth/sessions/{id}", operation_id = "endSession", tag = "auth",
+/// Ends one of your sessions: its tokens stop working within a minute
+#[utoipa::path(delete, path = "/v1/auth/sessions/{id}", operation_id = "end_session", tag = "Auth",
     params(("id" = SessionId, Path, description = "The session.")), security(("bearer" = [])),
     responses((status = 204, description = "It has ended."), Problem))]
 async fn end_session(
@@ -237,8 +237,8 @@ async fn end_session(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Shows the keys that verify access tokens.
-#[utoipa::path(get, path = "/.well-known/jwks.json", operation_id = "jwks", tag = "auth",
+/// Shows the keys that verify access tokens
+#[utoipa::path(get, path = "/.well-known/jwks.json", operation_id = "jwks", tag = "Auth",
     responses((status = 200, description = "A JSON Web Key Set (RFC 7517).", body = Jwks)))]
 async fn jwks(Extension(issuer): Extension<Issuer>) -> impl IntoResponse {
     (

@@ -39,15 +39,15 @@ fn probe() -> Key {
     Key::of("PROBE", "PROBE")
 }
 
-/// Says that it answers.
-#[utoipa::path(get, path = "/health", operation_id = "health", tag = "health",
+/// Says that it answers
+#[utoipa::path(get, path = "/health", operation_id = "health", tag = "Health",
     responses((status = 200, body = Condition)))]
 async fn health() -> Json<Condition> {
     Json(Condition { status: "ok" })
 }
 
-/// Says whether it can work: 503 while the tables cannot be read.
-#[utoipa::path(get, path = "/ready", operation_id = "ready", tag = "health",
+/// Says whether it can work: 503 while the tables cannot be read
+#[utoipa::path(get, path = "/ready", operation_id = "ready", tag = "Health",
     responses((status = 200, body = Condition), Problem))]
 async fn ready(State(app): State<App>) -> Result<Json<Condition>> {
     match app.table.peek::<Probe>(&probe()).await {

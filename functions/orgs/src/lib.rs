@@ -85,8 +85,8 @@ impl Input for MemberPatch {
     fn check(&self, _: &mut Check) {}
 }
 
-/// Makes an organization; you are its owner.
-#[utoipa::path(post, path = "/v1/orgs", operation_id = "createOrg", tag = "orgs", params(IdempotencyKey),
+/// Makes an organization; you are its owner
+#[utoipa::path(post, path = "/v1/orgs", operation_id = "create_org", tag = "Organizations", params(IdempotencyKey),
     request_body = NewOrg, security(("bearer" = [])), responses((status = 201, body = OrgView), Problem))]
 async fn create(
     State(app): State<App>,
@@ -97,8 +97,8 @@ async fn create(
     Ok(Created(OrgView::of(org, OrgRole::Owner)))
 }
 
-/// Lists the organizations you belong to, in the order they were made.
-#[utoipa::path(get, path = "/v1/orgs", operation_id = "listOrgs", tag = "orgs", params(Paging),
+/// Lists the organizations you belong to, in the order they were made
+#[utoipa::path(get, path = "/v1/orgs", operation_id = "list_orgs", tag = "Organizations", params(Paging),
     security(("bearer" = [])), responses((status = 200, body = List<OrgView>), Problem))]
 async fn list(
     State(app): State<App>,
@@ -112,8 +112,8 @@ async fn list(
     })?))
 }
 
-/// Shows an organization.
-#[utoipa::path(get, path = "/v1/orgs/{orgId}", operation_id = "getOrg", tag = "orgs",
+/// Shows an organization
+#[utoipa::path(get, path = "/v1/orgs/{orgId}", operation_id = "get_org", tag = "Organizations",
     params(("orgId" = OrgId, Path, description = "The organization.")), security(("bearer" = [])),
     responses((status = 200, body = OrgView), Problem))]
 async fn get(State(app): State<App>, scope: Scope<ReadOrg>) -> Result<Json<OrgView>> {
@@ -121,8 +121,8 @@ async fn get(State(app): State<App>, scope: Scope<ReadOrg>) -> Result<Json<OrgVi
     Ok(Json(OrgView::of(org, role(&scope)?)))
 }
 
-/// Changes an organization.
-#[utoipa::path(patch, path = "/v1/orgs/{orgId}", operation_id = "updateOrg", tag = "orgs",
+/// Changes an organization
+#[utoipa::path(patch, path = "/v1/orgs/{orgId}", operation_id = "update_org", tag = "Organizations",
     params(("orgId" = OrgId, Path, description = "The organization.")), request_body = OrgPatch,
     security(("bearer" = [])), responses((status = 200, body = OrgView), Problem))]
 async fn update(State(app): State<App>, scope: Scope<UpdateOrg>, Json(input): Json<OrgPatch>) -> Result<Json<OrgView>> {
@@ -133,8 +133,8 @@ async fn update(State(app): State<App>, scope: Scope<UpdateOrg>, Json(input): Js
     Ok(Json(OrgView::of(org, role(&scope)?)))
 }
 
-/// Deletes an organization: from then on it is absent for everyone, and its API keys stop working within a minute.
-#[utoipa::path(delete, path = "/v1/orgs/{orgId}", operation_id = "deleteOrg", tag = "orgs",
+/// Deletes an organization: from then on it is absent for everyone, and its API keys stop working within a minute
+#[utoipa::path(delete, path = "/v1/orgs/{orgId}", operation_id = "delete_org", tag = "Organizations",
     params(("orgId" = OrgId, Path, description = "The organization.")), security(("bearer" = [])),
     responses((status = 204, description = "It is deleted."), Problem))]
 async fn delete(State(app): State<App>, scope: Scope<DeleteOrg>) -> Result<StatusCode> {
@@ -143,8 +143,8 @@ async fn delete(State(app): State<App>, scope: Scope<DeleteOrg>) -> Result<Statu
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Lists the members of an organization.
-#[utoipa::path(get, path = "/v1/orgs/{orgId}/members", operation_id = "listMembers", tag = "orgs",
+/// Lists the members of an organization
+#[utoipa::path(get, path = "/v1/orgs/{orgId}/members", operation_id = "list_members", tag = "Organizations",
     params(("orgId" = OrgId, Path, description = "The organization."), Paging), security(("bearer" = [])),
     responses((status = 200, body = List<MemberView>), Problem))]
 async fn list_members(
@@ -157,8 +157,10 @@ async fn list_members(
     Ok(Json(List::of(&app, &context, page, |member| member)?))
 }
 
-/// Adds a registered person to an organization. An admin adds no owner.
-#[utoipa::path(post, path = "/v1/orgs/{orgId}/members", operation_id = "addMember", tag = "orgs",
+/// Adds a registered person to an organization
+///
+/// An admin adds no owner.
+#[utoipa::path(post, path = "/v1/orgs/{orgId}/members", operation_id = "add_member", tag = "Organizations",
     params(("orgId" = OrgId, Path, description = "The organization."), IdempotencyKey), request_body = NewMember,
     security(("bearer" = [])), responses((status = 201, body = MemberView), Problem))]
 async fn add_member(
@@ -171,8 +173,10 @@ async fn add_member(
     ))
 }
 
-/// Gives a member another role. An admin neither makes nor changes an owner; the last owner stays (409 `last_owner`).
-#[utoipa::path(patch, path = "/v1/orgs/{orgId}/members/{userId}", operation_id = "setMemberRole", tag = "orgs",
+/// Gives a member another role
+///
+/// An admin neither makes nor changes an owner; the last owner stays (409 `last_owner`).
+#[utoipa::path(patch, path = "/v1/orgs/{orgId}/members/{userId}", operation_id = "set_member_role", tag = "Organizations",
     params(("orgId" = OrgId, Path, description = "The organization."), ("userId" = UserId, Path, description = "The member.")),
     request_body = MemberPatch, security(("bearer" = [])), responses((status = 200, body = MemberView), Problem))]
 async fn set_member_role(
@@ -181,13 +185,14 @@ async fn set_member_role(
     Path((_org, user)): Path<(OrgId, UserId)>,
     Json(input): Json<MemberPatch>,
 ) -> Result<Json<MemberView>> {
-    let member = Member::load(&app.table, &scope, user).await?;
-    let member = member.save_role(&app.table, app.now(), &scope, input.role).await?;
+    let member = Member::set_role(&app.table, app.now(), &scope, user, input.role).await?;
     Ok(Json(member.view(&app.table).await?))
 }
 
-/// Takes a member out of an organization. Anyone may leave; the last owner stays (409 `last_owner`).
-#[utoipa::path(delete, path = "/v1/orgs/{orgId}/members/{userId}", operation_id = "removeMember", tag = "orgs",
+/// Takes a member out of an organization
+///
+/// Anyone may leave; the last owner stays (409 `last_owner`).
+#[utoipa::path(delete, path = "/v1/orgs/{orgId}/members/{userId}", operation_id = "remove_member", tag = "Organizations",
     params(("orgId" = OrgId, Path, description = "The organization."), ("userId" = UserId, Path, description = "The member.")),
     security(("bearer" = [])), responses((status = 204, description = "They are no member."), Problem))]
 async fn remove_member(
@@ -198,9 +203,7 @@ async fn remove_member(
     if user == scope.user()? {
         Member::leave(&app.table, app.now(), &scope).await?;
     } else {
-        let scope = scope.narrow::<ManageMembers>()?;
-        let member = Member::load(&app.table, &scope, user).await?;
-        member.remove(&app.table, app.now(), &scope).await?;
+        Member::remove(&app.table, app.now(), &scope.narrow::<ManageMembers>()?, user).await?;
     }
     Ok(StatusCode::NO_CONTENT)
 }

@@ -38,8 +38,8 @@ fn shown_once(app: &App, key: ApiKey, secret: &Secret) -> Created<NewApiKeyView>
     })
 }
 
-/// Makes an API key for a project, and shows it this once.
-#[utoipa::path(post, path = "/v1/projects/{projectId}/api-keys", operation_id = "createApiKey", tag = "api-keys",
+/// Makes an API key for a project, and shows it this once
+#[utoipa::path(post, path = "/v1/projects/{projectId}/api-keys", operation_id = "create_api_key", tag = "API keys",
     params(OrgHeader, ("projectId" = ProjectId, Path, description = "The project."), IdempotencyKey),
     request_body = NewApiKey, security(("bearer" = [])), responses((status = 201, body = NewApiKeyView), Problem))]
 async fn create(
@@ -53,8 +53,8 @@ async fn create(
     Ok(shown_once(&app, key, &secret))
 }
 
-/// Lists the API keys of a project, newest first, revoked ones too.
-#[utoipa::path(get, path = "/v1/projects/{projectId}/api-keys", operation_id = "listApiKeys", tag = "api-keys",
+/// Lists the API keys of a project, newest first, revoked ones too
+#[utoipa::path(get, path = "/v1/projects/{projectId}/api-keys", operation_id = "list_api_keys", tag = "API keys",
     params(OrgHeader, ("projectId" = ProjectId, Path, description = "The project."), Paging),
     security(("bearer" = [])), responses((status = 200, body = List<ApiKeyView>), Problem))]
 async fn list(
@@ -74,8 +74,8 @@ async fn list(
     Ok(Json(List::of(&app, &context, page, view)?))
 }
 
-/// Shows an API key: not the key itself.
-#[utoipa::path(get, path = "/v1/projects/{projectId}/api-keys/{keyId}", operation_id = "getApiKey", tag = "api-keys",
+/// Shows an API key: not the key itself
+#[utoipa::path(get, path = "/v1/projects/{projectId}/api-keys/{keyId}", operation_id = "get_api_key", tag = "API keys",
     params(OrgHeader, ("projectId" = ProjectId, Path, description = "The project."), ("keyId" = ApiKeyId, Path, description = "The key's id.")),
     security(("bearer" = [])), responses((status = 200, body = ApiKeyView), Problem))]
 async fn get(
@@ -88,8 +88,10 @@ async fn get(
     Ok(Json(view(&app, &scope, &project, key).await?))
 }
 
-/// Disables an API key, makes it active again, or calls it something else. Effective within a minute.
-#[utoipa::path(patch, path = "/v1/projects/{projectId}/api-keys/{keyId}", operation_id = "updateApiKey", tag = "api-keys",
+/// Disables an API key, makes it active again, or calls it something else
+///
+/// Effective within a minute.
+#[utoipa::path(patch, path = "/v1/projects/{projectId}/api-keys/{keyId}", operation_id = "update_api_key", tag = "API keys",
     params(OrgHeader, ("projectId" = ProjectId, Path, description = "The project."), ("keyId" = ApiKeyId, Path, description = "The key's id.")),
     request_body = ApiKeyPatch, security(("bearer" = [])), responses((status = 200, body = ApiKeyView), Problem))]
 async fn update(
@@ -104,8 +106,10 @@ async fn update(
     Ok(Json(view(&app, &scope, &project, key).await?))
 }
 
-/// Revokes an API key for ever. Effective within a minute.
-#[utoipa::path(delete, path = "/v1/projects/{projectId}/api-keys/{keyId}", operation_id = "revokeApiKey", tag = "api-keys",
+/// Revokes an API key for ever
+///
+/// Effective within a minute.
+#[utoipa::path(delete, path = "/v1/projects/{projectId}/api-keys/{keyId}", operation_id = "revoke_api_key", tag = "API keys",
     params(OrgHeader, ("projectId" = ProjectId, Path, description = "The project."), ("keyId" = ApiKeyId, Path, description = "The key's id.")),
     security(("bearer" = [])), responses((status = 204, description = "It is revoked."), Problem))]
 async fn revoke(
@@ -119,8 +123,8 @@ async fn revoke(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Makes the key that takes an API key's place, and shows it this once; the old one works through its grace.
-#[utoipa::path(post, path = "/v1/projects/{projectId}/api-keys/{keyId}/rotate", operation_id = "rotateApiKey", tag = "api-keys",
+/// Makes the key that takes an API key's place, and shows it this once; the old one works through its grace
+#[utoipa::path(post, path = "/v1/projects/{projectId}/api-keys/{keyId}/rotate", operation_id = "rotate_api_key", tag = "API keys",
     params(OrgHeader, ("projectId" = ProjectId, Path, description = "The project."), ("keyId" = ApiKeyId, Path, description = "The key's id."), IdempotencyKey),
     request_body = Rotation, security(("bearer" = [])), responses((status = 201, body = NewApiKeyView), Problem))]
 async fn rotate(

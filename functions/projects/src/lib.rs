@@ -20,8 +20,8 @@ pub fn routes(guard: &Guard) -> OpenApiRouter<App> {
     guard.members(projects.merge(api_keys::routes()))
 }
 
-/// Makes a project.
-#[utoipa::path(post, path = "/v1/projects", operation_id = "createProject", tag = "projects",
+/// Makes a project
+#[utoipa::path(post, path = "/v1/projects", operation_id = "create_project", tag = "Projects",
     params(OrgHeader, IdempotencyKey), request_body = NewProject, security(("bearer" = [])),
     responses((status = 201, body = ProjectView), Problem))]
 async fn create(
@@ -33,8 +33,8 @@ async fn create(
     Ok(Created(project.into()))
 }
 
-/// Lists the projects of an organization, newest first.
-#[utoipa::path(get, path = "/v1/projects", operation_id = "listProjects", tag = "projects", params(OrgHeader, Paging),
+/// Lists the projects of an organization, newest first
+#[utoipa::path(get, path = "/v1/projects", operation_id = "list_projects", tag = "Projects", params(OrgHeader, Paging),
     security(("bearer" = [])), responses((status = 200, body = List<ProjectView>), Problem))]
 async fn list(
     State(app): State<App>,
@@ -46,8 +46,8 @@ async fn list(
     Ok(Json(List::of(&app, &context, page, ProjectView::from)?))
 }
 
-/// Shows a project.
-#[utoipa::path(get, path = "/v1/projects/{projectId}", operation_id = "getProject", tag = "projects",
+/// Shows a project
+#[utoipa::path(get, path = "/v1/projects/{projectId}", operation_id = "get_project", tag = "Projects",
     params(OrgHeader, ("projectId" = ProjectId, Path, description = "The project.")), security(("bearer" = [])),
     responses((status = 200, body = ProjectView), Problem))]
 async fn get(
@@ -59,8 +59,8 @@ async fn get(
     Ok(Json(project.into()))
 }
 
-/// Changes a project.
-#[utoipa::path(patch, path = "/v1/projects/{projectId}", operation_id = "updateProject", tag = "projects",
+/// Changes a project
+#[utoipa::path(patch, path = "/v1/projects/{projectId}", operation_id = "update_project", tag = "Projects",
     params(OrgHeader, ("projectId" = ProjectId, Path, description = "The project.")), request_body = ProjectPatch,
     security(("bearer" = [])), responses((status = 200, body = ProjectView), Problem))]
 async fn update(
@@ -74,8 +74,8 @@ async fn update(
     Ok(Json(project.into()))
 }
 
-/// Deletes a project: it is absent from then on, and its API keys stop working within a minute.
-#[utoipa::path(delete, path = "/v1/projects/{projectId}", operation_id = "deleteProject", tag = "projects",
+/// Deletes a project: it is absent from then on, and its API keys stop working within a minute
+#[utoipa::path(delete, path = "/v1/projects/{projectId}", operation_id = "delete_project", tag = "Projects",
     params(OrgHeader, ("projectId" = ProjectId, Path, description = "The project.")), security(("bearer" = [])),
     responses((status = 204, description = "It is deleted."), Problem))]
 async fn delete(State(app): State<App>, scope: Scope<DeleteProjects>, Path(id): Path<ProjectId>) -> Result<StatusCode> {

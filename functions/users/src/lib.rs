@@ -34,8 +34,8 @@ impl Input for RoleInput {
     fn check(&self, _: &mut Check) {}
 }
 
-/// Lists everybody, in the order they registered.
-#[utoipa::path(get, path = "/v1/users", operation_id = "listUsers", tag = "users", params(Paging),
+/// Lists everybody, in the order they registered
+#[utoipa::path(get, path = "/v1/users", operation_id = "list_users", tag = "Users", params(Paging),
     security(("bearer" = [])), responses((status = 200, body = List<UserView>), Problem))]
 async fn list(
     State(app): State<App>,
@@ -47,10 +47,10 @@ async fn list(
     Ok(Json(List::of(&app, context, page, UserView::from)?))
 }
 
-/// Gives a person a role on the platform.
+/// Gives a person a role on the platform
 ///
 /// An admin neither touches a manager nor makes one; nobody changes himself. Repeating it changes nothing.
-#[utoipa::path(patch, path = "/v1/users/{id}/role", operation_id = "setUserRole", tag = "users",
+#[utoipa::path(patch, path = "/v1/users/{id}/role", operation_id = "set_user_role", tag = "Users",
     params(("id" = UserId, Path, description = "The person.")), request_body = RoleInput,
     security(("bearer" = [])), responses((status = 200, body = UserView), Problem))]
 async fn set_role(
@@ -64,8 +64,10 @@ async fn set_role(
     Ok(Json(user.into()))
 }
 
-/// Deactivates a person: they cannot log in, and their tokens stop working within a minute. Nothing is deleted.
-#[utoipa::path(delete, path = "/v1/users/{id}", operation_id = "deactivateUser", tag = "users",
+/// Deactivates a person: they cannot log in, and their tokens stop working within a minute
+///
+/// Nothing is deleted.
+#[utoipa::path(delete, path = "/v1/users/{id}", operation_id = "deactivate_user", tag = "Users",
     params(("id" = UserId, Path, description = "The person.")), security(("bearer" = [])),
     responses((status = 204, description = "The person is deactivated."), Problem))]
 async fn deactivate(State(app): State<App>, scope: Scope<ManageUsers>, Path(id): Path<UserId>) -> Result<StatusCode> {
@@ -75,8 +77,8 @@ async fn deactivate(State(app): State<App>, scope: Scope<ManageUsers>, Path(id):
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Lets a deactivated person in again.
-#[utoipa::path(patch, path = "/v1/users/{id}/reactivate", operation_id = "reactivateUser", tag = "users",
+/// Lets a deactivated person in again
+#[utoipa::path(patch, path = "/v1/users/{id}/reactivate", operation_id = "reactivate_user", tag = "Users",
     params(("id" = UserId, Path, description = "The person.")), security(("bearer" = [])),
     responses((status = 200, body = UserView), Problem))]
 async fn reactivate(

@@ -267,13 +267,12 @@ impl Gate {
 
     async fn server(&self, secret: &Secret) -> Result<Caller> {
         let (now, hash) = (self.app.now(), secret.hash());
-        let found = match self.api_keys.get(&hash, now) {
-            Some(found) => found,
-            None => {
-                let found = api_key::open(&self.app.table, secret).await?;
-                self.api_keys.put(hash, found.clone(), now);
-                found
-            }
+        let found = if let Some(found) = self.api_keys.get(&hash, now) {
+            found
+        } else {
+            let found = Box::pin(api_key::open(&self.app.table, secret)).await?;
+            self.api_keys.put(hash, found.clone(), now);
+            found
         };
         let key = found.ok_or_else(bad_api_key)?;
         match key.status(now) {

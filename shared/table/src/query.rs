@@ -6,6 +6,7 @@ use anyhow::Context;
 use aws_sdk_dynamodb::types::AttributeValue;
 use kernel::Result;
 
+use crate::Item;
 use crate::record::{self, Record, text};
 
 /// Where a page ended: the key attributes of its last item.
@@ -34,11 +35,13 @@ pub struct Slice {
 pub struct Query {
     pk: String,
     range: Range,
-    index: bool,
+    index: Option<&'static str>,
     limit: i32,
     ascending: bool,
     consistent: bool,
     start: Option<Position>,
+    /// How many records are read beyond the limit, so that the last page is known to be the last: 0 or 1.
+    ahead: i32,
 }
 
 #[derive(Clone, Debug)]
@@ -54,17 +57,21 @@ impl Query {
         Self {
             pk: pk.into(),
             range: Range::All,
-            index: false,
+            index: None,
             limit: i32::from(limit),
             ascending: true,
             consistent: false,
             start: None,
+            ahead: 0,
         }
     }
 
-    /// Reads one page of a partition, in ascending order.
+    /// Reads one page of a partition, in ascending order, and whether another one follows.
     pub fn slice(pk: impl Into<String>, slice: Slice) -> Self {
-        Self::of(pk, slice.limit).after(slice.after)
+        Self {
+            ahead: 1,
+            ..Self::of(pk, slice.limit).after(slice.after)
+        }
     }
 
     /// Only keys that begin so.
@@ -84,7 +91,7 @@ impl Query {
     /// Reads the index instead of the table.
     #[must_use]
     pub fn index1(mut self) -> Self {
-        self.index = true;
+        self.index = Some("gsi1");
         self
     }
 
@@ -111,7 +118,7 @@ impl Query {
 }
 
 pub(crate) async fn run<R: Record>(client: &aws_sdk_dynamodb::Client, table: &str, query: Query) -> Result<Page<R>> {
-    let (pk, sk) = if query.index {
+    let (pk, sk) = if query.index.is_some() {
         ("gsi1pk", "gsi1sk")
     } else {
         ("pk", "sk")
@@ -119,8 +126,8 @@ pub(crate) async fn run<R: Record>(client: &aws_sdk_dynamodb::Client, table: &st
     let mut request = client
         .query()
         .table_name(table)
-        .set_index_name(query.index.then(|| "gsi1".to_owned()))
-        .limit(query.limit)
+        .set_index_name(query.index.map(str::to_owned))
+        .limit(query.limit + query.ahead)
         .scan_index_forward(query.ascending)
         .consistent_read(query.consistent)
         .expression_attribute_names("#pk", pk)
@@ -154,15 +161,31 @@ pub(crate) async fn run<R: Record>(client: &aws_sdk_dynamodb::Client, table: &st
         .send()
         .await
         .with_context(|| format!("listing {}s", R::KIND))?;
-    let next = reply.last_evaluated_key.map(|key| {
+    let mut items = reply.items.unwrap_or_default();
+    let mut next = reply.last_evaluated_key;
+    if let Ok(limit) = usize::try_from(query.limit)
+        && items.len() > limit
+    {
+        items.truncate(limit);
+        next = items.last().map(|item| position(item, query.index.is_some()));
+    }
+    let next = next.map(|key| {
         let part = |(name, value): (String, AttributeValue)| Some((name, value.as_s().ok()?.clone()));
         key.into_iter().filter_map(part).collect()
     });
-    let records = reply
-        .items
-        .unwrap_or_default()
-        .into_iter()
-        .map(record::from_item)
-        .collect::<Result<_>>()?;
+    let records = items.into_iter().map(record::from_item).collect::<Result<_>>()?;
     Ok(Page { records, next })
+}
+
+/// The key attributes of an item, as DynamoDB names them where a page ends.
+fn position(item: &Item, index: bool) -> Item {
+    let names: &[&str] = if index {
+        &["pk", "sk", "gsi1pk", "gsi1sk"]
+    } else {
+        &["pk", "sk"]
+    };
+    names
+        .iter()
+        .filter_map(|name| Some(((*name).to_owned(), item.get(*name)?.clone())))
+        .collect()
 }

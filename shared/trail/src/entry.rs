@@ -1,5 +1,7 @@
 //! One entry: what it tells and how it is hashed. Pure.
 
+use std::fmt::Display;
+
 use aws_lc_rs::digest::{SHA256, digest};
 use kernel::{AuditId, OrgId, Time, UserId};
 use serde::{Deserialize, Serialize};
@@ -38,7 +40,7 @@ pub struct Change {
 
 impl Change {
     /// Notes that `actor` did `action` (named `<entity>.<past tense>`, such as `member.added`) to a thing.
-    pub fn new(actor: UserId, action: &'static str, target_type: &'static str, target_id: impl ToString) -> Self {
+    pub fn new(actor: UserId, action: &'static str, target_type: &'static str, target_id: impl Display) -> Self {
         Self {
             actor,
             action,

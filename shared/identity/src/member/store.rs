@@ -4,7 +4,7 @@
 use kernel::policy::{LeaveOrg, ManageMembers, ReadMembers};
 use kernel::{Error, OrgId, OrgRole, Permission, Result, Scope, Time, UserId};
 use serde_json::json;
-use table::{Key, Page, Query, Record, Slice, Table, TableName, Write};
+use table::{Key, Page, Query, Record, Slice, Table, TableName, Write, WriteError};
 use trail::{Chain, Change};
 
 use super::{Member, MemberView, may_change};
@@ -36,15 +36,8 @@ fn of_user(user: UserId) -> String {
     format!("USER#{user}#ORGS")
 }
 
-/// The writes of a membership that goes from `old` to `new`: the member's, and the organization's if its number of
-/// owners changes.
-fn counted(mut org: Org, write: Write, old: Option<OrgRole>, new: Option<OrgRole>) -> Result<Vec<Write>> {
-    let mut writes = vec![write];
-    if org.count_owner(old, new)? {
-        writes.push(Write::replace(&org)?);
-    }
-    Ok(writes)
-}
+/// Two owners who change at once meet in the organization; whoever loses looks again, so often.
+const ATTEMPTS: u32 = 8;
 
 impl Member {
     /// Reads one page of a person's memberships, by organization.
@@ -94,69 +87,118 @@ impl Member {
         may_change(scope.role().ok_or(Error::Denied)?, None, Some(role))?;
         let user = registered(table, &email.to_lowercase()).await?;
         let member = Self::new(now, scope.org(), user.id, role);
-        let change = Change::new(scope.user()?, "member.added", "member", user.id).to(json!({"role": role}));
-        let writes = counted(
-            Org::load(table, scope).await?,
-            Write::create(&member)?,
-            None,
-            Some(role),
-        )?;
-        match trail::commit(table, now, Chain::Org(member.org), change, writes).await {
-            Err(error) if error.failed(0) => Err(already_member()),
-            done => {
-                done?;
-                Ok(MemberView::of(&member, user))
+        for _ in 0..ATTEMPTS {
+            let change = Change::new(scope.user()?, "member.added", "member", user.id).to(json!({"role": role}));
+            let write = Write::create(&member)?;
+            match commit(table, now, scope, change, write, None, Some(role)).await {
+                Ok(()) => return Ok(MemberView::of(&member, user)),
+                Err(error) if error.failed(0) => return Err(already_member()),
+                Err(WriteError::Condition(_)) => {}
+                Err(WriteError::Other(error)) => return Err(error),
             }
         }
+        Err(Error::Busy)
     }
 
-    /// Gives the member another role and notes it; nothing happens if they have it already. 409 `last_owner`.
-    pub async fn save_role(
-        mut self,
+    /// Gives a member another role and notes it; nothing happens if they have it already. 409 `last_owner`.
+    pub async fn set_role(
         table: &Table,
         now: Time,
         scope: &Scope<ManageMembers>,
+        user: UserId,
         role: OrgRole,
     ) -> Result<Self> {
-        may_change(scope.role().ok_or(Error::Denied)?, Some(self.role), Some(role))?;
-        let old = std::mem::replace(&mut self.role, role);
-        if old == role {
-            return Ok(self);
+        for _ in 0..ATTEMPTS {
+            let mut member = Self::load(table, scope, user).await?;
+            may_change(scope.role().ok_or(Error::Denied)?, Some(member.role), Some(role))?;
+            let old = std::mem::replace(&mut member.role, role);
+            if old == role {
+                return Ok(member);
+            }
+            let change = Change::new(scope.user()?, "member.role_changed", "member", user);
+            let change = change.from(json!({"role": old})).to(json!({"role": role}));
+            match commit(
+                table,
+                now,
+                scope,
+                change,
+                Write::replace(&member)?,
+                Some(old),
+                Some(role),
+            )
+            .await
+            {
+                Ok(()) => return Ok(member),
+                Err(WriteError::Condition(_)) => {}
+                Err(WriteError::Other(error)) => return Err(error),
+            }
         }
-        let change = Change::new(scope.user()?, "member.role_changed", "member", self.user);
-        let change = change.from(json!({"role": old})).to(json!({"role": role}));
-        let writes = counted(
-            Org::load(table, scope).await?,
-            Write::replace(&self)?,
-            Some(old),
-            Some(role),
-        )?;
-        trail::commit(table, now, Chain::Org(self.org), change, writes).await?;
-        Ok(self)
+        Err(Error::Busy)
     }
 
     /// Takes somebody else out and notes it. 409 `last_owner`.
-    pub async fn remove(self, table: &Table, now: Time, scope: &Scope<ManageMembers>) -> Result<()> {
-        may_change(scope.role().ok_or(Error::Denied)?, Some(self.role), None)?;
-        self.end(table, now, scope, "member.removed").await
+    pub async fn remove(table: &Table, now: Time, scope: &Scope<ManageMembers>, user: UserId) -> Result<()> {
+        let by = scope.role().ok_or(Error::Denied)?;
+        end(table, now, scope, user, "member.removed", |role| {
+            may_change(by, Some(role), None)
+        })
+        .await
     }
 
     /// Takes the caller out and notes it. 409 `last_owner`.
     pub async fn leave(table: &Table, now: Time, scope: &Scope<LeaveOrg>) -> Result<()> {
-        let member = Self::load(table, scope, scope.user()?).await?;
-        member.end(table, now, scope, "member.left").await
+        end(table, now, scope, scope.user()?, "member.left", |_| Ok(())).await
     }
+}
 
-    async fn end<P: Permission>(self, table: &Table, now: Time, scope: &Scope<P>, action: &'static str) -> Result<()> {
-        let change = Change::new(scope.user()?, action, "member", self.user).from(json!({"role": self.role}));
-        let writes = counted(
-            Org::load(table, scope).await?,
-            Write::delete(&self),
-            Some(self.role),
+async fn end<P: Permission>(
+    table: &Table,
+    now: Time,
+    scope: &Scope<P>,
+    user: UserId,
+    action: &'static str,
+    may_end: impl Fn(OrgRole) -> Result<()>,
+) -> Result<()> {
+    for _ in 0..ATTEMPTS {
+        let member = Member::load(table, scope, user).await?;
+        may_end(member.role)?;
+        let change = Change::new(scope.user()?, action, "member", user).from(json!({"role": member.role}));
+        match commit(
+            table,
+            now,
+            scope,
+            change,
+            Write::delete(&member),
+            Some(member.role),
             None,
-        )?;
-        Ok(trail::commit(table, now, Chain::Org(self.org), change, writes).await?)
+        )
+        .await
+        {
+            Ok(()) => return Ok(()),
+            Err(WriteError::Condition(_)) => {}
+            Err(WriteError::Other(error)) => return Err(error),
+        }
     }
+    Err(Error::Busy)
+}
+
+/// Does the write that takes a membership from `old` to `new`, counts the owners in the organization if their number
+/// changes, and notes it.
+async fn commit<P: Permission>(
+    table: &Table,
+    now: Time,
+    scope: &Scope<P>,
+    change: Change,
+    write: Write,
+    old: Option<OrgRole>,
+    new: Option<OrgRole>,
+) -> Result<(), WriteError> {
+    let mut org = Org::load(table, scope).await?;
+    let mut writes = vec![write];
+    if org.count_owner(old, new)? {
+        writes.push(Write::replace(&org)?);
+    }
+    trail::commit(table, now, Chain::Org(org.id), change, writes).await
 }
 
 /// The active person who is registered with this address.
