@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use identity::{Bootstrap, Guard, Issuer};
@@ -16,7 +15,8 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, serve};
 
 /// What the page may load: its own files; the page's own style is inline.
-const PAGE_POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'";
+const PAGE_POLICY: &str =
+    "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'";
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -31,14 +31,12 @@ const PAGE_POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline';
 )]
 struct Base;
 
-/// Builds the routes from the environment.
-pub async fn start(_: &App) -> anyhow::Result<OpenApiRouter<App>> {
-    Ok(routes())
-}
-
 /// The routes.
 pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(page)).routes(routes!(description)).routes(routes!(asset))
+    OpenApiRouter::new()
+        .routes(routes!(page))
+        .routes(routes!(description))
+        .routes(routes!(asset))
 }
 
 /// The description of every route of every function.
@@ -50,7 +48,7 @@ pub fn openapi() -> OpenApi {
         audit::routes(&guard),
         auth::routes(&guard, issuer, Bootstrap::nobody()),
         events::routes(&guard),
-        health::routes(&guard),
+        health::routes(),
         ingest::routes(&guard, EventQueue::nowhere()),
         metrics::routes(&guard),
         orgs::routes(&guard),
@@ -61,7 +59,10 @@ pub fn openapi() -> OpenApi {
         api.merge(routes.into_openapi());
     }
     let components = api.components.get_or_insert_default();
-    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .bearer_format("JWT")
+        .build();
     components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
     let key = ApiKeyValue::with_description("x-api-key", "An API key of a project: ch_live_… or ch_test_…");
     components.add_security_scheme("apiKey", SecurityScheme::ApiKey(ApiKey::Header(key)));
@@ -73,14 +74,19 @@ pub fn openapi() -> OpenApi {
 async fn page() -> lambda::Result<Response> {
     let html = file("index.html")?;
     // The page stands at /docs, its files below it.
-    let html = String::from_utf8_lossy(&html.bytes).replace("\"./", "\"/docs/").replace("href=\"index.css", "href=\"/docs/index.css");
-    let headers = [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CONTENT_SECURITY_POLICY, PAGE_POLICY)];
+    let html = String::from_utf8_lossy(&html.bytes)
+        .replace("\"./", "\"/docs/")
+        .replace("href=\"index.css", "href=\"/docs/index.css");
+    let headers = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CONTENT_SECURITY_POLICY, PAGE_POLICY),
+    ];
     Ok((headers, html).into_response())
 }
 
 /// Answers with the OpenAPI 3.1 description
 #[utoipa::path(get, path = "/docs/json", tag = "Docs", responses((status = 200, description = "OpenAPI 3.1.", body = Object)))]
-async fn description(State(_): State<App>) -> Json<OpenApi> {
+async fn description() -> Json<OpenApi> {
     Json(openapi())
 }
 
@@ -94,13 +100,19 @@ async fn description(State(_): State<App>) -> Json<OpenApi> {
 )]
 async fn asset(Path(name): Path<String>) -> lambda::Result<Response> {
     let file = file(&name)?;
-    let headers: [(HeaderName, String); 2] =
-        [(header::CONTENT_TYPE, file.content_type), (header::CACHE_CONTROL, "public, max-age=86400".to_owned())];
+    let headers: [(HeaderName, String); 2] = [
+        (header::CONTENT_TYPE, file.content_type),
+        (header::CACHE_CONTROL, "public, max-age=86400".to_owned()),
+    ];
     Ok((StatusCode::OK, headers, file.bytes.into_owned()).into_response())
 }
 
 fn file(name: &str) -> kernel::Result<utoipa_swagger_ui::SwaggerFile<'static>> {
-    let config = Arc::new(Config::from("/docs/json").try_it_out_enabled(true).persist_authorization(false));
+    let config = Arc::new(
+        Config::from("/docs/json")
+            .try_it_out_enabled(true)
+            .persist_authorization(false),
+    );
     match serve(name, config) {
         Ok(Some(file)) => Ok(file),
         Ok(None) | Err(_) => Err(kernel::Error::NotFound("file")),

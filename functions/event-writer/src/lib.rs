@@ -17,7 +17,10 @@ impl EventWriter {
 
 impl Consumer for EventWriter {
     async fn consume(&self, app: &App, messages: Vec<Message>) -> Vec<String> {
-        let delivery = |message: Message| Delivery { id: message.id, text: message.body };
+        let delivery = |message: Message| Delivery {
+            id: message.id,
+            text: message.body,
+        };
         let deliveries = messages.into_iter().map(delivery).collect();
         self.0.lock().await.write(deliveries, app.now()).await
     }

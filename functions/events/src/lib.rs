@@ -13,14 +13,13 @@ use telemetry::search::{self, Position, Wanted};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// Builds the routes from the environment.
-pub async fn start(app: &App) -> anyhow::Result<OpenApiRouter<App>> {
-    Ok(routes(&Guard::from_env(app)?))
-}
-
 /// The routes.
 pub fn routes(guard: &Guard) -> OpenApiRouter<App> {
-    guard.members(OpenApiRouter::new().routes(routes!(search_events)).routes(routes!(get_event)))
+    guard.members(
+        OpenApiRouter::new()
+            .routes(routes!(search_events))
+            .routes(routes!(get_event)),
+    )
 }
 
 /// Which events are searched for.
@@ -88,14 +87,28 @@ async fn search_events(
         None => None,
     };
     let range = match &bookmark {
-        Some(bookmark) => Range { from: bookmark.from, to: bookmark.to },
+        Some(bookmark) => Range {
+            from: bookmark.from,
+            to: bookmark.to,
+        },
         None => Range::of(query.from, query.to, app.now(), 1)?,
     };
-    let wanted = Wanted { range, kind: query.r#type, name: query.name, user_id: query.user_id };
+    let wanted = Wanted {
+        range,
+        kind: query.r#type,
+        name: query.name,
+        user_id: query.user_id,
+    };
     let position = bookmark.map(|bookmark| bookmark.position);
     let (data, next) = search::search(&app.table, &scope, project.id, &wanted, usize::from(limit), position).await?;
-    let bookmark = |position| Bookmark { position, from: range.from, to: range.to };
-    let next_cursor = next.map(|position| app.cursors.seal(&context, &bookmark(position))).transpose()?;
+    let bookmark = |position| Bookmark {
+        position,
+        from: range.from,
+        to: range.to,
+    };
+    let next_cursor = next
+        .map(|position| app.cursors.seal(&context, &bookmark(position)))
+        .transpose()?;
     Ok(Json(List { data, next_cursor }))
 }
 

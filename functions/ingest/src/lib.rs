@@ -15,7 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 /// Builds the routes from the environment.
-pub async fn start(app: &App) -> anyhow::Result<OpenApiRouter<App>> {
+pub fn start(app: &App) -> anyhow::Result<OpenApiRouter<App>> {
     let mut config = aws_sdk_sqs::config::Builder::from(&lambda::aws_config()?);
     config.set_endpoint_url(std::env::var("AWS_ENDPOINT_URL_SQS").ok());
     let queue = EventQueue::new(
@@ -27,7 +27,9 @@ pub async fn start(app: &App) -> anyhow::Result<OpenApiRouter<App>> {
 
 /// The routes, sending to this queue.
 pub fn routes(guard: &Guard, queue: EventQueue) -> OpenApiRouter<App> {
-    let open = OpenApiRouter::new().routes(routes!(ingest_event)).routes(routes!(ingest_events));
+    let open = OpenApiRouter::new()
+        .routes(routes!(ingest_event))
+        .routes(routes!(ingest_events));
     guard.api_key(open).layer(Extension(queue))
 }
 
@@ -73,7 +75,9 @@ async fn ingest_event(
     let now = app.now();
     let event = if text(&headers, "ce-specversion").is_some() {
         let kind = content_type(&headers);
-        let attributes = headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+        let attributes = headers
+            .iter()
+            .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
         let body = batch::join_binary(attributes, kind, &body)?;
         batch::read_one(&body, Format::CloudEvent, now)?
     } else {
@@ -112,13 +116,24 @@ async fn ingest_events(
     }
     let accepted = many - lost.len();
     let detail = "the queue is away; send this event again";
-    rejected.extend(lost.into_iter().map(|index| Rejected { index, code: "unavailable", detail: detail.to_owned() }));
+    rejected.extend(lost.into_iter().map(|index| Rejected {
+        index,
+        code: "unavailable",
+        detail: detail.to_owned(),
+    }));
     rejected.sort_by_key(|rejected| rejected.index);
     Ok(taken(accepted, rejected))
 }
 
 fn taken(accepted: usize, rejected: Vec<Rejected>) -> (StatusCode, Json<Taken>) {
-    (StatusCode::ACCEPTED, Json(Taken { status: "queued", accepted, rejected }))
+    (
+        StatusCode::ACCEPTED,
+        Json(Taken {
+            status: "queued",
+            accepted,
+            rejected,
+        }),
+    )
 }
 
 /// Reads and expands a body.
@@ -126,7 +141,10 @@ async fn read(request: Request) -> Result<(HeaderMap, Bytes), Error> {
     let (parts, body) = request.into_parts();
     let body = lambda::read_body(body, batch::LONGEST_BODY).await?;
     match text(&parts.headers, header::CONTENT_ENCODING.as_str()) {
-        Some(encoding) => Ok((parts.headers.clone(), batch::expand(body.to_vec(), Some(encoding))?.into())),
+        Some(encoding) => Ok((
+            parts.headers.clone(),
+            batch::expand(body.to_vec(), Some(encoding))?.into(),
+        )),
         None => Ok((parts.headers, body)),
     }
 }

@@ -1,5 +1,5 @@
 //! The Lambda `ingest`.
 
 fn main() -> anyhow::Result<()> {
-    lambda::serve(ingest::start)
+    lambda::serve(async |app| ingest::start(app))
 }

@@ -10,14 +10,12 @@ use telemetry::metrics::{self, Interval, Only, Overview, Range, Timeseries, TopE
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// Builds the routes from the environment.
-pub async fn start(app: &App) -> anyhow::Result<OpenApiRouter<App>> {
-    Ok(routes(&Guard::from_env(app)?))
-}
-
 /// The routes.
 pub fn routes(guard: &Guard) -> OpenApiRouter<App> {
-    let members = OpenApiRouter::new().routes(routes!(overview)).routes(routes!(timeseries)).routes(routes!(top_errors));
+    let members = OpenApiRouter::new()
+        .routes(routes!(overview))
+        .routes(routes!(timeseries))
+        .routes(routes!(top_errors));
     guard.members(members)
 }
 
@@ -92,8 +90,13 @@ async fn timeseries(
     let interval = query.interval.unwrap_or(Interval::Hour);
     let range = Range::of(query.from, query.to, app.now(), interval.millis())?;
     let project = Project::load(&app.table, &scope, query.project_id).await?;
-    let only = Only { kind: query.r#type, name: query.name };
-    Ok(Json(metrics::timeseries(&app.table, &scope, project.id, range, interval, only).await?))
+    let only = Only {
+        kind: query.r#type,
+        name: query.name,
+    };
+    Ok(Json(
+        metrics::timeseries(&app.table, &scope, project.id, range, interval, only).await?,
+    ))
 }
 
 /// Which errors are asked for.
@@ -129,5 +132,7 @@ async fn top_errors(
     let limit = lambda::limit(query.limit, 10)?;
     let range = Range::of(query.from, query.to, app.now(), Time::MINUTE)?;
     let project = Project::load(&app.table, &scope, query.project_id).await?;
-    Ok(Json(metrics::top_errors(&app.table, &scope, project.id, range, usize::from(limit)).await?))
+    Ok(Json(
+        metrics::top_errors(&app.table, &scope, project.id, range, usize::from(limit)).await?,
+    ))
 }

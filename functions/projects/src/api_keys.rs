@@ -19,10 +19,13 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(rotate))
 }
 
-/// How much the keys of a project were used; who is absent never was.
-#[expect(clippy::unused_async, reason = "telemetry will be read here")]
-async fn usage<P: Permission>(_: &App, _: &Scope<P>, _: &Project) -> Result<HashMap<ApiKeyId, KeyUsage>> {
-    Ok(HashMap::new())
+/// How much the keys of a project were used, as their events tell; who is absent never was.
+async fn usage<P: Permission>(app: &App, scope: &Scope<P>, project: &Project) -> Result<HashMap<ApiKeyId, KeyUsage>> {
+    let usage = telemetry::key_usage(&app.table, &scope.narrow()?, project.id, app.now()).await?;
+    let view = |(key, usage): (ApiKeyId, telemetry::KeyUsage)| {
+        (key, KeyUsage { events: usage.events, last_used_at: usage.last_used_at })
+    };
+    Ok(usage.into_iter().map(view).collect())
 }
 
 async fn view<P: Permission>(app: &App, scope: &Scope<P>, project: &Project, key: ApiKey) -> Result<ApiKeyView> {

@@ -308,7 +308,7 @@ impl ApiKey {
 /// How much a key was used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KeyUsage {
-    /// How many events came with it.
+    /// How many events of the last 30 days came with it.
     pub events: u64,
     /// When it was last used.
     pub last_used_at: Option<Time>,
@@ -318,7 +318,7 @@ pub struct KeyUsage {
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UsageView {
-    /// How many events came with it.
+    /// How many events of the last 30 days came with it.
     pub events: u64,
 }
 

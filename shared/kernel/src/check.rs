@@ -74,13 +74,15 @@ impl Check {
     }
 
     /// Wants a number within bounds.
-    pub fn range<N: PartialOrd + std::fmt::Display>(&mut self, field: &str, value: N, bounds: RangeInclusive<N>) {
-        let (least, most) = (bounds.start(), bounds.end());
-        self.that(
-            bounds.contains(&value),
-            field,
-            format!("must be from {least} to {most}"),
-        );
+    pub fn range<N: PartialOrd + Copy + std::fmt::Display>(
+        &mut self,
+        field: &str,
+        value: N,
+        bounds: RangeInclusive<N>,
+    ) {
+        let (least, most) = bounds.into_inner();
+        let within = least <= value && value <= most;
+        self.that(within, field, format!("must be from {least} to {most}"));
     }
 
     /// Wants something that can be an email address: one `@`, a dotted domain, no blanks, at most 254 bytes (RFC 5321).

@@ -64,12 +64,13 @@ impl Grant {
     /// finding the caller's role in the organization is what makes a `Caller::Member`.
     pub fn covers(self, caller: &Caller) -> bool {
         match (self, caller) {
-            (Self::SignedIn, Caller::Person { .. } | Caller::Member { .. }) => true,
+            (Self::SignedIn, Caller::Person { .. } | Caller::Member { .. }) | (Self::ApiKey, Caller::ApiKey { .. }) => {
+                true
+            }
             (Self::Org(roles), Caller::Member { role, .. }) => roles.contains(role),
             (Self::Platform(least), Caller::Person { platform_role, .. } | Caller::Member { platform_role, .. }) => {
                 *platform_role >= least
             }
-            (Self::ApiKey, Caller::ApiKey { .. }) => true,
             _ => false,
         }
     }

@@ -44,7 +44,11 @@ impl Paging {
 pub fn limit(given: Option<u16>, default: u16) -> Result<u16> {
     match given.unwrap_or(default) {
         limit @ 1..=MOST => Ok(limit),
-        _ => Err(Error::malformed_field("bad_limit", "limit", format!("must be from 1 to {MOST}"))),
+        _ => Err(Error::malformed_field(
+            "bad_limit",
+            "limit",
+            format!("must be from 1 to {MOST}"),
+        )),
     }
 }
 

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, PutRequest, TransactWriteItem, Update, WriteRequest};
 use kernel::{Error, Result};
 
@@ -275,7 +278,7 @@ async fn single(table: &Table, write: Write) -> Result<(), WriteError> {
             .send()
             .await
             .err()
-            .map(|error| refusal(error, |e| e.is_conditional_check_failed_exception())),
+            .map(|error| refusal(error, PutItemError::is_conditional_check_failed_exception)),
         Action::Delete(key) => table
             .client
             .delete_item()
@@ -287,7 +290,7 @@ async fn single(table: &Table, write: Write) -> Result<(), WriteError> {
             .send()
             .await
             .err()
-            .map(|error| refusal(error, |e| e.is_conditional_check_failed_exception())),
+            .map(|error| refusal(error, DeleteItemError::is_conditional_check_failed_exception)),
         Action::Update(key, set, add, gone) => table
             .client
             .update_item()
@@ -300,7 +303,7 @@ async fn single(table: &Table, write: Write) -> Result<(), WriteError> {
             .send()
             .await
             .err()
-            .map(|error| refusal(error, |e| e.is_conditional_check_failed_exception())),
+            .map(|error| refusal(error, UpdateItemError::is_conditional_check_failed_exception)),
     };
     failed.map_or(Ok(()), Err)
 }

@@ -15,6 +15,9 @@ pub const LONGEST_BODY: usize = 1024 * 1024;
 /// A batch holds at most this many events.
 pub const MOST_EVENTS: usize = 1_000;
 
+/// An event and its place in the request.
+pub type Placed = (usize, Event);
+
 /// How the events of a body are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -100,7 +103,7 @@ pub fn read_one(body: &[u8], format: Format, received_at: Time) -> Result<Event>
 }
 
 /// Reads a body that holds many: the good ones with their places, and what is wrong with the others.
-pub fn read_many(body: &[u8], format: Format, received_at: Time) -> Result<(Vec<(usize, Event)>, Vec<Rejected>)> {
+pub fn read_many(body: &[u8], format: Format, received_at: Time) -> Result<(Vec<Placed>, Vec<Rejected>)> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Batch<'a> {
@@ -152,7 +155,6 @@ fn not_json(error: serde_json::Error) -> Error {
     Error::malformed("malformed_json", format!("the body is not JSON: {error}"))
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is a map_err")]
 fn not_a_batch(error: serde_json::Error) -> Error {
     if error.is_data() {
         Error::unreadable_field(".", &error.to_string())

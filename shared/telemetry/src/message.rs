@@ -11,6 +11,7 @@ use kernel::{ApiKeyId, Error, EventId, OrgId, ProjectId, Result, Scope, Time, po
 use serde::{Deserialize, Serialize};
 
 use crate::Event;
+use crate::batch::Placed;
 
 /// SQS bills 64 KiB parts and takes 1 MiB; past this a request becomes several messages. Its chunks stay below
 /// DynamoDB's 400 KiB an item: 256 KiB of base64 are 192 KiB.
@@ -155,7 +156,9 @@ impl EventQueue {
 
     /// A queue that takes nothing, for routes that are only described.
     pub fn nowhere() -> Self {
-        let config = aws_sdk_sqs::Config::builder().behavior_version(aws_sdk_sqs::config::BehaviorVersion::latest()).build();
+        let config = aws_sdk_sqs::Config::builder()
+            .behavior_version(aws_sdk_sqs::config::BehaviorVersion::latest())
+            .build();
         Self::new(aws_sdk_sqs::Client::from_conf(config), "")
     }
 
@@ -166,7 +169,7 @@ impl EventQueue {
         scope: &Scope<policy::IngestEvents>,
         received_at: Time,
         traceparent: Option<String>,
-        events: Vec<(usize, Event)>,
+        events: Vec<Placed>,
     ) -> Result<Vec<usize>> {
         let Some(kernel::Caller::ApiKey { key, org, project }) = scope.caller() else {
             return Err(Error::Denied);
@@ -209,7 +212,7 @@ impl EventQueue {
 
 /// Makes messages of events, halving them until each fits.
 fn cut(
-    mut events: Vec<(usize, Event)>,
+    mut events: Vec<Placed>,
     message: &mut dyn FnMut(u64, String) -> Result<String>,
     parts: &mut Vec<Part>,
 ) -> Result<()> {

@@ -48,9 +48,12 @@ pub struct Rollup {
 #[derive(Serialize, Deserialize)]
 struct Stored<'a> {
     #[serde(borrow)]
-    series: Vec<(&'a str, &'a str, i64, Vec<(u8, u64)>)>,
+    series: Vec<StoredSeries<'a>>,
     users: &'a [u8],
 }
+
+/// Type, name, last moment, counts by bucket.
+type StoredSeries<'a> = (&'a str, &'a str, i64, Vec<(u8, u64)>);
 
 /// Says that the bytes of a rollup are damaged.
 #[derive(Debug, thiserror::Error)]

@@ -217,7 +217,7 @@ fn pack(groups: &BTreeMap<u32, Vec<Hash>>) -> Vec<u8> {
     for (hour, hashes) in groups.iter().filter(|(_, hashes)| !hashes.is_empty()) {
         bytes.extend(hour.to_le_bytes());
         bytes.extend(u32::try_from(hashes.len()).unwrap_or(0).to_le_bytes());
-        hashes.iter().for_each(|hash| bytes.extend(hash.to_le_bytes()));
+        bytes.extend(hashes.iter().flat_map(|hash| hash.to_le_bytes()));
     }
     bytes
 }

@@ -21,14 +21,19 @@ pub struct Client {
 
 impl Client {
     pub(crate) fn new(app: TestApp) -> Self {
-        Self { app, headers: HeaderMap::new() }
+        Self {
+            app,
+            headers: HeaderMap::new(),
+        }
     }
 
     /// The same caller with one header more, or another value of it.
     #[must_use]
     pub fn header(&self, name: &'static str, value: impl AsRef<str>) -> Self {
         let mut client = self.clone();
-        client.headers.insert(name, value.as_ref().parse().expect("a header value"));
+        client
+            .headers
+            .insert(name, value.as_ref().parse().expect("a header value"));
         client
     }
 
@@ -93,16 +98,30 @@ impl Client {
         let Some(function) = self.app.function_of(method.as_str(), plain) else {
             panic!("no route of template.yaml takes {method} {path}");
         };
-        let mut request = Request::builder().method(method).uri(path).body(Body::from(body)).expect("a request");
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .body(Body::from(body))
+            .expect("a request");
         *request.headers_mut() = self.headers.clone();
         let mut context = ApiGatewayV2httpRequestContext::default();
         context.http.source_ip = Some(ADDRESS.to_string());
         request.extensions_mut().insert(RequestContext::ApiGatewayV2(context));
-        let response = self.app.router(function).oneshot(request).await.expect("routers do not fail");
+        let response = self
+            .app
+            .router(function)
+            .oneshot(request)
+            .await
+            .expect("routers do not fail");
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.expect("a body").to_bytes().to_vec();
         let json = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-        Reply { status: parts.status, headers: parts.headers, bytes, json }
+        Reply {
+            status: parts.status,
+            headers: parts.headers,
+            bytes,
+            json,
+        }
     }
 }
 
@@ -143,7 +162,10 @@ impl Reply {
     /// The text of a field; panics if it is none.
     #[track_caller]
     pub fn text(&self, field: &str) -> String {
-        self.json[field].as_str().unwrap_or_else(|| panic!("`{field}` is no text in {}", self.json)).to_owned()
+        self.json[field]
+            .as_str()
+            .unwrap_or_else(|| panic!("`{field}` is no text in {}", self.json))
+            .to_owned()
     }
 
     /// The names of the fields that a problem is about.
@@ -154,12 +176,17 @@ impl Reply {
 
     /// The value of a header; empty if it is absent.
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
     }
 
     /// The `data` of a list.
     #[track_caller]
     pub fn data(&self) -> &[Value] {
-        self.json["data"].as_array().unwrap_or_else(|| panic!("no list: {}", self.json))
+        self.json["data"]
+            .as_array()
+            .unwrap_or_else(|| panic!("no list: {}", self.json))
     }
 }

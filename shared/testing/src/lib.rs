@@ -55,11 +55,17 @@ impl TestApp {
         let parameters = BTreeMap::from([("/unused".to_owned(), String::new())]);
         let moved = clock.clone();
         let local_clock = local::clock::Clock::following(move || moved.now().millis());
-        let aws = Aws::start(&template, parameters, &Storage::Memory, &local_clock).await.expect("services start");
+        let aws = Aws::start(&template, parameters, &Storage::Memory, &local_clock)
+            .await
+            .expect("services start");
 
         let issuer = Issuer::of_new_key().expect("a key");
         let bootstrap = Bootstrap::known(MANAGER_EMAIL, MANAGER_PASSWORD);
-        let queue = template.queues.iter().find(|queue| queue.id == "EventQueue").expect("the event queue");
+        let queue = template
+            .queues
+            .iter()
+            .find(|queue| queue.id == "EventQueue")
+            .expect("the event queue");
         let of = |function: &str| app(&aws, &template, &clock, function);
         let sqs = EventQueue::new(sqs(&aws, "Ingest"), queue.url());
         let mut routers = BTreeMap::new();
@@ -69,10 +75,12 @@ impl TestApp {
             routers.insert(name.to_owned(), lambda::service(app, routes(&guard)));
         };
         add("audit", "Audit", &audit::routes);
-        add("auth", "Auth", &|guard| auth::routes(guard, issuer.clone(), bootstrap.clone()));
+        add("auth", "Auth", &|guard| {
+            auth::routes(guard, issuer.clone(), bootstrap.clone())
+        });
         add("docs", "Docs", &|_| docs::routes());
         add("events", "Events", &events::routes);
-        add("health", "Health", &health::routes);
+        add("health", "Health", &|_| health::routes());
         add("ingest", "Ingest", &|guard| ingest::routes(guard, sqs.clone()));
         add("metrics", "Metrics", &metrics::routes);
         add("orgs", "Orgs", &orgs::routes);
@@ -82,7 +90,17 @@ impl TestApp {
         let writer = EventWriter::start(&writer_app).expect("a writer");
         let queue = queue.name.clone();
         let made = AtomicU32::new(0);
-        Self(Arc::new(Inner { aws, template, clock, routers, writer, app: writer_app, issuer, queue, made }))
+        Self(Arc::new(Inner {
+            aws,
+            template,
+            clock,
+            routers,
+            writer,
+            app: writer_app,
+            issuer,
+            queue,
+            made,
+        }))
     }
 
     /// The template that AWS would deploy.
@@ -129,7 +147,13 @@ impl TestApp {
     pub async fn take_messages(&self) -> Vec<String> {
         let mut texts = Vec::new();
         loop {
-            let messages = self.0.aws.sqs().receive(&self.0.queue, 10, 30, Duration::ZERO).await.expect("the queue");
+            let messages = self
+                .0
+                .aws
+                .sqs()
+                .receive(&self.0.queue, 10, 30, Duration::ZERO)
+                .await
+                .expect("the queue");
             if messages.is_empty() {
                 return texts;
             }
@@ -141,17 +165,28 @@ impl TestApp {
 
     /// Delivers texts to the event writer as one batch. Returns the places of those that must come again.
     pub async fn deliver(&self, texts: &[String]) -> Vec<usize> {
-        let message = |(place, text): (usize, &String)| Message { id: place.to_string(), body: text.clone() };
+        let message = |(place, text): (usize, &String)| Message {
+            id: place.to_string(),
+            body: text.clone(),
+        };
         let messages = texts.iter().enumerate().map(message).collect();
         let failed = self.0.writer.consume(&self.0.app, messages).await;
-        failed.iter().map(|id| id.parse().expect("the ids are places")).collect()
+        failed
+            .iter()
+            .map(|id| id.parse().expect("the ids are places"))
+            .collect()
     }
 
     /// Delivers texts to an event writer that has just started, as after a crash.
     pub async fn deliver_to_new_writer(&self, texts: &[String]) -> Vec<String> {
         let writer = EventWriter::start(&self.0.app).expect("a writer");
-        let message = |(place, text): (usize, &String)| Message { id: place.to_string(), body: text.clone() };
-        writer.consume(&self.0.app, texts.iter().enumerate().map(message).collect()).await
+        let message = |(place, text): (usize, &String)| Message {
+            id: place.to_string(),
+            body: text.clone(),
+        };
+        writer
+            .consume(&self.0.app, texts.iter().enumerate().map(message).collect())
+            .await
     }
 
     /// Lets the event writer handle everything that is queued.
@@ -164,13 +199,18 @@ impl TestApp {
     /// The name of the function that the gateway would send a request to.
     pub(crate) fn function_of(&self, method: &str, path: &str) -> Option<&str> {
         let routes = self.0.template.routes.iter();
-        let matching = routes.filter(|route| (route.method == "ANY" || route.method == method) && matches(&route.path, path));
+        let matching =
+            routes.filter(|route| (route.method == "ANY" || route.method == method) && matches(&route.path, path));
         let best = matching.max_by_key(|route| route.path.split('/').filter(|part| !part.starts_with('{')).count())?;
         Some(&self.0.template.function(&best.function)?.binary)
     }
 
     pub(crate) fn router(&self, function: &str) -> Router {
-        self.0.routers.get(function).unwrap_or_else(|| panic!("no test router for the function {function}")).clone()
+        self.0
+            .routers
+            .get(function)
+            .unwrap_or_else(|| panic!("no test router for the function {function}"))
+            .clone()
     }
 }
 
@@ -205,7 +245,10 @@ fn matches(route: &str, path: &str) -> bool {
 fn template() -> Template {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut parameters = local::template::sam_parameters(&folder).expect("samconfig.toml");
-    for (name, value) in [("JwtPublicKeys", "{\"keys\":[]}"), ("CursorSecret", "only for tests, only for tests..")] {
+    for (name, value) in [
+        ("JwtPublicKeys", "{\"keys\":[]}"),
+        ("CursorSecret", "only for tests, only for tests.."),
+    ] {
         parameters.insert(name.to_owned(), value.to_owned());
     }
     Template::load(&folder, &parameters).expect("template.yaml")
@@ -214,7 +257,10 @@ fn template() -> Template {
 fn app(aws: &Aws, template: &Template, clock: &Clock, function: &str) -> App {
     let names = TableName::ALL.iter().map(|name| {
         let wanted = name.variable().trim_start_matches("TABLE_").to_lowercase();
-        let table = template.tables.iter().find(|table| table.id.to_lowercase() == format!("{wanted}table"));
+        let table = template
+            .tables
+            .iter()
+            .find(|table| table.id.to_lowercase() == format!("{wanted}table"));
         (*name, table.expect("the table is in the template").name.clone())
     });
     let config = aws_sdk_dynamodb::Config::builder()

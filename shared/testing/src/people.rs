@@ -76,7 +76,12 @@ impl TestApp {
     pub async fn tenant(&self) -> Tenant {
         let owner = self.person().await;
         let name = format!("Tenant {}", self.number());
-        let org = owner.client.post("/v1/orgs", json!({"name": name})).await.expect(201).text("id");
+        let org = owner
+            .client
+            .post("/v1/orgs", json!({"name": name}))
+            .await
+            .expect(201)
+            .text("id");
         let client = owner.client.within(&org);
         let body = json!({"name": "Shop", "environment": "prod"});
         let project = client.post("/v1/projects", body).await.expect(201).text("id");
@@ -84,7 +89,15 @@ impl TestApp {
         let key = client.post(keys, json!({"label": "server"})).await.expect(201);
         let (key_id, key) = (key.text("id"), key.text("key"));
         let server = self.client().header("x-api-key", &key);
-        Tenant { org, owner, client, project, key_id, key, server }
+        Tenant {
+            org,
+            owner,
+            client,
+            project,
+            key_id,
+            key,
+            server,
+        }
     }
 
     /// Makes two organizations that know nothing of each other.
@@ -96,7 +109,11 @@ impl TestApp {
     pub async fn member(&self, tenant: &Tenant, role: &str) -> Person {
         let mut person = self.person().await;
         let members = format!("/v1/orgs/{}/members", tenant.org);
-        tenant.client.post(members, json!({"email": person.email, "role": role})).await.expect(201);
+        tenant
+            .client
+            .post(members, json!({"email": person.email, "role": role}))
+            .await
+            .expect(201);
         person.client = person.client.within(&tenant.org);
         person
     }
@@ -115,7 +132,11 @@ impl Tenant {
     /// Sends events with the API key and wants all of them accepted.
     pub async fn ingest(&self, events: serde_json::Value) {
         let many = events.as_array().map_or(0, Vec::len);
-        let reply = self.server.post("/v1/ingest/events", json!({"events": events})).await.expect(202);
+        let reply = self
+            .server
+            .post("/v1/ingest/events", json!({"events": events}))
+            .await
+            .expect(202);
         assert_eq!(reply.json["accepted"], many, "{}", reply.json);
     }
 }
