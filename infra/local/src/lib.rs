@@ -8,20 +8,20 @@
 //! - [`stack`]: all of it together, on a data folder; [`up`], [`invoke`], [`demo`]: the commands on top.
 //! - [`replay`], [`access_log`], [`sample`]: an access log as events.
 
-//WIP pub mod access_log;
+pub mod access_log;
 pub mod aids;
 pub mod aws;
 pub mod build;
 pub mod clock;
 pub mod data;
-//WIP pub mod demo;
+pub mod demo;
 pub mod gateway;
-//WIP pub mod invoke;
+pub mod invoke;
 pub mod keys;
 pub mod poller;
-//WIP pub mod replay;
+pub mod replay;
 pub mod runtime;
-//WIP pub mod sample;
+pub mod sample;
 pub mod schedule;
 pub mod stack;
 pub mod template;

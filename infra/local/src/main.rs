@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode};
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use local::keys::KeyPair;
-use local::up;
+use local::{demo, invoke, replay, sample, up};
 
 /// Runs the stack of template.yaml on this machine, without containers.
 #[derive(Parser)]
@@ -34,6 +34,48 @@ enum Action {
         #[arg(long)]
         release: bool,
     },
+    /// Sends one event to one function and prints its reply.
+    Invoke {
+        /// The function's folder, `event-writer`.
+        function: String,
+        /// The file with the event; `-` reads stdin.
+        event: PathBuf,
+        /// Data folder; an empty one if not given.
+        #[arg(long)]
+        data: Option<PathBuf>,
+        /// Runs a release build of the function.
+        #[arg(long)]
+        release: bool,
+    },
+    /// Sends an access log in the Combined Log Format as events.
+    Replay {
+        /// The access log.
+        file: PathBuf,
+        /// The API's address, such as <http://127.0.0.1:3000>.
+        #[arg(long)]
+        url: String,
+        /// The API key of the project that gets the events.
+        #[arg(long)]
+        api_key: String,
+        /// Events in one request.
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
+        batch: u16,
+    },
+    /// Shows the main job from registration to numbers, on a stack of its own.
+    Demo {
+        /// Port on 127.0.0.1; a free one if not given.
+        #[arg(long, default_value_t = 0)]
+        port: u16,
+        /// Ends after printing instead of staying up.
+        #[arg(long)]
+        once: bool,
+        /// Runs release builds of the functions.
+        #[arg(long)]
+        release: bool,
+    },
+    /// Writes the sample access log that the repository ships.
+    #[command(hide = true)]
+    Sample,
     /// Makes a key pair that signs access tokens, for a deployment.
     Keys,
     /// Becomes a function's program, so that it dies with the stack.
@@ -100,6 +142,53 @@ async fn run(action: Action) -> Result<ExitCode> {
             })
             .await?;
         }
+        Action::Invoke {
+            function,
+            event,
+            data,
+            release,
+        } => {
+            let folder = up::find_folder()?;
+            let options = invoke::Options {
+                folder,
+                function,
+                event,
+                data,
+                release,
+            };
+            if !invoke::run(&options).await? {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+        Action::Replay {
+            file,
+            url,
+            api_key,
+            batch,
+        } => {
+            let options = replay::Options {
+                file,
+                url,
+                api_key,
+                batch: batch.into(),
+                progress: true,
+            };
+            let summary = replay::run(&options).await?;
+            println!("{}", serde_json::to_string(&summary)?);
+            if !summary.is_complete() {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+        Action::Demo { port, once, release } => {
+            demo::run(&demo::Options {
+                folder: up::find_folder()?,
+                port,
+                once,
+                release,
+            })
+            .await?;
+        }
+        Action::Sample => print!("{}", sample::log()),
         Action::Keys => {
             let pair = KeyPair::generate()?;
             println!("SSM SecureString named by JwtPrivateKeyParameter:\n{}\n", pair.private);
