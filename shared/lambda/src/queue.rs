@@ -32,7 +32,8 @@ pub fn serve_queue<C: Consumer>(start: impl FnOnce(&App) -> Result<C>) -> Result
         let consumer = start(&app)?;
         let (app, consumer) = (&app, &consumer);
         let serve = service_fn(async |event: LambdaEvent<SqsEvent>| {
-            let failed = consumer.consume(app, messages(event.payload)).await;
+            // Boxed: the compiler bounds how deep futures may lie in one another.
+            let failed = Box::pin(consumer.consume(app, messages(event.payload))).await;
             Ok::<_, lambda_runtime::Error>(response(failed))
         });
         lambda_runtime::run(serve).await.map_err(|error| anyhow::anyhow!(error))
