@@ -23,7 +23,13 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
 async fn usage<P: Permission>(app: &App, scope: &Scope<P>, project: &Project) -> Result<HashMap<ApiKeyId, KeyUsage>> {
     let usage = telemetry::key_usage(&app.table, &scope.narrow()?, project.id, app.now()).await?;
     let view = |(key, usage): (ApiKeyId, telemetry::KeyUsage)| {
-        (key, KeyUsage { events: usage.events, last_used_at: usage.last_used_at })
+        (
+            key,
+            KeyUsage {
+                events: usage.events,
+                last_used_at: usage.last_used_at,
+            },
+        )
     };
     Ok(usage.into_iter().map(view).collect())
 }

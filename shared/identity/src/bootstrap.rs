@@ -37,7 +37,8 @@ pub struct Bootstrap {
 enum Source {
     Nobody,
     Known(String),
-    Parameter(Parameters, String),
+    /// The SSM parameter of this name.
+    Parameter(String),
 }
 
 impl Bootstrap {
@@ -69,7 +70,7 @@ impl Bootstrap {
         let parameter = lambda::variable("BOOTSTRAP_MANAGER_PASSWORD_PARAMETER")?;
         Ok(Self {
             email,
-            password: Source::Parameter(Parameters::from_env()?, parameter),
+            password: Source::Parameter(parameter),
         })
     }
 
@@ -83,7 +84,7 @@ impl Bootstrap {
         let expected = match &self.password {
             Source::Nobody => return Ok(false),
             Source::Known(password) => password.clone(),
-            Source::Parameter(parameters, name) => parameters.read(name).await?,
+            Source::Parameter(name) => Parameters::from_env()?.read(name).await?,
         };
         let expected = expected.trim_end_matches(['\r', '\n']);
         Ok(!expected.is_empty() && bool::from(expected.as_bytes().ct_eq(password.as_bytes())))
