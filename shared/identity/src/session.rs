@@ -17,7 +17,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use kernel::{Error, SessionId, Time, UserId};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use store::{create, end_by_token, key, rotate};
+pub(crate) use store::{create, end_by_token, key, must_be_current, rotate};
 
 /// A session ends that long after its last refresh.
 const LIFETIME: i64 = 7 * Time::DAY;

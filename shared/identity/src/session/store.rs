@@ -70,6 +70,13 @@ async fn spent(table: &Table, session: &Session, token: &RefreshToken) -> Result
     table.get(&spent_key(token.user, token.session, &token.hash())).await
 }
 
+/// Fails unless a refresh token is the current one of a session; spends nothing.
+pub(crate) async fn must_be_current(table: &Table, now: Time, token: &RefreshToken) -> Result<()> {
+    let session = live(table, now, token.user, token.session).await?;
+    let current = session.is_some_and(|session| session.is_current(token));
+    if current { Ok(()) } else { Err(bad_refresh_token()) }
+}
+
 /// Spends a refresh token for its successor. Whoever comes with the same token within 30 seconds gets the same
 /// successor; whoever comes later ends the session: 401 `refresh_reused`.
 pub(crate) async fn rotate(table: &Table, now: Time, token: &RefreshToken) -> Result<RefreshToken> {
