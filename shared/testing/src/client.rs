@@ -3,7 +3,7 @@
 use std::fmt;
 
 use axum::body::Body;
-use http::{HeaderMap, Method, Request, StatusCode, header};
+use http::{HeaderMap, HeaderName, Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequestContext;
 use lambda_http::request::RequestContext;
@@ -29,11 +29,11 @@ impl Client {
 
     /// The same caller with one header more, or another value of it.
     #[must_use]
-    pub fn header(&self, name: &'static str, value: impl AsRef<str>) -> Self {
+    pub fn header(&self, name: &str, value: impl AsRef<str>) -> Self {
         let mut client = self.clone();
-        client
-            .headers
-            .insert(name, value.as_ref().parse().expect("a header value"));
+        let name: HeaderName = name.parse().expect("a header name");
+        let value = value.as_ref().parse().expect("a header value");
+        client.headers.insert(name, value);
         client
     }
 
@@ -60,6 +60,22 @@ impl Client {
     /// Sends GET.
     pub async fn get(&self, path: impl AsRef<str>) -> Reply {
         self.send(Method::GET, path.as_ref(), Vec::new()).await
+    }
+
+    /// Reads every page of a list.
+    pub async fn all(&self, path: impl AsRef<str>) -> Vec<Value> {
+        let path = path.as_ref();
+        let joint = if path.contains('?') { '&' } else { '?' };
+        let (mut found, mut next) = (Vec::new(), String::new());
+        for _ in 0..1_000 {
+            let page = self.get(format!("{path}{next}")).await.expect(200);
+            found.extend_from_slice(page.data());
+            match page.json["nextCursor"].as_str() {
+                Some(cursor) => next = format!("{joint}cursor={cursor}"),
+                None => return found,
+            }
+        }
+        panic!("the list {path} does not end");
     }
 
     /// Sends POST with JSON.
