@@ -59,7 +59,7 @@ pub struct Rejected {
     #[schema(example = "invalid")]
     pub code: &'static str,
     /// What is wrong, naming the field.
-    #[schema(example = "`name` must have 1 to 200 characters")]
+    #[schema(example = "`name` must have 1 to 1000 characters")]
     pub detail: String,
 }
 

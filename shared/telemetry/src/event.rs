@@ -23,7 +23,7 @@ pub struct NewEvent {
     /// `ERROR`, `REQUEST`, `CUSTOM` or a type of your own: 1 to 64 letters, digits, `_`, `.` or `-`.
     #[schema(example = "ERROR")]
     pub r#type: String,
-    /// What happened, 1 to 200 characters.
+    /// What happened, 1 to 1,000 characters.
     #[schema(example = "payment_failed")]
     pub name: String,
     /// Who it happened to, 1 to 200 characters; an id of yours, ideally not personal data.
@@ -45,7 +45,7 @@ impl Input for NewEvent {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
         let fits = (1..=64).contains(&kind.len()) && kind.chars().all(plain);
         check.that(fits, "type", "must be 1 to 64 letters, digits, `_`, `.` or `-`");
-        check.text("name", &self.name, 1..=200);
+        check.text("name", &self.name, 1..=1_000);
         if let Some(id) = &self.id {
             check.text("id", id, 1..=200);
         }

@@ -1,21 +1,27 @@
 //! Counts of events by type, name and bucket, and the sketch of their users. One hour's rollup has a bucket a minute,
 //! one day's a bucket an hour. Pure: what is added here in any order, in any parts, gives the same counts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use kernel::Time;
 use serde::{Deserialize, Serialize};
 
 use crate::Event;
+use crate::event::ERROR;
 use crate::hll::Sketch;
 
 /// A day's rollup tells this many series (type and name) apart; events of further names count as `other`.
 pub const MOST_SERIES: usize = 1_000;
-/// The name of all further names.
+/// The names of those series have at most this many bytes together, so that a rollup fits an item of 400 KiB whatever
+/// the names are.
+const MOST_NAME_BYTES: usize = 128 * 1024;
+/// A day's rollup tells this many types apart; events of further types count as type `other`. Errors are always told.
+pub const MOST_TYPES: usize = 100;
+/// The name of all further names, and the type of all further types.
 pub const OTHER: &str = "other";
 /// What a stored rollup begins with.
 const VERSION: u8 = 1;
-/// A rollup expands to at most this: 1,000 series of 200-character names and 60 buckets, and the sketch.
+/// A rollup expands to at most this: 1,000 series of 60 buckets, their names, and the sketch.
 const LONGEST: usize = 4 * 1024 * 1024;
 
 /// Which events: their type and name.
@@ -136,27 +142,44 @@ impl Rollup {
     }
 }
 
-/// The series that a day tells apart, of which there are at most [`MOST_SERIES`].
+/// The series that a day tells apart: at most [`MOST_SERIES`], with names of at most [`MOST_NAME_BYTES`].
 #[derive(Debug, Default)]
-pub struct Known(std::collections::HashSet<Series>);
+pub struct Known {
+    series: HashSet<Series>,
+    types: HashSet<String>,
+    name_bytes: usize,
+}
 
 impl Known {
     /// The series that a day's rollup has already.
     pub fn of(day: &Rollup) -> Self {
-        Self(day.series.keys().cloned().collect())
+        let name_bytes = day.series.keys().map(|series| series.name.len()).sum();
+        Self {
+            series: day.series.keys().cloned().collect(),
+            types: day.series.keys().map(|series| series.kind.clone()).collect(),
+            name_bytes,
+        }
     }
 
-    fn admit(&mut self, series: Series) -> Series {
-        if self.0.contains(&series) {
+    fn admit(&mut self, mut series: Series) -> Series {
+        if !self.types.contains(&series.kind) {
+            if self.types.len() >= MOST_TYPES && series.kind != ERROR {
+                OTHER.clone_into(&mut series.kind);
+            }
+            self.types.insert(series.kind.clone());
+        }
+        if self.series.contains(&series) {
             return series;
         }
-        if self.0.len() >= MOST_SERIES {
+        let name_bytes = self.name_bytes + series.name.len();
+        if self.series.len() >= MOST_SERIES || name_bytes > MOST_NAME_BYTES {
             return Series {
                 name: OTHER.to_owned(),
                 ..series
             };
         }
-        self.0.insert(series.clone());
+        self.name_bytes = name_bytes;
+        self.series.insert(series.clone());
         series
     }
 }
@@ -214,6 +237,42 @@ mod tests {
             kind: "A".to_owned(),
             name: OTHER.to_owned()
         }));
+    }
+
+    #[test]
+    fn past_the_bound_types_count_as_other_but_errors_stay_errors() {
+        let (mut all, mut known) = (Rollup::default(), Known::default());
+        for kind in (0..=2 * MOST_TYPES)
+            .map(|kind| format!("T{kind}"))
+            .chain([ERROR.to_owned()])
+        {
+            let mut one = Rollup::default();
+            one.add(&event(&kind, "a", 1), 0);
+            all.merge(one, &mut known);
+        }
+        let types: HashSet<&str> = all.series.keys().map(|series| series.kind.as_str()).collect();
+        assert!(types.len() == MOST_TYPES + 2 && types.contains(ERROR) && types.contains(OTHER));
+    }
+
+    #[test]
+    fn the_longest_names_and_the_fullest_hours_fit_an_item() {
+        let (mut all, mut known) = (Rollup::default(), Known::default());
+        for series in 0..2 * MOST_SERIES {
+            let mut one = Rollup::default();
+            let name = hex::encode(kernel::id::random::<200>());
+            for minute in 0..60 {
+                let at = i64::from(minute) * Time::MINUTE + i64::try_from(series).unwrap();
+                let name = if series % 2 == 0 {
+                    format!("short-{series}")
+                } else {
+                    name.clone()
+                };
+                one.add(&event("A", &name, at), minute);
+            }
+            all.merge(one, &mut known);
+        }
+        let bytes = all.encode().unwrap().len();
+        assert!(bytes < 400 * 1024, "{bytes} bytes");
     }
 
     #[test]
