@@ -85,7 +85,9 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let input = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
         let cause = error.into_inner();
-        if !cause.is_data() {
+        // For serde_json a number or null where an enum is wanted breaks the syntax; it is only a wrong type.
+        let is_json = cause.is_data() || serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok();
+        if !is_json {
             return Error::malformed("malformed_json", format!("the body is not JSON: {cause}"));
         }
         Error::unreadable_field(&path, &cause.to_string())
@@ -166,5 +168,55 @@ pub struct Created<T>(pub T);
 impl<T: Serialize> IntoResponse for Created<T> {
     fn into_response(self) -> Response {
         (StatusCode::CREATED, axum::Json(self.0)).into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Color {
+        Red,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Paint {
+        #[expect(dead_code, reason = "only read")]
+        color: Color,
+    }
+
+    fn check(body: &str, code: &str, field: &str) {
+        let problem = parse::<Paint>(body.as_bytes())
+            .err()
+            .map(|problem| problem.details("id"));
+        let details = serde_json::to_value(problem).unwrap();
+        assert_eq!(details["code"], code, "{body}");
+        assert_eq!(
+            details["errors"][0]["field"].as_str().unwrap_or_default(),
+            field,
+            "{body}"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named() {
+        assert!(parse::<Paint>(br#"{"color":"red"}"#).is_ok());
+        check("{", "malformed_json", "");
+        check(r#"{"color":"red"} x"#, "malformed_json", "");
+        check(r#"{"color":nul}"#, "malformed_json", "");
+        check(r#"["red"]"#, "wrong_type", "body");
+        check("{}", "missing_field", "color");
+        check(r#"{"color":"red","x":1}"#, "unknown_field", "x");
+        for wrong in [Value::Null, 5.into(), "blue".into(), Value::Array(vec![])] {
+            check(
+                &serde_json::json!({ "color": wrong }).to_string(),
+                "wrong_type",
+                "color",
+            );
+        }
     }
 }
