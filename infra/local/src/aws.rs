@@ -177,14 +177,18 @@ struct ServiceError {
     status: StatusCode,
     code: String,
     message: String,
+    /// The same error's name in the older protocol of the service, which the SDK goes by if there is one.
+    query_code: Option<String>,
 }
 
 impl ServiceError {
     fn refused(code: impl Into<String>, message: impl Into<String>) -> Self {
+        let status = StatusCode::BAD_REQUEST;
         Self {
-            status: StatusCode::BAD_REQUEST,
+            status,
             code: code.into(),
             message: message.into(),
+            query_code: None,
         }
     }
 }
@@ -196,6 +200,7 @@ async fn answer(State(services): State<Arc<Services>>, request: Request) -> Resp
             status: StatusCode::PAYLOAD_TOO_LARGE,
             code: "RequestEntityTooLarge".into(),
             message: "a request has at most 16 MB".into(),
+            query_code: None,
         });
     };
     let target = text(&parts.headers, "x-amz-target");
@@ -243,7 +248,10 @@ async fn dispatch(
             allow(iam::sqs_needs(operation, &body))?;
         }
         let reply = sqs::wire::answer(&services.sqs, operation, &body).await;
-        let reply = reply.map_err(|refusal| ServiceError::refused(refusal.code, refusal.message))?;
+        let reply = reply.map_err(|refusal| ServiceError {
+            query_code: refusal.query_code(),
+            ..ServiceError::refused(refusal.code, refusal.message)
+        })?;
         return Ok(json_reply(StatusCode::OK, reply.to_string()));
     }
     if let Some(operation) = target.strip_prefix("AmazonSSM.") {
@@ -291,6 +299,10 @@ fn error_reply(error: &ServiceError) -> Response {
     let mut response = json_reply(error.status, body.to_string());
     if let Ok(code) = HeaderValue::from_str(&error.code) {
         response.headers_mut().insert("x-amzn-errortype", code);
+    }
+    let query = error.query_code.as_ref().map(|code| format!("{code};Sender"));
+    if let Some(code) = query.and_then(|code| HeaderValue::from_str(&code).ok()) {
+        response.headers_mut().insert("x-amzn-query-error", code);
     }
     response
 }

@@ -114,12 +114,12 @@ impl Stack {
             tasks: Vec::new(),
             has_ready_route,
         };
-        stack.feed(&template);
+        stack.feed(&template)?;
 
         Ok(stack)
     }
 
-    fn feed(&mut self, template: &Template) {
+    fn feed(&mut self, template: &Template) -> Result<()> {
         let firings = Firings::new(self.aws.store().clone());
         for function in &template.functions {
             let pool = &self.pools[&function.id];
@@ -134,11 +134,13 @@ impl Stack {
             }
             for source in &function.schedules {
                 let (name, stop) = (source.name.clone(), self.stop.subscribe());
+                let last = firings.last(source, self.clock.now_ms())?;
                 let run = schedule::run(
                     source.clone(),
                     Arc::clone(pool),
                     self.clock.clone(),
                     firings.clone(),
+                    last,
                     stop,
                 );
                 self.tasks.push(tokio::spawn(async move {
@@ -167,6 +169,7 @@ impl Stack {
                 }
             }
         }));
+        Ok(())
     }
 
     /// Answers a request to the HTTP API.

@@ -25,7 +25,7 @@ impl Firings {
     }
 
     /// Yields when a schedule fired last; a new or changed one counts from now.
-    fn last(&self, source: &ScheduleSource, now: i64) -> rusqlite::Result<i64> {
+    pub fn last(&self, source: &ScheduleSource, now: i64) -> rusqlite::Result<i64> {
         let expression = format!("{:?}", source.expression);
         let known: Option<i64> = self.0.read(|db| {
             let sql = "SELECT last_ms FROM firing WHERE schedule = ?1 AND expression = ?2";
@@ -64,16 +64,16 @@ pub fn event(name: &str, now_ms: i64) -> Bytes {
     event.to_string().into()
 }
 
-/// Fires a function by its schedule until told to stop.
+/// Fires a function by its schedule until told to stop; it fired `last` in milliseconds since 1970.
 pub async fn run(
     source: ScheduleSource,
     pool: Arc<Pool>,
     clock: Clock,
     firings: Firings,
+    mut last: i64,
     mut stop: watch::Receiver<bool>,
 ) -> Result<()> {
     let mut moves = clock.moves();
-    let mut last = firings.last(&source, clock.now_ms())?;
     while let Some(due) = source.expression.next_after(last) {
         moves.mark_unchanged();
         let now = clock.now_ms();

@@ -102,6 +102,24 @@ impl Refusal {
     }
 }
 
+/// Errors that had another name before SQS spoke JSON.
+const RENAMED: [(&str, &str); 6] = [
+    ("QueueDoesNotExist", "NonExistentQueue"),
+    ("BatchEntryIdsNotDistinct", "BatchEntryIdsNotDistinct"),
+    ("BatchRequestTooLong", "BatchRequestTooLong"),
+    ("EmptyBatchRequest", "EmptyBatchRequest"),
+    ("MessageNotInflight", "MessageNotInflight"),
+    ("TooManyEntriesInBatchRequest", "TooManyEntriesInBatchRequest"),
+];
+
+impl Refusal {
+    /// Yields the name by which the SDK knows it, where that is another one.
+    pub(crate) fn query_code(&self) -> Option<String> {
+        let (_, old) = RENAMED.iter().find(|(new, _)| *new == self.code)?;
+        Some(format!("AWS.SimpleQueueService.{old}"))
+    }
+}
+
 impl From<rusqlite::Error> for Refusal {
     fn from(error: rusqlite::Error) -> Self {
         Self::new("InternalFailure", error.to_string())

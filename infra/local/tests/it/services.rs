@@ -1,0 +1,211 @@
+//! DynamoDB, SES and SSM as the AWS SDK sees them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use aws_sdk_dynamodb::config::{Credentials, Region};
+use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
+use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
+use aws_sdk_sesv2::types::{Body, Content, Destination, EmailContent, EmailTemplateContent, Message, Template};
+use local::aws::{Aws, Storage};
+use local::clock::Clock;
+
+use crate::fixture::template;
+
+async fn start(storage: &Storage) -> Aws {
+    let parameters = BTreeMap::from([("/a/b".to_owned(), "secret".to_owned())]);
+    Aws::start(&template(Path::new("/nowhere")), parameters, storage, &Clock::system())
+        .await
+        .unwrap()
+}
+
+macro_rules! client {
+    ($sdk:ident, $aws:expr, $access_key:expr) => {{
+        let config = $sdk::Config::builder()
+            .region(Region::new("us-east-1"))
+            .endpoint_url($aws.endpoint())
+            .credentials_provider(Credentials::new($access_key, "local", None, None, "test"))
+            .behavior_version_latest();
+        $sdk::Client::from_conf(config.build())
+    }};
+}
+
+fn text(value: &str) -> AttributeValue {
+    AttributeValue::S(value.to_owned())
+}
+
+#[tokio::test]
+async fn items_are_written_in_one_transaction_or_not_at_all() {
+    let aws = start(&Storage::Memory).await;
+    let dynamodb = client!(aws_sdk_dynamodb, aws, "tests");
+    let put = Put::builder()
+        .table_name("Granted")
+        .item("pk", text("a"))
+        .condition_expression("attribute_not_exists(pk)");
+    let put = TransactWriteItem::builder().put(put.build().unwrap()).build();
+    let update = Update::builder()
+        .table_name("Forbidden")
+        .key("pk", text("count"))
+        .update_expression("ADD seen :one")
+        .expression_attribute_values(":one", AttributeValue::N("1".into()));
+    let update = TransactWriteItem::builder().update(update.build().unwrap()).build();
+    let write = || {
+        dynamodb
+            .transact_write_items()
+            .transact_items(put.clone())
+            .transact_items(update.clone())
+            .send()
+    };
+    write().await.unwrap();
+    let refused = write().await.unwrap_err().into_service_error();
+    assert!(refused.is_transaction_canceled_exception());
+    let read = dynamodb
+        .get_item()
+        .table_name("Forbidden")
+        .key("pk", text("count"))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(read.item.unwrap()["seen"], AttributeValue::N("1".into()));
+}
+
+#[tokio::test]
+async fn a_bad_request_is_refused_as_dynamodb_words_it() {
+    let aws = start(&Storage::Memory).await;
+    let dynamodb = client!(aws_sdk_dynamodb, aws, "tests");
+    let error = dynamodb
+        .put_item()
+        .table_name("Granted")
+        .item("other", text("a"))
+        .send()
+        .await
+        .unwrap_err();
+    assert_eq!(error.code(), Some("ValidationException"));
+    let error = dynamodb
+        .get_item()
+        .table_name("Nothing")
+        .key("pk", text("a"))
+        .send()
+        .await
+        .unwrap_err();
+    assert!(error.into_service_error().is_resource_not_found_exception());
+    let error = dynamodb.list_backups().send().await.unwrap_err();
+    assert_eq!(error.code(), Some("UnknownOperationException"));
+}
+
+#[tokio::test]
+async fn items_in_a_folder_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = Storage::Folder(folder.path().to_owned());
+    {
+        let aws = start(&storage).await;
+        let dynamodb = client!(aws_sdk_dynamodb, aws, "tests");
+        dynamodb
+            .put_item()
+            .table_name("Granted")
+            .item("pk", text("a"))
+            .send()
+            .await
+            .unwrap();
+    }
+    let aws = start(&storage).await;
+    let dynamodb = client!(aws_sdk_dynamodb, aws, "tests");
+    let read = dynamodb
+        .get_item()
+        .table_name("Granted")
+        .key("pk", text("a"))
+        .send()
+        .await
+        .unwrap();
+    assert!(read.item.is_some());
+}
+
+fn part(data: &str) -> Content {
+    Content::builder().data(data).build().unwrap()
+}
+
+#[tokio::test]
+async fn mails_are_kept_for_those_who_ask() {
+    let aws = start(&Storage::Memory).await;
+    let ses = client!(aws_sdk_sesv2, aws, "tests");
+    let body = Body::builder().text(part("Hello")).html(part("<b>Hello</b>")).build();
+    let message = Message::builder().subject(part("Hi")).body(body).build();
+    let to = |address: &str| Destination::builder().to_addresses(address).build();
+    let send = ses
+        .send_email()
+        .from_email_address("us@example.com")
+        .destination(to("Her@example.com"));
+    send.content(EmailContent::builder().simple(message).build())
+        .send()
+        .await
+        .unwrap();
+    let inline = EmailTemplateContent::builder()
+        .subject("For {{name}}")
+        .text("Dear {{ name }}")
+        .build();
+    let inline = Template::builder()
+        .template_content(inline)
+        .template_data(r#"{"name":"Him"}"#)
+        .build();
+    let send = ses
+        .send_email()
+        .from_email_address("us@example.com")
+        .destination(to("him@example.com"));
+    send.content(EmailContent::builder().template(inline).build())
+        .send()
+        .await
+        .unwrap();
+
+    assert_eq!(aws.ses().mails(None).unwrap().len(), 2);
+    let hers = aws.ses().mails(Some("her@example.com")).unwrap();
+    assert_eq!(
+        (hers[0].subject.as_str(), hers[0].html.as_deref()),
+        ("Hi", Some("<b>Hello</b>"))
+    );
+    let his = aws.ses().mails(Some("him@example.com")).unwrap();
+    assert_eq!(
+        (his[0].subject.as_str(), his[0].text.as_deref()),
+        ("For Him", Some("Dear Him"))
+    );
+}
+
+#[tokio::test]
+async fn a_mail_without_a_recipient_is_refused() {
+    let aws = start(&Storage::Memory).await;
+    let ses = client!(aws_sdk_sesv2, aws, "tests");
+    let message = Message::builder()
+        .subject(part("Hi"))
+        .body(Body::builder().text(part("x")).build())
+        .build();
+    let send = ses.send_email().from_email_address("us@example.com");
+    let error = send
+        .content(EmailContent::builder().simple(message).build())
+        .send()
+        .await
+        .unwrap_err();
+    assert_eq!(error.code(), Some("BadRequestException"));
+    assert!(aws.ses().mails(None).unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn parameters_can_be_read() {
+    let aws = start(&Storage::Memory).await;
+    let ssm = client!(aws_sdk_ssm, aws, "tests");
+    let read = ssm
+        .get_parameter()
+        .name("/a/b")
+        .with_decryption(true)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(read.parameter.unwrap().value(), Some("secret"));
+    let missing = ssm.get_parameter().name("/none").send().await.unwrap_err();
+    assert!(missing.into_service_error().is_parameter_not_found());
+    let refused = client!(aws_sdk_ssm, aws, "Web")
+        .get_parameter()
+        .name("/a/b")
+        .send()
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code(), Some("AccessDeniedException"));
+}
