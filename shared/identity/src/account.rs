@@ -138,7 +138,9 @@ async fn make_manager(table: &Table, now: Time, email: &str, password: &str) -> 
 pub async fn refresh(app: &App, issuer: &Issuer, text: &str) -> Result<(User, Tokens)> {
     let now = app.now();
     let token = RefreshToken::parse(text).ok_or_else(bad_refresh_token)?;
-    let user = User::find(&app.table, token.user).await?.ok_or_else(bad_refresh_token)?;
+    let user = User::find(&app.table, token.user)
+        .await?
+        .ok_or_else(bad_refresh_token)?;
     if !user.is_active() {
         // A refused request spends nothing: the token is good again when the person is.
         session::must_be_current(&app.table, now, &token).await?;
