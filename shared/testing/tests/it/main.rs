@@ -1,9 +1,16 @@
 //! The API tests: one binary, one in-memory stack a test.
 
+mod api_keys;
+mod audit;
 mod auth;
 mod bad_input;
+mod docs;
 mod event_writer;
 mod events;
 mod ingest;
 mod metrics;
+mod orgs;
+mod projects;
+mod roles;
 mod sessions;
+mod users;

@@ -1,0 +1,481 @@
+//! /v1/orgs: organizations, and who belongs to them with which role.
+
+use futures::future::join_all;
+use serde_json::{Value, json};
+use testing::{Person, Reply, Tenant, TestApp};
+
+fn member_path(tenant: &Tenant, person: &Person) -> String {
+    format!("/v1/orgs/{}/members/{}", tenant.org, person.id)
+}
+
+async fn set_role(by: &Person, tenant: &Tenant, target: &Person, role: &str) -> Reply {
+    by.client
+        .patch(member_path(tenant, target), json!({"role": role}))
+        .await
+}
+
+async fn remove(by: &Person, tenant: &Tenant, target: &Person) -> Reply {
+    by.client.delete(member_path(tenant, target)).await
+}
+
+/// The roles of all members, by their ids.
+async fn roles(by: &Person, tenant: &Tenant) -> Vec<(String, String)> {
+    let members = by.client.all(format!("/v1/orgs/{}/members", tenant.org)).await;
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let mut roles: Vec<_> = members
+        .iter()
+        .map(|member| (text(&member["userId"]), text(&member["role"])))
+        .collect();
+    roles.sort();
+    roles
+}
+
+#[tokio::test]
+async fn who_makes_an_organization_owns_it() {
+    let app = TestApp::start().await;
+    let ada = app.person().await;
+    let acme = ada.client.post("/v1/orgs", json!({"name": "Acme"})).await.expect(201);
+    let id = acme.text("id");
+    let expected = json!({"id": id, "name": "Acme", "role": "owner", "createdAt": app.now(), "updatedAt": app.now()});
+    assert_eq!(acme.json, expected);
+    let path = format!("/v1/orgs/{id}");
+    assert_eq!(ada.client.get(&path).await.expect(200).json, expected);
+    assert_eq!(
+        ada.client.get("/v1/orgs").await.expect(200).json,
+        json!({"data": [expected], "nextCursor": null})
+    );
+
+    app.advance(1_000);
+    let renamed = ada
+        .client
+        .patch(&path, json!({"name": "Acme & Sons"}))
+        .await
+        .expect(200);
+    assert_eq!(
+        (&renamed.json["name"], &renamed.json["updatedAt"]),
+        (&json!("Acme & Sons"), &json!(app.now()))
+    );
+    assert_eq!(ada.client.get(&path).await.expect(200).json, renamed.json);
+    app.advance(1_000);
+    assert_eq!(ada.client.patch(&path, json!({})).await.expect(200).json, renamed.json);
+    assert_eq!(
+        ada.client
+            .patch(&path, json!({"name": "Acme & Sons"}))
+            .await
+            .expect(200)
+            .json,
+        renamed.json
+    );
+}
+
+#[tokio::test]
+async fn bad_input_is_named_and_changes_nothing() {
+    let app = TestApp::start().await;
+    let acme = app.tenant().await;
+    let post = async |body: Value| acme.owner.client.post("/v1/orgs", body).await;
+    for bad in ["", "  ", "a\u{7}", &"x".repeat(101)] {
+        assert_eq!(
+            post(json!({"name": bad})).await.problem(422, "invalid").fields(),
+            ["name"]
+        );
+    }
+    post(json!({})).await.problem(400, "missing_field");
+    post(json!({"name": 1})).await.problem(400, "wrong_type");
+    post(json!({"name": "a", "ownerId": acme.owner.id}))
+        .await
+        .problem(400, "unknown_field");
+
+    let path = format!("/v1/orgs/{}", acme.org);
+    let patch = async |body: Value| acme.client.patch(&path, body).await;
+    patch(json!({"name": ""})).await.problem(422, "invalid");
+    patch(json!({"name": null})).await.problem(400, "wrong_type");
+    patch(json!({"id": acme.org})).await.problem(400, "unknown_field");
+
+    let members = format!("{path}/members");
+    let add = async |body: Value| acme.client.post(&members, body).await;
+    add(json!({"email": "nobody@example.com", "role": "viewer"}))
+        .await
+        .problem(422, "invalid");
+    assert_eq!(
+        add(json!({"email": "no", "role": "viewer"}))
+            .await
+            .problem(422, "invalid")
+            .fields(),
+        ["email"]
+    );
+    add(json!({"email": acme.owner.email, "role": "root"}))
+        .await
+        .problem(400, "wrong_type");
+    add(json!({"email": acme.owner.email}))
+        .await
+        .problem(400, "missing_field");
+    add(json!({"email": acme.owner.email, "role": "viewer", "userId": "x"}))
+        .await
+        .problem(400, "unknown_field");
+    add(json!({"email": acme.owner.email, "role": "viewer"}))
+        .await
+        .problem(409, "already_member");
+
+    for bad in ["7", "org_", "org_x", &acme.org.to_uppercase(), &acme.project, "org_%00"] {
+        for path in [
+            format!("/v1/orgs/{bad}"),
+            format!("/v1/orgs/{bad}/members"),
+            format!("/v1/orgs/{bad}/audit"),
+        ] {
+            assert_eq!(
+                acme.client.get(path).await.problem(400, "malformed_id").fields(),
+                ["orgId"]
+            );
+        }
+    }
+    acme.client
+        .delete(format!("{members}/usr_x"))
+        .await
+        .problem(400, "malformed_id");
+    let nobody = kernel::UserId::new(app.now());
+    acme.client
+        .delete(format!("{members}/{nobody}"))
+        .await
+        .problem(404, "not_found");
+    acme.client
+        .patch(format!("{members}/{nobody}"), json!({"role": "admin"}))
+        .await
+        .problem(404, "not_found");
+    assert_eq!(
+        roles(&acme.owner, &acme).await,
+        [(acme.owner.id.clone(), "owner".to_owned())]
+    );
+}
+
+#[tokio::test]
+async fn a_foreign_organization_looks_absent() {
+    let app = TestApp::start().await;
+    let [acme, rival] = app.tenants().await;
+    let path = format!("/v1/orgs/{}", acme.org);
+    let eve = &rival.client;
+    let member = member_path(&acme, &acme.owner);
+    for reply in [
+        eve.get(&path).await,
+        eve.patch(&path, json!({"name": "Mine"})).await,
+        eve.delete(&path).await,
+        eve.get(format!("{path}/members")).await,
+        eve.post(
+            format!("{path}/members"),
+            json!({"email": rival.owner.email, "role": "owner"}),
+        )
+        .await,
+        eve.patch(&member, json!({"role": "viewer"})).await,
+        eve.delete(&member).await,
+        eve.get(format!("{path}/audit")).await,
+        // The path names the organization, whatever the header says.
+        rival.owner.client.within(&acme.org).get(&path).await,
+    ] {
+        let absent = reply.problem(404, "not_found");
+        assert_eq!(absent.json["detail"], "there is no such organization");
+    }
+    let unknown = eve
+        .get(format!("/v1/orgs/{}", kernel::OrgId::new(app.now())))
+        .await
+        .problem(404, "not_found");
+    assert_eq!(unknown.json["detail"], "there is no such organization");
+    // A member of one organization is none of another's, even by an id that exists.
+    let theirs = format!("/v1/orgs/{}/members/{}", rival.org, acme.owner.id);
+    eve.delete(&theirs).await.problem(404, "not_found");
+    eve.patch(&theirs, json!({"role": "viewer"}))
+        .await
+        .problem(404, "not_found");
+    assert_eq!(acme.client.get(&path).await.expect(200).json["role"], "owner");
+    app.client().get(&path).await.problem(401, "not_authenticated");
+}
+
+#[tokio::test]
+async fn a_platform_manager_is_no_member() {
+    let app = TestApp::start().await;
+    let acme = app.tenant().await;
+    let manager = app.manager().await;
+    manager
+        .client
+        .get(format!("/v1/orgs/{}", acme.org))
+        .await
+        .problem(404, "not_found");
+    manager
+        .client
+        .within(&acme.org)
+        .get("/v1/projects")
+        .await
+        .problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn a_deleted_organization_is_absent_for_everyone_and_everywhere() {
+    let app = TestApp::start().await;
+    let acme = app.tenant().await;
+    let viewer = app.member(&acme, "viewer").await;
+    let path = format!("/v1/orgs/{}", acme.org);
+    acme.client.delete(&path).await.expect(204);
+    for client in [&acme.client, &viewer.client] {
+        client.get(&path).await.problem(404, "not_found");
+        client.get(format!("{path}/members")).await.problem(404, "not_found");
+        client.get("/v1/projects").await.problem(404, "not_found");
+        client
+            .get(format!("/v1/metrics/overview?projectId={}", acme.project))
+            .await
+            .problem(404, "not_found");
+        assert_eq!(client.get("/v1/orgs").await.expect(200).data().len(), 0);
+    }
+    acme.client
+        .patch(&path, json!({"name": "Back"}))
+        .await
+        .problem(404, "not_found");
+    acme.client.delete(&path).await.problem(404, "not_found");
+    acme.client.get(format!("{path}/audit")).await.problem(404, "not_found");
+    app.advance(60_000);
+    acme.server
+        .post("/v1/ingest/event", json!({"type": "A", "name": "a"}))
+        .await
+        .problem(401, "bad_api_key");
+}
+
+#[tokio::test]
+async fn members_are_listed_with_their_names() {
+    let app = TestApp::start().await;
+    let acme = app.tenant().await;
+    let viewer = app.member(&acme, "viewer").await;
+    let list = viewer
+        .client
+        .all(format!("/v1/orgs/{}/members?limit=1", acme.org))
+        .await;
+    assert_eq!(list.len(), 2);
+    let shown = list
+        .iter()
+        .find(|member| member["userId"] == viewer.id.as_str())
+        .unwrap();
+    let expected = json!({"userId": viewer.id, "email": viewer.email, "name": "A Person", "role": "viewer",
+        "joinedAt": app.now()});
+    assert_eq!(*shown, expected);
+    let theirs = viewer.client.get("/v1/orgs").await.expect(200);
+    assert_eq!(
+        (&theirs.data()[0]["id"], &theirs.data()[0]["role"]),
+        (&json!(acme.org), &json!("viewer"))
+    );
+}
+
+#[tokio::test]
+async fn an_address_is_found_whatever_its_case_and_added_once() {
+    let app = TestApp::start().await;
+    let acme = app.tenant().await;
+    let ada = app.person().await;
+    let members = format!("/v1/orgs/{}/members", acme.org);
+    let add = async || {
+        acme.client
+            .post(&members, json!({"email": ada.email.to_uppercase(), "role": "member"}))
+            .await
+    };
+    let racing = join_all((0..5).map(|_| add())).await;
+    let (added, refused): (Vec<_>, Vec<_>) = racing.into_iter().partition(|reply| reply.status == 201);
+    assert_eq!(added.len(), 1);
+    for reply in refused {
+        reply.problem(409, "already_member");
+    }
+    assert_eq!(roles(&acme.owner, &acme).await.len(), 2);
+    // Who is shut out of the platform cannot be added.
+    let gone = app.person().await;
+    app.manager()
+        .await
+        .client
+        .delete(format!("/v1/users/{}", gone.id))
+        .await
+        .expect(204);
+    acme.client
+        .post(&members, json!({"email": gone.email, "role": "member"}))
+        .await
+        .problem(422, "invalid");
+}
+
+#[tokio::test]
+async fn a_role_counts_from_the_next_request_on() {
+    let app = TestApp::start().await;
+    let acme = app.tenant().await;
+    let ada = app.member(&acme, "member").await;
+    let project = json!({"name": "a", "environment": "dev"});
+    ada.client.post("/v1/projects", project.clone()).await.expect(201);
+    let reply = set_role(&acme.owner, &acme, &ada, "viewer").await.expect(200);
+    assert_eq!(
+        (&reply.json["userId"], &reply.json["role"]),
+        (&json!(ada.id), &json!("viewer"))
+    );
+    ada.client
+        .post("/v1/projects", project.clone())
+        .await
+        .problem(403, "forbidden");
+    set_role(&acme.owner, &acme, &ada, "admin").await.expect(200);
+    ada.client.post("/v1/projects", project).await.expect(201);
+    remove(&acme.owner, &acme, &ada).await.expect(204);
+    ada.client.get("/v1/projects").await.problem(404, "not_found");
+    remove(&acme.owner, &acme, &ada).await.problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn an_admin_neither_makes_nor_changes_nor_removes_an_owner() {
+    let app = TestApp::start().await;
+    let acme = app.tenant().await;
+    let [ada, viewer] = [app.member(&acme, "admin").await, app.member(&acme, "viewer").await];
+    let stranger = app.person().await;
+    let members = format!("/v1/orgs/{}/members", acme.org);
+    let owner = json!({"email": stranger.email, "role": "owner"});
+    ada.client.post(&members, owner).await.problem(403, "forbidden");
+    for role in ["admin", "viewer", "owner"] {
+        set_role(&ada, &acme, &acme.owner, role).await.problem(403, "forbidden");
+    }
+    remove(&ada, &acme, &acme.owner).await.problem(403, "forbidden");
+    set_role(&ada, &acme, &ada, "owner").await.problem(403, "forbidden");
+    set_role(&ada, &acme, &viewer, "owner").await.problem(403, "forbidden");
+
+    set_role(&ada, &acme, &viewer, "admin").await.expect(200);
+    ada.client
+        .post(&members, json!({"email": stranger.email, "role": "admin"}))
+        .await
+        .expect(201);
+    remove(&ada, &acme, &stranger).await.expect(204);
+    set_role(&ada, &acme, &ada, "viewer").await.expect(200);
+    set_role(&ada, &acme, &ada, "admin").await.problem(403, "forbidden");
+}
+
+#[tokio::test]
+async fn who_may_not_manage_members_may_still_leave() {
+    let app = TestApp::start().await;
+    let acme = app.tenant().await;
+    for role in ["accountant", "member", "viewer"] {
+        let person = app.member(&acme, role).await;
+        remove(&person, &acme, &acme.owner).await.problem(403, "forbidden");
+        set_role(&person, &acme, &person, "admin")
+            .await
+            .problem(403, "forbidden");
+        remove(&person, &acme, &person).await.expect(204);
+        person
+            .client
+            .get(format!("/v1/orgs/{}", acme.org))
+            .await
+            .problem(404, "not_found");
+    }
+    assert_eq!(roles(&acme.owner, &acme).await.len(), 1);
+}
+
+#[tokio::test]
+async fn the_last_owner_stays_owner() {
+    let app = TestApp::start().await;
+    let acme = app.tenant().await;
+    let ada = app.member(&acme, "admin").await;
+    let owner = &acme.owner;
+    let owner = Person {
+        client: acme.client.clone(),
+        ..owner.clone()
+    };
+    remove(&owner, &acme, &owner).await.problem(409, "last_owner");
+    for role in ["admin", "accountant", "member", "viewer"] {
+        set_role(&owner, &acme, &owner, role).await.problem(409, "last_owner");
+    }
+    set_role(&owner, &acme, &owner, "owner").await.expect(200);
+
+    set_role(&owner, &acme, &ada, "owner").await.expect(200);
+    set_role(&owner, &acme, &owner, "viewer").await.expect(200);
+    remove(&ada, &acme, &ada).await.problem(409, "last_owner");
+    remove(&owner, &acme, &owner).await.expect(204);
+    assert_eq!(roles(&ada, &acme).await, [(ada.id.clone(), "owner".to_owned())]);
+}
+
+#[tokio::test]
+async fn of_two_owners_who_leave_at_once_one_stays() {
+    let app = TestApp::start().await;
+    for leaving in [true, false] {
+        let acme = app.tenant().await;
+        let ada = app.member(&acme, "owner").await;
+        let owner = Person {
+            client: acme.client.clone(),
+            ..acme.owner.clone()
+        };
+        let go = async |person: &Person| match leaving {
+            true => remove(person, &acme, person).await,
+            false => set_role(person, &acme, person, "viewer").await,
+        };
+        let replies = tokio::join!(go(&owner), go(&ada));
+        let (stays, left) = match (replies.0.status.is_success(), replies.1.status.is_success()) {
+            (true, false) => (&ada, replies.1),
+            (false, true) => (&owner, replies.0),
+            both => panic!("{both:?}"),
+        };
+        left.problem(409, "last_owner");
+        let owners = roles(stays, &acme)
+            .await
+            .into_iter()
+            .filter(|(_, role)| role == "owner");
+        assert_eq!(owners.collect::<Vec<_>>(), [(stays.id.clone(), "owner".to_owned())]);
+    }
+}
+
+#[tokio::test]
+async fn two_owners_who_remove_each_other_leave_one() {
+    let app = TestApp::start().await;
+    let acme = app.tenant().await;
+    let ada = app.member(&acme, "owner").await;
+    let owner = Person {
+        client: acme.client.clone(),
+        ..acme.owner.clone()
+    };
+    let (one, other) = tokio::join!(remove(&owner, &acme, &ada), remove(&ada, &acme, &owner));
+    let done = [&one, &other].into_iter().filter(|reply| reply.status == 204).count();
+    assert_eq!(done, 1, "{} {}", one.json, other.json);
+}
+
+#[tokio::test]
+async fn lists_are_bounded_and_their_cursors_belong_to_their_readers() {
+    let app = TestApp::start().await;
+    let [acme, rival] = app.tenants().await;
+    for tenant in [&acme, &rival] {
+        app.member(tenant, "viewer").await;
+        tenant
+            .owner
+            .client
+            .post("/v1/orgs", json!({"name": "Second"}))
+            .await
+            .expect(201);
+    }
+    let members = |tenant: &Tenant, query: &str| format!("/v1/orgs/{}/members?{query}", tenant.org);
+    for bad in ["limit=0", "limit=101"] {
+        acme.client.get(members(&acme, bad)).await.problem(400, "bad_limit");
+        acme.client
+            .get(format!("/v1/orgs?{bad}"))
+            .await
+            .problem(400, "bad_limit");
+    }
+    acme.client
+        .get(members(&acme, "role=owner"))
+        .await
+        .problem(400, "unknown_field");
+    let cursor = acme
+        .client
+        .get(members(&acme, "limit=1"))
+        .await
+        .expect(200)
+        .text("nextCursor");
+    acme.client
+        .get(members(&acme, &format!("cursor={cursor}")))
+        .await
+        .expect(200);
+    rival
+        .client
+        .get(members(&rival, &format!("cursor={cursor}")))
+        .await
+        .problem(400, "bad_cursor");
+    acme.client
+        .get(format!("/v1/projects?cursor={cursor}"))
+        .await
+        .problem(400, "bad_cursor");
+    let cursor = acme.client.get("/v1/orgs?limit=1").await.expect(200).text("nextCursor");
+    rival
+        .client
+        .get(format!("/v1/orgs?cursor={cursor}"))
+        .await
+        .problem(400, "bad_cursor");
+    assert_eq!(acme.client.all("/v1/orgs?limit=1").await.len(), 2);
+}
