@@ -1,7 +1,10 @@
 //! The emulated services spoken to by the AWS SDK, and whole stacks of a small template with real processes.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops where it is")]
+
 mod fixture;
 mod functions;
+mod golden_path;
 mod http;
 mod queues;
 mod replay;

@@ -1,0 +1,321 @@
+//! The golden path over the real function processes of the repository's own `template.yaml`: from registration to exact
+//! numbers, while processes are killed with -9, the log is sent twice, and the whole stack dies and comes back.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use local::access_log::Line;
+use reqwest::{Client, Method, StatusCode};
+use serde_json::{Value, json};
+
+const LOCAL: &str = env!("CARGO_BIN_EXE_local");
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// A running `cargo local up`.
+struct Up {
+    child: Child,
+    url: String,
+    http: Client,
+}
+
+impl Up {
+    async fn start(data: &Path) -> Self {
+        let mut child = Command::new(LOCAL)
+            .args(["up", "--port", "0", "--data"])
+            .arg(data)
+            .current_dir(root())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("cargo local up starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+        let listens = lines.find_map(|line| line.ok()?.strip_prefix("Countinghouse listens on ").map(str::to_owned));
+        let url = listens.expect("it says where it listens");
+        // Nobody reads on, so the pipe must not fill.
+        std::thread::spawn(move || lines.for_each(drop));
+        let up = Self {
+            child,
+            url,
+            http: Client::new(),
+        };
+        up.until("it is ready", async || {
+            up.http
+                .get(format!("{}/ready", up.url))
+                .send()
+                .await
+                .ok()?
+                .status()
+                .is_success()
+                .then_some(())
+        })
+        .await;
+        up
+    }
+
+    /// Asks again until there is an answer.
+    async fn until<T>(&self, what: &str, ask: impl AsyncFn() -> Option<T>) -> T {
+        let started = Instant::now();
+        while started.elapsed() < PATIENCE {
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("waited in vain until {what}");
+    }
+
+    async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<Value>,
+    ) -> (StatusCode, Value) {
+        let mut request = self.http.request(method, format!("{}{path}", self.url));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let reply = request.send().await.expect("the stack answers");
+        (reply.status(), reply.json().await.unwrap_or(Value::Null))
+    }
+
+    /// Kills every process of these functions with -9. Returns how many.
+    async fn kill(&self, functions: &[&str]) -> usize {
+        let (_, running) = self.call(Method::GET, "/_local/functions", &[], None).await;
+        let mut killed = 0;
+        for process in running["data"].as_array().expect("processes") {
+            if functions.iter().any(|name| process["name"] == *name) {
+                let pid = process["pid"].as_u64().expect("a pid").to_string();
+                killed += usize::from(
+                    Command::new("kill")
+                        .args(["-9", &pid])
+                        .status()
+                        .expect("kill runs")
+                        .success(),
+                );
+            }
+        }
+        killed
+    }
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What the log itself says.
+#[derive(Debug, PartialEq, Eq)]
+struct Truth {
+    events: u64,
+    errors: u64,
+    minutes: BTreeMap<i64, u64>,
+    top: BTreeMap<String, u64>,
+}
+
+fn log() -> PathBuf {
+    root().join("infra/local/sample/access.log")
+}
+
+/// Counts the log's lines by themselves; minutes from the last line backwards, in milliseconds.
+fn truth(shift_ms: i64) -> Truth {
+    let text = std::fs::read_to_string(log()).expect("the sample");
+    let mut truth = Truth {
+        events: 0,
+        errors: 0,
+        minutes: BTreeMap::new(),
+        top: BTreeMap::new(),
+    };
+    for line in text.lines() {
+        let line = Line::parse(line).expect("the sample's lines are good");
+        truth.events += 1;
+        *truth
+            .minutes
+            .entry((line.time_ms + shift_ms).div_euclid(60_000) * 60_000)
+            .or_default() += 1;
+        if line.status >= 400 {
+            truth.errors += 1;
+            let target = line
+                .request
+                .rsplit_once(' ')
+                .map_or(&*line.request, |(target, _)| target);
+            *truth
+                .top
+                .entry(target.split('?').next().unwrap_or(target).to_owned())
+                .or_default() += 1;
+        }
+    }
+    truth
+}
+
+struct Tenant {
+    token: String,
+    org: String,
+    project: String,
+    key: String,
+}
+
+impl Tenant {
+    async fn register(up: &Up) -> Self {
+        let body = json!({"email": "ada@example.com", "password": "a long enough one", "name": "Ada"});
+        let (status, person) = up.call(Method::POST, "/v1/auth/register", &[], Some(body)).await;
+        assert_eq!(status, 201, "{person}");
+        let token = format!("Bearer {}", person["accessToken"].as_str().expect("a token"));
+        let post = async |path: String, org: &str, body: Value| {
+            let headers = [("authorization", token.as_str()), ("x-org-id", org)];
+            let (status, made) = up.call(Method::POST, &path, &headers, Some(body)).await;
+            assert_eq!(status, 201, "{made}");
+            made
+        };
+        let text = |value: &Value, field: &str| value[field].as_str().expect("a text").to_owned();
+        let org = text(&post("/v1/orgs".to_owned(), "", json!({"name": "Acme"})).await, "id");
+        let project = json!({"name": "Shop", "environment": "prod"});
+        let project = text(&post("/v1/projects".to_owned(), &org, project).await, "id");
+        let keys = format!("/v1/projects/{project}/api-keys");
+        let key = text(&post(keys, &org, json!({"label": "server"})).await, "key");
+        Self {
+            token,
+            org,
+            project,
+            key,
+        }
+    }
+
+    async fn get(&self, up: &Up, path: &str) -> Value {
+        let headers = [("authorization", self.token.as_str()), ("x-org-id", &self.org)];
+        let (status, reply) = up.call(Method::GET, path, &headers, None).await;
+        assert_eq!(status, 200, "{reply}");
+        reply
+    }
+
+    fn range(&self) -> String {
+        let now = local::clock::real_ms();
+        let (from, to) = (
+            local::clock::rfc3339(now - 24 * 3_600_000),
+            local::clock::rfc3339(now + 60_000),
+        );
+        format!("projectId={}&from={from}&to={to}", self.project)
+    }
+
+    /// Replays the log, killing these functions again and again meanwhile. Returns how many processes were killed.
+    async fn replay(&self, up: &Up, kill: &[&str]) -> usize {
+        let mut replay = Command::new(LOCAL);
+        replay
+            .arg("replay")
+            .arg(log())
+            .args(["--url", &up.url, "--api-key", &self.key, "--batch", "20"]);
+        let mut replay = replay
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("cargo local replay starts");
+        let mut killed = 0;
+        while replay.try_wait().expect("its state").is_none() {
+            killed += up.kill(kill).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let done = replay.wait_with_output().expect("its output");
+        let summary: Value = serde_json::from_slice(&done.stdout).expect("a summary");
+        assert_eq!(summary, json!({"sent": 2000, "accepted": 2000, "rejected": 0}));
+        assert!(done.status.success());
+        killed
+    }
+
+    /// Waits until no message is left, then compares every number with the log.
+    async fn compare(&self, up: &Up) {
+        up.until("the queues are empty", async || {
+            let (_, queues) = up.call(Method::GET, "/_local/queues", &[], None).await;
+            let busy = queues["data"]
+                .as_array()?
+                .iter()
+                .any(|queue| queue["visible"] != 0 || queue["inFlight"] != 0);
+            (!busy).then_some(())
+        })
+        .await;
+        let range = self.range();
+        let overview = self.get(up, &format!("/v1/metrics/overview?{range}")).await;
+        let last: jiff::Timestamp = overview["lastEventAt"]
+            .as_str()
+            .expect("a time")
+            .parse()
+            .expect("a time");
+        let text = std::fs::read_to_string(log()).expect("the sample");
+        let newest = text
+            .lines()
+            .filter_map(|line| Some(Line::parse(line).ok()?.time_ms))
+            .max()
+            .expect("a line");
+        let truth = truth(last.as_millisecond() - newest);
+        assert_eq!(
+            (&overview["events"], &overview["errors"]),
+            (&json!(truth.events), &json!(truth.errors))
+        );
+
+        let series = self
+            .get(up, &format!("/v1/metrics/events/timeseries?{range}&interval=1m"))
+            .await;
+        let minute = |point: &Value| {
+            let at: jiff::Timestamp = point["at"].as_str()?.parse().ok()?;
+            Some((at.as_millisecond(), point["count"].as_u64().filter(|count| *count > 0)?))
+        };
+        let minutes: BTreeMap<i64, u64> = series["points"]
+            .as_array()
+            .expect("points")
+            .iter()
+            .filter_map(minute)
+            .collect();
+        assert_eq!(minutes, truth.minutes);
+        let top = self.get(up, &format!("/v1/metrics/errors/top?{range}&limit=100")).await;
+        let error = |error: &Value| Some((error["name"].as_str()?.to_owned(), error["count"].as_u64()?));
+        let top: BTreeMap<String, u64> = top["errors"]
+            .as_array()
+            .expect("errors")
+            .iter()
+            .filter_map(error)
+            .collect();
+        assert_eq!(top, truth.top);
+    }
+}
+
+#[tokio::test]
+async fn every_event_counts_once_whoever_is_killed() {
+    let data = tempfile::tempdir().expect("a folder");
+    let mut up = Up::start(data.path()).await;
+    let tenant = Tenant::register(&up).await;
+    let killed = tenant.replay(&up, &["ingest", "event-writer"]).await;
+    assert!(killed > 0, "nothing was killed");
+    tenant.compare(&up).await;
+
+    // The same log again, at another moment, counts nothing twice.
+    tenant.replay(&up, &[]).await;
+    tenant.compare(&up).await;
+
+    // The whole stack dies and comes back.
+    up.child.kill().expect("kill -9");
+    up.child.wait().expect("it dies");
+    up = Up::start(data.path()).await;
+    tenant.compare(&up).await;
+
+    // It stops cleanly when it is asked to.
+    let pid = up.child.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-TERM", &pid])
+            .status()
+            .expect("kill runs")
+            .success()
+    );
+    assert!(up.child.wait().expect("it stops").success());
+}
