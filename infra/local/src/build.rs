@@ -60,6 +60,24 @@ pub async fn build(folder: &Path, functions: &[Function], release: bool) -> Resu
     Ok(programs)
 }
 
+/// Links the programs into a folder, which it makes anew, so that a later build does not take them away from under
+/// the stack.
+pub fn keep(programs: BTreeMap<String, Program>, folder: &Path) -> Result<BTreeMap<String, Program>> {
+    if folder.exists() {
+        std::fs::remove_dir_all(folder).with_context(|| format!("delete {}", folder.display()))?;
+    }
+    std::fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
+    let keep = |(name, program): (String, Program)| {
+        let path = folder.join(&name);
+        // Another file system needs a copy.
+        std::fs::hard_link(&program.path, &path)
+            .or_else(|_| std::fs::copy(&program.path, &path).map(|_| ()))
+            .with_context(|| format!("keep {}", program.path.display()))?;
+        Ok((name, Program { path, ..program }))
+    };
+    programs.into_iter().map(keep).collect()
+}
+
 /// Reads the name and the path of a binary from one of cargo's messages.
 fn executable(line: &str) -> Option<(String, PathBuf)> {
     let message: Value = serde_json::from_str(line).ok()?;

@@ -12,7 +12,7 @@ use crate::replay::{self, Summary};
 use crate::up::{self, Running};
 
 /// How long to wait until the numbers are complete.
-const VISIBLE_TIMEOUT: Duration = Duration::from_secs(60);
+const VISIBLE_TIMEOUT: Duration = Duration::from_mins(1);
 const HOUR_MS: i64 = 3_600_000;
 
 /// How to demonstrate.

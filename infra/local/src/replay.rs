@@ -113,7 +113,9 @@ pub async fn run(options: &Options) -> Result<Summary> {
         summary.accepted += accepted;
         summary.rejected += rejected;
         bar.inc(accepted + rejected);
-        reasons.iter().for_each(|reason| bar.suspend(|| eprintln!("{reason}")));
+        for reason in reasons {
+            bar.suspend(|| eprintln!("{reason}"));
+        }
     }
     summary.rejected += batches.malformed;
     bar.finish();

@@ -24,7 +24,7 @@ use crate::{poller, schedule};
 
 /// How often idle processes are looked for, and expired items and messages.
 const TRIM_EVERY: Duration = Duration::from_secs(5);
-const SWEEP_EVERY: Duration = Duration::from_secs(60);
+const SWEEP_EVERY: Duration = Duration::from_mins(1);
 
 /// What a stack is made of.
 pub struct Plan {
@@ -154,7 +154,9 @@ impl Stack {
         self.tasks.push(tokio::spawn(async move {
             loop {
                 tokio::time::sleep(TRIM_EVERY).await;
-                pools.iter().for_each(|pool| pool.trim());
+                for pool in &pools {
+                    pool.trim();
+                }
             }
         }));
         let sweeper = self.aws.sweeper();

@@ -93,6 +93,7 @@ pub async fn start(options: &Options) -> Result<Running> {
     let front = Arc::new(Front(RwLock::new(Stage::Starting("the functions are being built"))));
     let (close, server) = serve(listener, Arc::clone(&front));
     let programs = build::build(&options.folder, &template.functions, options.release).await?;
+    let programs = build::keep(programs, &data.folder().join("bin"))?;
     front.set(Stage::Starting("the functions are being started"));
     let plan = Plan {
         ssm: secrets.ssm(&template),

@@ -5,9 +5,10 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fmt;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use crate::template::{ACCOUNT, Effect, REGION, Statement, Template, parameter_arn, queue_arn, queue_name, table_arn};
 
@@ -111,10 +112,31 @@ struct TableRequest<'a> {
     table_name: Option<Cow<'a, str>>,
     #[serde(borrow)]
     index_name: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    request_items: HashMap<Cow<'a, str>, IgnoredAny>,
+    #[serde(borrow, default, deserialize_with = "keys")]
+    request_items: Vec<Cow<'a, str>>,
     #[serde(borrow, default)]
     transact_items: Vec<HashMap<Cow<'a, str>, TableItem<'a>>>,
+}
+
+/// Reads the keys of a map and skips its values.
+fn keys<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Cow<'a, str>>, D::Error> {
+    struct Keys;
+    impl<'de> Visitor<'de> for Keys {
+        type Value = Vec<Cow<'de, str>>;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+            formatter.write_str("a map")
+        }
+
+        fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
+            let mut keys = Vec::new();
+            while let Some((key, IgnoredAny)) = map.next_entry()? {
+                keys.push(key);
+            }
+            Ok(keys)
+        }
+    }
+    deserializer.deserialize_map(Keys)
 }
 
 #[derive(Deserialize)]
@@ -146,7 +168,7 @@ pub(super) fn dynamodb_needs(operation: &str, body: &[u8]) -> Result<Vec<Need>, 
     let action = format!("dynamodb:{operation}");
     match operation {
         "BatchGetItem" | "BatchWriteItem" => {
-            let tables = request.request_items.keys();
+            let tables = request.request_items.iter();
             Ok(tables.map(|table| need(action.clone(), arn_of_table(table))).collect())
         }
         "TransactGetItems" | "TransactWriteItems" => {
@@ -283,6 +305,11 @@ mod tests {
             "Query",
             r#"{"TableName":"A","IndexName":"gsi1"}"#,
             &[("Query", "A/index/gsi1")],
+        );
+        check_needs(
+            "BatchWriteItem",
+            r#"{"RequestItems":{"A":[{"PutRequest":{}},{}]}}"#,
+            &[("BatchWriteItem", "A")],
         );
         check_needs(
             "BatchGetItem",

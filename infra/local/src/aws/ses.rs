@@ -50,11 +50,14 @@ struct Input {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(rename_all = "PascalCase", default)]
+#[serde(default)]
 struct Destination {
-    to_addresses: Vec<String>,
-    cc_addresses: Vec<String>,
-    bcc_addresses: Vec<String>,
+    #[serde(rename = "ToAddresses")]
+    to: Vec<String>,
+    #[serde(rename = "CcAddresses")]
+    copies: Vec<String>,
+    #[serde(rename = "BccAddresses")]
+    blind_copies: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -114,15 +117,11 @@ impl Ses {
         let from = input.from_email_address.filter(|from| from.contains('@'));
         let from = from.ok_or_else(|| bad("FromEmailAddress is missing or no address".into()))?;
         let Destination {
-            to_addresses,
-            cc_addresses,
-            bcc_addresses,
+            to,
+            copies,
+            blind_copies,
         } = input.destination;
-        let to: Vec<String> = to_addresses
-            .into_iter()
-            .chain(cc_addresses)
-            .chain(bcc_addresses)
-            .collect();
+        let to: Vec<String> = to.into_iter().chain(copies).chain(blind_copies).collect();
         if to.is_empty() || to.len() > MAX_RECIPIENTS {
             return Err(bad(format!("a mail has between 1 and {MAX_RECIPIENTS} recipients")));
         }

@@ -1,4 +1,4 @@
-//! The SQLite file behind queues, mails and schedules; in memory for tests. Survives kill -9.
+//! The `SQLite` file behind queues, mails and schedules; in memory for tests. Survives kill -9.
 
 use std::fmt;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Context, Result};
 use rusqlite::Connection;
 
-/// A shared connection: one writer at a time, as SQLite wants it.
+/// A shared connection: one writer at a time, as `SQLite` wants it.
 #[derive(Clone)]
 pub struct Store(Arc<Mutex<Connection>>);
 

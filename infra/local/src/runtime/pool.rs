@@ -18,7 +18,7 @@ use crate::template::Function;
 /// How long an invocation waits for a free process, besides the function's own timeout.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a process beyond the first may idle.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long processes get to finish what they do when the stack stops, then to end.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
 const END_TIMEOUT: Duration = Duration::from_secs(2);
@@ -264,7 +264,7 @@ impl Pool {
             let mut state = self.state();
             // Who was asked to end is no longer among the living.
             let unasked = state.live.remove(&process.number).is_some() && !state.stopping;
-            if unasked {
+            if unasked && was_ready {
                 tracing::warn!("{}: {obituary}", self.function.binary);
             }
             state.idle.retain(|idle| idle.number != process.number);

@@ -235,10 +235,9 @@ async fn listen(pipe: impl AsyncRead + Unpin, process: Arc<Process>, pool: Arc<P
                 (pool.shared().log)(&pool.function().binary, &line);
                 process.hear(&line);
             }
-            Ok(None) => return,
             // Not UTF-8: the line is lost, the next one may be fine.
             Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {}
-            Err(_) => return,
+            Ok(None) | Err(_) => return,
         }
     }
 }

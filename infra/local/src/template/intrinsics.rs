@@ -206,7 +206,7 @@ impl<'a> Scope<'a> {
             let end = rest[start..].find('}').context("`${` without `}`")? + start;
             let name = &rest[start + 2..end];
             if let Some(literal) = name.strip_prefix('!') {
-                out.push_str(&format!("${{{literal}}}"));
+                out.extend(["${", literal, "}"]);
             } else if let Some(value) = own.get(name) {
                 out.push_str(&text_of(&self.resolve(value)?));
             } else if let Some((id, attribute)) = name.split_once('.') {
@@ -260,7 +260,7 @@ pub(crate) fn parameter_arn(name: &str) -> String {
     format!("arn:aws:ssm:{REGION}:{ACCOUNT}:parameter{slash}{name}")
 }
 
-/// Writes a scalar as CloudFormation would in a text; lists are joined by commas.
+/// Writes a scalar as `CloudFormation` would in a text; lists are joined by commas.
 pub(super) fn text_of(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),

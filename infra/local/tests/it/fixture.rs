@@ -173,7 +173,7 @@ async fn batch(records: &[Value]) -> Value {
         match body {
             "fail" => failures.push(json!({"itemIdentifier": record["messageId"]})),
             "crash once" if receives == "1" => std::process::abort(),
-            "wait" => tokio::time::sleep(Duration::from_secs(60)).await,
+            "wait" => tokio::time::sleep(Duration::from_mins(1)).await,
             _ => {}
         }
     }
@@ -185,7 +185,7 @@ async fn http(event: &Value) -> Result<Value, Error> {
         "/crash" => std::process::abort(),
         "/error" => return Err("something went wrong".into()),
         "/wait" => {
-            tokio::time::sleep(Duration::from_secs(60)).await;
+            tokio::time::sleep(Duration::from_mins(1)).await;
             Value::Null
         }
         "/pause" => {

@@ -46,7 +46,7 @@ pub(crate) async fn answer(sqs: &Sqs, operation: &str, body: &[u8]) -> Reply {
             let seconds = visibility(input.visibility_timeout)?;
             only(sqs.change_visibility(name(&input.queue_url)?, &[(&input.receipt_handle, seconds)])?)
         }
-        "ChangeMessageVisibilityBatch" => change_visibility_batch(sqs, read(body)?),
+        "ChangeMessageVisibilityBatch" => change_visibility_batch(sqs, &read(body)?),
         "GetQueueAttributes" => attributes(sqs, &read(body)?),
         "GetQueueUrl" => {
             let input: QueueName = read(body)?;
@@ -360,7 +360,7 @@ fn visibility(seconds: u32) -> Result<u32, Refusal> {
     Ok(seconds)
 }
 
-fn change_visibility_batch(sqs: &Sqs, input: Batch<VisibilityEntry>) -> Reply {
+fn change_visibility_batch(sqs: &Sqs, input: &Batch<VisibilityEntry>) -> Reply {
     check_batch(input.entries.iter().map(|entry| entry.id.as_str()))?;
     for entry in &input.entries {
         visibility(entry.visibility_timeout)?;
