@@ -5,6 +5,7 @@
 //! several writes happen together or not at all; no read is without a bound.
 
 mod cursor;
+mod meter;
 mod query;
 mod record;
 mod write;
@@ -17,6 +18,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use kernel::Result;
 
 pub use cursor::Cursors;
+pub use meter::{Cost, Meter};
 pub use query::{Page, Position, Query, Slice};
 pub use record::{Key, Record, TableName};
 pub use write::{Write, WriteError};
@@ -32,6 +34,7 @@ const BATCH_GET: usize = 100;
 pub struct Table {
     client: aws_sdk_dynamodb::Client,
     names: Arc<HashMap<TableName, String>>,
+    meter: Option<Meter>,
 }
 
 impl Table {
@@ -40,7 +43,19 @@ impl Table {
         Self {
             client,
             names: Arc::new(names),
+            meter: None,
         }
+    }
+
+    /// Counts what the calls of this handle and its clones cost.
+    #[must_use]
+    pub fn metered(mut self, meter: Meter) -> Self {
+        self.meter = Some(meter);
+        self
+    }
+
+    fn meter(&self) -> Option<&Meter> {
+        self.meter.as_ref()
     }
 
     /// Opens the tables that the environment names as `TABLE_IDENTITY` and so on.
@@ -76,9 +91,11 @@ impl Table {
             .table_name(self.name(R::TABLE)?)
             .set_key(Some(key.item()))
             .consistent_read(consistent)
+            .set_return_consumed_capacity(meter::wanted(self.meter()))
             .send()
             .await
             .with_context(|| format!("reading a {}", R::KIND))?;
+        meter::note(self.meter(), &reply.consumed_capacity);
         reply.item.map(record::from_item).transpose()
     }
 
@@ -102,9 +119,11 @@ impl Table {
                     .client
                     .batch_get_item()
                     .request_items(table, request)
+                    .set_return_consumed_capacity(meter::wanted(self.meter()))
                     .send()
                     .await
                     .with_context(|| format!("reading many {}s", R::KIND))?;
+                meter::note(self.meter(), reply.consumed_capacity());
                 for item in reply.responses.into_iter().flatten().flat_map(|(_, items)| items) {
                     records.push(record::from_item(item)?);
                 }
@@ -124,7 +143,7 @@ impl Table {
 
     /// Reads one page of the records that `query` names.
     pub async fn query<R: Record>(&self, query: Query) -> Result<Page<R>> {
-        query::run(&self.client, self.name(R::TABLE)?, query).await
+        query::run(self, self.name(R::TABLE)?, query).await
     }
 
     /// Does these writes together or not at all; one alone costs half of what a transaction does.

@@ -6,8 +6,8 @@ use anyhow::Context;
 use aws_sdk_dynamodb::types::AttributeValue;
 use kernel::Result;
 
-use crate::Item;
 use crate::record::{self, Record, text};
+use crate::{Item, Table, meter};
 
 /// Where a page ended: the key attributes of its last item.
 pub type Position = BTreeMap<String, String>;
@@ -117,13 +117,14 @@ impl Query {
     }
 }
 
-pub(crate) async fn run<R: Record>(client: &aws_sdk_dynamodb::Client, table: &str, query: Query) -> Result<Page<R>> {
+pub(crate) async fn run<R: Record>(handle: &Table, table: &str, query: Query) -> Result<Page<R>> {
     let (pk, sk) = if query.index.is_some() {
         ("gsi1pk", "gsi1sk")
     } else {
         ("pk", "sk")
     };
-    let mut request = client
+    let mut request = handle
+        .client
         .query()
         .table_name(table)
         .set_index_name(query.index.map(str::to_owned))
@@ -158,9 +159,11 @@ pub(crate) async fn run<R: Record>(client: &aws_sdk_dynamodb::Client, table: &st
     let reply = request
         .key_condition_expression(condition)
         .set_exclusive_start_key(start)
+        .set_return_consumed_capacity(meter::wanted(handle.meter()))
         .send()
         .await
         .with_context(|| format!("listing {}s", R::KIND))?;
+    meter::note(handle.meter(), &reply.consumed_capacity);
     let mut items = reply.items.unwrap_or_default();
     let mut next = reply.last_evaluated_key;
     if let Ok(limit) = usize::try_from(query.limit)

@@ -11,6 +11,7 @@ use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, PutRequest, TransactWriteItem, Update, WriteRequest};
 use kernel::{Error, Result};
 
+use crate::meter;
 use crate::record::{self, Record, TableName, number};
 use crate::{Item, Key, Table};
 
@@ -266,7 +267,8 @@ async fn single(table: &Table, write: Write) -> Result<(), WriteError> {
     let name = table.name(write.table)?;
     let names = (!write.names.is_empty()).then(|| write.names.into_iter().collect());
     let values = (!write.values.is_empty()).then(|| write.values.into_iter().collect());
-    let failed = match write.action {
+    let wanted = meter::wanted(table.meter());
+    let sent = match write.action {
         Action::Put(item) => table
             .client
             .put_item()
@@ -275,10 +277,11 @@ async fn single(table: &Table, write: Write) -> Result<(), WriteError> {
             .set_condition_expression(write.condition)
             .set_expression_attribute_names(names)
             .set_expression_attribute_values(values)
+            .set_return_consumed_capacity(wanted)
             .send()
             .await
-            .err()
-            .map(|error| refusal(error, PutItemError::is_conditional_check_failed_exception)),
+            .map(|reply| reply.consumed_capacity)
+            .map_err(|error| refusal(error, PutItemError::is_conditional_check_failed_exception)),
         Action::Delete(key) => table
             .client
             .delete_item()
@@ -287,10 +290,11 @@ async fn single(table: &Table, write: Write) -> Result<(), WriteError> {
             .set_condition_expression(write.condition)
             .set_expression_attribute_names(names)
             .set_expression_attribute_values(values)
+            .set_return_consumed_capacity(wanted)
             .send()
             .await
-            .err()
-            .map(|error| refusal(error, DeleteItemError::is_conditional_check_failed_exception)),
+            .map(|reply| reply.consumed_capacity)
+            .map_err(|error| refusal(error, DeleteItemError::is_conditional_check_failed_exception)),
         Action::Update(key, set, add, gone) => table
             .client
             .update_item()
@@ -300,12 +304,14 @@ async fn single(table: &Table, write: Write) -> Result<(), WriteError> {
             .set_condition_expression(write.condition)
             .set_expression_attribute_names(names)
             .set_expression_attribute_values(values)
+            .set_return_consumed_capacity(wanted)
             .send()
             .await
-            .err()
-            .map(|error| refusal(error, UpdateItemError::is_conditional_check_failed_exception)),
+            .map(|reply| reply.consumed_capacity)
+            .map_err(|error| refusal(error, UpdateItemError::is_conditional_check_failed_exception)),
     };
-    failed.map_or(Ok(()), Err)
+    meter::note(table.meter(), &sent?);
+    Ok(())
 }
 
 fn refusal<E: std::error::Error + Send + Sync + 'static>(
@@ -331,9 +337,16 @@ async fn transaction(table: &Table, writes: Vec<Write>) -> Result<(), WriteError
             .client
             .transact_write_items()
             .set_transact_items(Some(items.clone()))
+            .set_return_consumed_capacity(meter::wanted(table.meter()))
             .send()
             .await;
-        let Err(error) = reply else { return Ok(()) };
+        let error = match reply {
+            Ok(reply) => {
+                meter::note(table.meter(), reply.consumed_capacity());
+                return Ok(());
+            }
+            Err(error) => error,
+        };
         match cancellation(&error) {
             Some(Cancelled::Conditions(places)) => return Err(WriteError::Condition(places)),
             Some(Cancelled::Conflict) => backoff(attempt).await,
@@ -399,9 +412,11 @@ pub(crate) async fn put_all<R: Record>(table: &Table, records: &[R]) -> Result<(
                 .client
                 .batch_write_item()
                 .request_items(name, std::mem::take(&mut requests))
+                .set_return_consumed_capacity(meter::wanted(table.meter()))
                 .send()
                 .await
                 .with_context(|| format!("putting {}s", R::KIND))?;
+            meter::note(table.meter(), reply.consumed_capacity());
             requests = reply
                 .unprocessed_items
                 .into_iter()

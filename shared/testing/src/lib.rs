@@ -18,8 +18,8 @@ use identity::{Bootstrap, Guard, Issuer};
 use kernel::Time;
 use lambda::{App, Clock, Consumer, Message};
 use local::aws::{Aws, Storage};
-use local::template::Template;
-use table::{Cursors, Table, TableName};
+use local::template::{Route, Template};
+use table::{Cursors, Meter, Table, TableName};
 use telemetry::EventQueue;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -45,6 +45,8 @@ struct Inner {
     issuer: Issuer,
     queue: String,
     made: AtomicU32,
+    writer_meter: Meter,
+    metrics_meter: Meter,
 }
 
 impl TestApp {
@@ -69,8 +71,12 @@ impl TestApp {
         let of = |function: &str| app(&aws, &template, &clock, function);
         let sqs = EventQueue::new(sqs(&aws, "Ingest"), queue.url());
         let mut routers = BTreeMap::new();
+        let metrics_meter = Meter::default();
         let mut add = |name: &str, id: &str, routes: &dyn Fn(&Guard) -> OpenApiRouter<App>| {
-            let app = of(id);
+            let mut app = of(id);
+            if name == "metrics" {
+                app.table = app.table.metered(metrics_meter.clone());
+            }
             let guard = Guard::new(&app, issuer.public_keys().clone());
             routers.insert(name.to_owned(), lambda::service(app, routes(&guard)));
         };
@@ -86,7 +92,9 @@ impl TestApp {
         add("orgs", "Orgs", &orgs::routes);
         add("projects", "Projects", &projects::routes);
         add("users", "Users", &users::routes);
-        let writer_app = of("EventWriter");
+        let writer_meter = Meter::default();
+        let mut writer_app = of("EventWriter");
+        writer_app.table = writer_app.table.metered(writer_meter.clone());
         let writer = EventWriter::start(&writer_app).expect("a writer");
         let queue = queue.name.clone();
         let made = AtomicU32::new(0);
@@ -100,6 +108,8 @@ impl TestApp {
             issuer,
             queue,
             made,
+            writer_meter,
+            metrics_meter,
         }))
     }
 
@@ -116,6 +126,16 @@ impl TestApp {
     /// The tables, under no function's name: everything is allowed.
     pub fn table(&self) -> Table {
         app(&self.0.aws, &self.0.template, &self.0.clock, "tests").table
+    }
+
+    /// What the event writer's calls to DynamoDB cost.
+    pub fn writer_meter(&self) -> &Meter {
+        &self.0.writer_meter
+    }
+
+    /// What the metrics function's calls to DynamoDB cost.
+    pub fn metrics_meter(&self) -> &Meter {
+        &self.0.metrics_meter
     }
 
     /// Signs access tokens as `auth` does.
@@ -196,13 +216,18 @@ impl TestApp {
         }
     }
 
-    /// The name of the function that the gateway would send a request to.
-    pub(crate) fn function_of(&self, method: &str, path: &str) -> Option<&str> {
+    /// The route of the template that the gateway would choose.
+    pub fn route_of(&self, method: &str, path: &str) -> Option<&Route> {
         let routes = self.0.template.routes.iter();
         let matching =
             routes.filter(|route| (route.method == "ANY" || route.method == method) && matches(&route.path, path));
-        let best = matching.max_by_key(|route| route.path.split('/').filter(|part| !part.starts_with('{')).count())?;
-        Some(&self.0.template.function(&best.function)?.binary)
+        matching.max_by_key(|route| route.path.split('/').filter(|part| !part.starts_with('{')).count())
+    }
+
+    /// The name of the function that the gateway would send a request to.
+    pub(crate) fn function_of(&self, method: &str, path: &str) -> Option<&str> {
+        let route = self.route_of(method, path)?;
+        Some(&self.0.template.function(&route.function)?.binary)
     }
 
     pub(crate) fn router(&self, function: &str) -> Router {

@@ -4,6 +4,8 @@ mod api_keys;
 mod audit;
 mod auth;
 mod bad_input;
+mod cost;
+mod coverage;
 mod docs;
 mod event_writer;
 mod events;
