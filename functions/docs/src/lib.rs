@@ -70,7 +70,7 @@ pub fn openapi() -> OpenApi {
 }
 
 /// Shows the interactive page
-#[utoipa::path(get, path = "/docs", tag = "Docs", responses((status = 200, description = "The page.", content_type = "text/html")))]
+#[utoipa::path(get, path = "/docs", operation_id = "show_docs", tag = "Docs", responses((status = 200, description = "The page.", content_type = "text/html")))]
 async fn page() -> lambda::Result<Response> {
     let html = file("index.html")?;
     // The page stands at /docs, its files below it.
@@ -85,7 +85,7 @@ async fn page() -> lambda::Result<Response> {
 }
 
 /// Answers with the OpenAPI 3.1 description
-#[utoipa::path(get, path = "/docs/json", tag = "Docs", responses((status = 200, description = "OpenAPI 3.1.", body = Object)))]
+#[utoipa::path(get, path = "/docs/json", operation_id = "get_openapi", tag = "Docs", responses((status = 200, description = "OpenAPI 3.1.", body = Object)))]
 async fn description() -> Json<OpenApi> {
     Json(openapi())
 }
@@ -94,6 +94,7 @@ async fn description() -> Json<OpenApi> {
 #[utoipa::path(
     get,
     path = "/docs/{file}",
+    operation_id = "get_docs_file",
     tag = "Docs",
     params(("file" = String, Path, description = "Its name.")),
     responses((status = 200, description = "The file.", content_type = "application/octet-stream"), Problem)

@@ -1,0 +1,393 @@
+//! Every operation of the API against the authorization policy: who must not get in, does not. A new operation fails
+//! this test until it has a row in [`WHO`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kernel::policy::{Grant, POLICY};
+use kernel::{OrgRole, PlatformRole};
+use serde_json::{Value, json};
+use testing::{Client, Person, Reply, Tenant, TestApp};
+
+/// The operation needs no permission.
+const PUBLIC: &str = "public";
+
+/// Who may call what: the name of the permission, or [`PUBLIC`].
+#[rustfmt::skip]
+const WHO: &[(&str, &str, &str)] = &[
+    ("GET",    "/health",                                               PUBLIC),
+    ("GET",    "/ready",                                                PUBLIC),
+    ("GET",    "/docs",                                                 PUBLIC),
+    ("GET",    "/docs/json",                                            PUBLIC),
+    ("GET",    "/docs/{file}",                                          PUBLIC),
+    ("GET",    "/.well-known/jwks.json",                                PUBLIC),
+
+    ("POST",   "/v1/auth/register",                                     PUBLIC),
+    ("POST",   "/v1/auth/login",                                        PUBLIC),
+    ("POST",   "/v1/auth/refresh",                                      PUBLIC),
+    ("POST",   "/v1/auth/logout",                                       PUBLIC),
+    ("GET",    "/v1/auth/me",                                           "ManageOwnAccount"),
+    ("GET",    "/v1/auth/sessions",                                     "ManageOwnAccount"),
+    ("DELETE", "/v1/auth/sessions/{id}",                                "ManageOwnAccount"),
+
+    ("GET",    "/v1/users",                                             "ManageUsers"),
+    ("PATCH",  "/v1/users/{id}/role",                                   "ManageUsers"),
+    ("DELETE", "/v1/users/{id}",                                        "ManageUsers"),
+    ("PATCH",  "/v1/users/{id}/reactivate",                             "ManageUsers"),
+    ("GET",    "/v1/audit",                                             "ReadPlatformAudit"),
+
+    ("POST",   "/v1/orgs",                                              "CreateOrg"),
+    ("GET",    "/v1/orgs",                                              "ListOwnOrgs"),
+    ("GET",    "/v1/orgs/{orgId}",                                      "ReadOrg"),
+    ("PATCH",  "/v1/orgs/{orgId}",                                      "UpdateOrg"),
+    ("DELETE", "/v1/orgs/{orgId}",                                      "DeleteOrg"),
+    ("GET",    "/v1/orgs/{orgId}/members",                              "ReadMembers"),
+    ("POST",   "/v1/orgs/{orgId}/members",                              "ManageMembers"),
+    ("PATCH",  "/v1/orgs/{orgId}/members/{userId}",                     "ManageMembers"),
+    // Leaving; taking somebody else out needs `ManageMembers` too, which roles.rs tries.
+    ("DELETE", "/v1/orgs/{orgId}/members/{userId}",                     "LeaveOrg"),
+    ("GET",    "/v1/orgs/{orgId}/audit",                                "ReadOrgAudit"),
+
+    ("GET",    "/v1/projects",                                          "ReadProjects"),
+    ("POST",   "/v1/projects",                                          "WriteProjects"),
+    ("GET",    "/v1/projects/{projectId}",                              "ReadProjects"),
+    ("PATCH",  "/v1/projects/{projectId}",                              "WriteProjects"),
+    ("DELETE", "/v1/projects/{projectId}",                              "DeleteProjects"),
+    ("GET",    "/v1/projects/{projectId}/api-keys",                     "ReadApiKeys"),
+    ("POST",   "/v1/projects/{projectId}/api-keys",                     "ManageApiKeys"),
+    ("GET",    "/v1/projects/{projectId}/api-keys/{keyId}",             "ReadApiKeys"),
+    ("PATCH",  "/v1/projects/{projectId}/api-keys/{keyId}",             "ManageApiKeys"),
+    ("DELETE", "/v1/projects/{projectId}/api-keys/{keyId}",             "ManageApiKeys"),
+    ("POST",   "/v1/projects/{projectId}/api-keys/{keyId}/rotate",      "ManageApiKeys"),
+
+    ("POST",   "/v1/ingest/event",                                      "IngestEvents"),
+    ("POST",   "/v1/ingest/events",                                     "IngestEvents"),
+    ("GET",    "/v1/metrics/overview",                                  "ReadMetrics"),
+    ("GET",    "/v1/metrics/events/timeseries",                         "ReadMetrics"),
+    ("GET",    "/v1/metrics/errors/top",                                "ReadMetrics"),
+    ("GET",    "/v1/events",                                            "ReadEvents"),
+    ("GET",    "/v1/events/{eventId}",                                  "ReadEvents"),
+];
+
+/// An operation of the API, as it is documented.
+struct Operation {
+    method: String,
+    path: String,
+    documented: Value,
+}
+
+fn operations() -> Vec<Operation> {
+    let api = serde_json::to_value(docs::openapi()).unwrap();
+    let mut found = Vec::new();
+    for (path, methods) in api["paths"].as_object().unwrap() {
+        for (method, documented) in methods.as_object().unwrap() {
+            let (method, path) = (method.to_uppercase(), path.clone());
+            found.push(Operation {
+                method,
+                path,
+                documented: documented.clone(),
+            });
+        }
+    }
+    found
+}
+
+impl Operation {
+    /// The permission by [`WHO`]; nothing if it is public.
+    fn grant(&self) -> Option<Grant> {
+        let row = WHO
+            .iter()
+            .find(|(method, path, _)| *method == self.method && *path == self.path);
+        let (_, _, who) = row.unwrap_or_else(|| panic!("{} has no row in WHO", self.name()));
+        let permission = POLICY.iter().find(|(name, _)| name == who);
+        assert!(
+            *who == PUBLIC || permission.is_some(),
+            "the policy has no permission {who}"
+        );
+        permission.map(|(_, grant)| *grant)
+    }
+
+    fn name(&self) -> String {
+        format!("{} {}", self.method, self.path)
+    }
+
+    /// The path and query with ids of `tenant`, all of which exist.
+    fn path_in(&self, app: &TestApp, tenant: &Tenant) -> String {
+        let mut path = self.path.clone();
+        let person = if path.contains("/sessions/") {
+            kernel::SessionId::new(app.now()).to_string()
+        } else {
+            tenant.owner.id.clone()
+        };
+        let event = kernel::EventId::new(app.now()).to_string();
+        for (name, id) in [
+            ("{orgId}", &tenant.org),
+            ("{projectId}", &tenant.project),
+            ("{keyId}", &tenant.key_id),
+            ("{userId}", &tenant.owner.id),
+            ("{id}", &person),
+            ("{eventId}", &event),
+            ("{file}", &"index.css".to_owned()),
+        ] {
+            path = path.replace(name, id);
+        }
+        assert!(!path.contains('{'), "say what stands for the ids in {path}");
+        let parameters = self.documented["parameters"].as_array().into_iter().flatten();
+        let required = parameters.filter(|one| one["in"] == "query" && one["required"] == true);
+        let query: Vec<String> = required
+            .map(|one| match one["name"].as_str() {
+                Some("projectId") => format!("projectId={}", tenant.project),
+                other => panic!("say what stands for the query parameter {other:?} of {}", self.name()),
+            })
+            .collect();
+        if query.is_empty() {
+            path
+        } else {
+            format!("{path}?{}", query.join("&"))
+        }
+    }
+
+    async fn call(&self, client: &Client, path: &str) -> Reply {
+        let body = if self.method == "GET" {
+            Vec::new()
+        } else {
+            b"{}".to_vec()
+        };
+        let client = client.header("content-type", "application/json");
+        let reply = client.send(self.method.parse().unwrap(), path, body).await;
+        let status = reply.status.as_u16().to_string();
+        assert!(
+            self.documented["responses"][&status].is_object(),
+            "{} does not document {status}",
+            self.name()
+        );
+        reply
+    }
+
+    /// Wants a certain refusal.
+    async fn refuses(&self, client: &Client, path: &str, status: u16, who: &str) {
+        let reply = self.call(client, path).await;
+        assert_eq!(reply.status, status, "{} for {who}: {}", self.name(), reply.json);
+        assert!(
+            reply.json["detail"] != "there is no such route",
+            "{}: no function serves it",
+            self.name()
+        );
+    }
+}
+
+#[test]
+fn every_operation_has_one_row_and_every_permission_is_used() {
+    let documented: BTreeSet<(String, String)> = operations().into_iter().map(|one| (one.method, one.path)).collect();
+    let rows = WHO
+        .iter()
+        .map(|(method, path, _)| ((*method).to_owned(), (*path).to_owned()));
+    assert_eq!(rows.clone().collect::<BTreeSet<_>>(), documented);
+    assert_eq!(rows.count(), documented.len(), "a row stands twice");
+
+    let used: BTreeSet<&str> = WHO
+        .iter()
+        .map(|(_, _, who)| *who)
+        .filter(|who| *who != PUBLIC)
+        .collect();
+    let policy: BTreeSet<&str> = POLICY.iter().map(|(name, _)| *name).collect();
+    assert_eq!(used, policy);
+}
+
+/// Callers whose credentials prove nothing.
+fn nobodies(app: &TestApp, tenant: &Tenant, expired: &Person) -> Vec<(&'static str, Client)> {
+    let client = app.client().within(&tenant.org);
+    let (user, session) = (tenant.owner.id.parse().unwrap(), kernel::SessionId::new(app.now()));
+    let forged = identity::Issuer::of_new_key()
+        .unwrap()
+        .issue(app.now(), user, session)
+        .unwrap();
+    vec![
+        ("nobody", client.clone()),
+        ("garbage", client.bearer("garbage")),
+        ("a forger", client.bearer(forged)),
+        ("an expired token", client.bearer(&expired.access_token)),
+        ("a refresh token", client.bearer(&tenant.owner.refresh_token)),
+        ("an API key as a token", client.bearer(&tenant.key)),
+        (
+            "another scheme",
+            client.header("authorization", format!("Basic {}", tenant.owner.access_token)),
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn nobody_gets_in_where_the_policy_does_not_let_them() {
+    let app = TestApp::start().await;
+    let expired = app.person().await;
+    app.advance(901_000);
+    let [acme, rival] = app.tenants().await;
+    let mut members: BTreeMap<&str, Person> = BTreeMap::new();
+    for role in ["admin", "accountant", "member", "viewer"] {
+        members.insert(role, app.member(&acme, role).await);
+    }
+    let manager = app.manager().await;
+    let admin = app.person().await;
+    manager
+        .client
+        .patch(format!("/v1/users/{}/role", admin.id), json!({"role": "admin"}))
+        .await
+        .expect(200);
+    let before = acme.client.all(format!("/v1/orgs/{}/audit", acme.org)).await;
+    let users = manager.client.all("/v1/users").await;
+
+    for operation in operations() {
+        let Some(grant) = operation.grant() else { continue };
+        let path = operation.path_in(&app, &acme);
+        for (who, client) in nobodies(&app, &acme, &expired) {
+            operation.refuses(&client, &path, 401, who).await;
+        }
+        match grant {
+            Grant::SignedIn => operation.refuses(&acme.server, &path, 401, "an API key").await,
+            Grant::Org(granted) => {
+                operation
+                    .refuses(&acme.server.within(&acme.org), &path, 401, "an API key")
+                    .await;
+                let stranger = rival.owner.client.within(&acme.org);
+                operation.refuses(&stranger, &path, 404, "a stranger").await;
+                operation
+                    .refuses(&manager.client.within(&acme.org), &path, 404, "a platform manager")
+                    .await;
+                for (role, person) in &members {
+                    let parsed: OrgRole = serde_json::from_value(json!(role)).unwrap();
+                    if !granted.contains(&parsed) {
+                        operation.refuses(&person.client, &path, 403, role).await;
+                    }
+                }
+            }
+            Grant::Platform(least) => {
+                operation.refuses(&acme.server, &path, 401, "an API key").await;
+                operation.refuses(&rival.client, &path, 403, "an owner").await;
+                if least == PlatformRole::Manager {
+                    operation.refuses(&admin.client, &path, 403, "a platform admin").await;
+                }
+            }
+            Grant::ApiKey => {
+                for bad in ["", "garbage", &acme.key_id, &acme.key.replace("ch_live_", "ch_test_")] {
+                    let client = app.client().header("x-api-key", bad);
+                    operation.refuses(&client, &path, 401, "a bad key").await;
+                }
+                operation.refuses(&acme.client, &path, 401, "an owner").await;
+                operation
+                    .refuses(&manager.client, &path, 401, "a platform manager")
+                    .await;
+            }
+        }
+    }
+    // And nothing was changed by any of it.
+    assert_eq!(acme.client.all(format!("/v1/orgs/{}/audit", acme.org)).await, before);
+    assert_eq!(manager.client.all("/v1/users").await, users);
+}
+
+#[tokio::test]
+async fn public_operations_answer_nobody_without_failing() {
+    let app = TestApp::start().await;
+    let acme = app.tenant().await;
+    for operation in operations().iter().filter(|operation| operation.grant().is_none()) {
+        let reply = operation.call(&app.client(), &operation.path_in(&app, &acme)).await;
+        let expected = if operation.method == "GET" { 200 } else { 400 };
+        assert_eq!(reply.status, expected, "{}: {}", operation.name(), reply.json);
+    }
+}
+
+#[tokio::test]
+async fn every_route_of_the_template_serves_an_operation_and_every_operation_has_a_route() {
+    let app = TestApp::start().await;
+    let mut served = BTreeSet::new();
+    for operation in operations() {
+        let route = app.route_of(&operation.method, &operation.path.replace(['{', '}'], ""));
+        let route = route.unwrap_or_else(|| panic!("no route of template.yaml takes {}", operation.name()));
+        served.insert((route.method.clone(), route.path.clone()));
+    }
+    for route in &app.template().routes {
+        let key = (route.method.clone(), route.path.clone());
+        assert!(
+            served.contains(&key),
+            "{} {} serves no documented operation",
+            route.method,
+            route.path
+        );
+    }
+}
+
+#[test]
+fn every_operation_is_described_in_full() {
+    let mut ids = BTreeSet::new();
+    for operation in operations() {
+        let (name, documented) = (operation.name(), &operation.documented);
+        let id = documented["operationId"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{name} has no operationId"));
+        assert!(ids.insert(id.to_owned()), "{id} stands twice");
+        let snake = id.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+        assert!(snake, "{id} is not in snake case");
+        assert!(
+            documented["tags"].as_array().is_some_and(|tags| tags.len() == 1),
+            "{name} has not one tag"
+        );
+        assert!(
+            documented["summary"].as_str().is_some_and(|text| text.len() > 5),
+            "{name} has no summary"
+        );
+
+        let responses = documented["responses"].as_object().unwrap();
+        let successes = responses.keys().filter(|status| status.starts_with('2')).count();
+        assert_eq!(successes, 1, "{name} has not one success");
+        let mut expected = Vec::new();
+        if operation.grant().is_some() {
+            expected.extend(["400", "401", "403", "404", "500", "503"]);
+        }
+        if !documented["requestBody"].is_null() {
+            expected.extend(["400", "413", "415", "422"]);
+        }
+        if operation.method != "GET" && operation.grant().is_some() {
+            expected.extend(["409", "412"]);
+        }
+        for status in expected {
+            let schema = &documented["responses"][status]["content"]["application/problem+json"]["schema"];
+            let reference = schema["$ref"]
+                .as_str()
+                .unwrap_or_else(|| panic!("{name} does not document {status}"));
+            assert_eq!(reference, "#/components/schemas/ProblemDetails");
+        }
+        described_credentials(&operation);
+        described_parameters(&operation);
+    }
+}
+
+fn described_credentials(operation: &Operation) {
+    let (name, security) = (operation.name(), &operation.documented["security"]);
+    match operation.grant() {
+        Some(Grant::ApiKey) => assert_eq!(*security, json!([{"apiKey": []}]), "{name}"),
+        Some(_) => assert_eq!(*security, json!([{"bearer": []}]), "{name}"),
+        // Public: none, or none as one of the choices.
+        None => {
+            let optional = security.as_array().is_none_or(|choices| choices.contains(&json!({})));
+            assert!(optional, "{name} is public but wants credentials");
+        }
+    }
+}
+
+/// Path parameters, and the organization where neither path nor key names it.
+fn described_parameters(operation: &Operation) {
+    let parameters = operation.documented["parameters"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
+    let named = |place: &str| -> BTreeSet<String> {
+        let here = parameters.iter().filter(|one| one["in"] == place);
+        here.map(|one| one["name"].as_str().unwrap().to_owned()).collect()
+    };
+    let in_path: BTreeSet<String> = operation
+        .path
+        .split('/')
+        .filter_map(|part| Some(part.strip_prefix('{')?.strip_suffix('}')?.to_owned()))
+        .collect();
+    assert_eq!(named("path"), in_path, "{}", operation.name());
+    let by_header = matches!(operation.grant(), Some(Grant::Org(_))) && !in_path.contains("orgId");
+    assert_eq!(named("header").contains("x-org-id"), by_header, "{}", operation.name());
+}
