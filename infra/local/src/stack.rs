@@ -194,6 +194,8 @@ impl Stack {
     /// Describes every live process, by function.
     pub fn processes(&self) -> Vec<Snapshot> {
         let mut all: Vec<Snapshot> = self.pools.values().flat_map(|pool| pool.snapshots()).collect();
+        // One that is only being started has no pid yet; zero would name its reader's own process group to `kill`.
+        all.retain(|process| process.pid != 0);
         all.sort_by(|a, b| (&a.name, a.pid).cmp(&(&b.name, b.pid)));
         all
     }

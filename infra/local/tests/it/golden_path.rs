@@ -12,7 +12,10 @@ use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 
 const LOCAL: &str = env!("CARGO_BIN_EXE_local");
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
+/// So many processes are killed in a replay: enough to hit requests and batches, few enough that a client's bounded
+/// retries come through.
+const KILLS: usize = 8;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -209,7 +212,7 @@ impl Tenant {
         format!("projectId={}&from={from}&to={to}", self.project)
     }
 
-    /// Replays the log, killing these functions again and again meanwhile. Returns how many processes were killed.
+    /// Replays the log, killing these functions' processes meanwhile. Returns how many processes were killed.
     async fn replay(&self, up: &Up, kill: &[&str]) -> usize {
         let mut replay = Command::new(LOCAL);
         replay
@@ -223,8 +226,10 @@ impl Tenant {
             .expect("cargo local replay starts");
         let mut killed = 0;
         while replay.try_wait().expect("its state").is_none() {
-            killed += up.kill(kill).await;
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            if killed < KILLS {
+                killed += up.kill(kill).await;
+            }
+            tokio::time::sleep(Duration::from_millis(300)).await;
         }
         let done = replay.wait_with_output().expect("its output");
         let summary: Value = serde_json::from_slice(&done.stdout).expect("a summary");

@@ -161,8 +161,8 @@ async fn refused_events_and_malformed_lines_are_counted() {
 #[tokio::test]
 async fn a_key_that_is_refused_ends_it() {
     let (url, seen) = api(|_, _| Some((StatusCode::UNAUTHORIZED, "no such key").into_response())).await;
-    let error = replay(&url, &log(5000), 1).await.unwrap_err().to_string();
-    assert!(error.contains("no such key"), "{error}");
+    let summary = replay(&url, &log(5000), 1).await.unwrap();
+    assert!(!summary.is_complete() && summary.accepted == 0);
     assert!(seen.lock().unwrap().len() <= 8);
 }
 

@@ -13,8 +13,12 @@ use local::clock::Clock;
 use crate::fixture::template;
 
 async fn start(storage: &Storage) -> Aws {
+    start_at(storage, &Clock::system()).await
+}
+
+async fn start_at(storage: &Storage, clock: &Clock) -> Aws {
     let parameters = BTreeMap::from([("/a/b".to_owned(), "secret".to_owned())]);
-    Aws::start(&template(Path::new("/nowhere")), parameters, storage, &Clock::system())
+    Aws::start(&template(Path::new("/nowhere")), parameters, storage, clock)
         .await
         .unwrap()
 }
@@ -118,6 +122,33 @@ async fn items_in_a_folder_stay() {
         .await
         .unwrap();
     assert!(read.item.is_some());
+}
+
+async fn check_expiry(storage: &Storage) {
+    let clock = Clock::system();
+    let aws = start_at(storage, &clock).await;
+    let dynamodb = client!(aws_sdk_dynamodb, aws, "tests");
+    for (key, hours) in [("soon", 1), ("later", 3)] {
+        let expires = AttributeValue::N((clock.now_ms() / 1000 + hours * 3600).to_string());
+        let put = dynamodb
+            .put_item()
+            .table_name("Granted")
+            .item("pk", text(key))
+            .item("expiresAt", expires);
+        put.send().await.unwrap();
+    }
+    clock.advance(2 * 3600).unwrap();
+    aws.sweeper().sweep().unwrap();
+    let left = dynamodb.scan().table_name("Granted").send().await.unwrap();
+    let left: Vec<&AttributeValue> = left.items().iter().map(|item| &item["pk"]).collect();
+    assert_eq!(left, [&text("later")]);
+}
+
+#[tokio::test]
+async fn items_expire_by_the_test_clock() {
+    check_expiry(&Storage::Memory).await;
+    let folder = tempfile::tempdir().unwrap();
+    check_expiry(&Storage::Folder(folder.path().to_owned())).await;
 }
 
 fn part(data: &str) -> Content {
