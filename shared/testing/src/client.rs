@@ -156,6 +156,10 @@ pub struct Reply {
 
 impl Reply {
     /// Wants this status; shows the reply otherwise.
+    #[expect(
+        clippy::return_self_not_must_use,
+        reason = "wanting a reply is enough for many tests"
+    )]
     #[track_caller]
     pub fn expect(self, status: u16) -> Self {
         assert_eq!(self.status.as_u16(), status, "{}", String::from_utf8_lossy(&self.bytes));
@@ -168,6 +172,10 @@ impl Reply {
     }
 
     /// Wants a problem with this status and code.
+    #[expect(
+        clippy::return_self_not_must_use,
+        reason = "wanting a reply is enough for many tests"
+    )]
     #[track_caller]
     pub fn problem(self, status: u16, code: &str) -> Self {
         let reply = self.expect(status);

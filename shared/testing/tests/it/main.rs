@@ -1,5 +1,7 @@
 //! The API tests: one binary, one in-memory stack a test.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod api_keys;
 mod audit;
 mod auth;
@@ -15,4 +17,5 @@ mod orgs;
 mod projects;
 mod roles;
 mod sessions;
+mod tidy;
 mod users;

@@ -1,0 +1,447 @@
+//! The rules of the house, checked over the files of the workspace.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequest;
+use local::template::Effect;
+use serde_json::Value;
+use testing::{Tenant, TestApp};
+
+const LONGEST_FUNCTION: usize = 70;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()
+        .unwrap()
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = root().join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The names in a folder, in order; without hidden ones.
+fn names(folder: &str) -> Vec<String> {
+    let entries = fs::read_dir(root().join(folder)).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names.filter(|name| !name.starts_with('.')).collect();
+    names.sort();
+    names
+}
+
+/// Every Rust file, by its path from the root.
+fn sources() -> Vec<(String, String)> {
+    fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    for folder in ["functions", "shared", "infra"] {
+        walk(&root().join(folder), &mut found);
+    }
+    found.sort();
+    let relative = |path: &PathBuf| path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
+    let sources: Vec<_> = found.iter().map(|path| (relative(path), read(path))).collect();
+    assert!(sources.len() > 80);
+    sources
+}
+
+/// Fails with everything that breaks a rule, not with the first only.
+#[track_caller]
+fn nothing(rule: &str, broken: &[String]) {
+    assert!(broken.is_empty(), "{rule}:\n  {}", broken.join("\n  "));
+}
+
+/// `EventWriter` → `event-writer`.
+fn kebab(id: &str) -> String {
+    let mut name = String::new();
+    for (place, letter) in id.chars().enumerate() {
+        if letter.is_ascii_uppercase() && place > 0 {
+            name.push('-');
+        }
+        name.push(letter.to_ascii_lowercase());
+    }
+    name
+}
+
+#[tokio::test]
+async fn a_function_is_called_the_same_everywhere() {
+    let app = TestApp::start().await;
+    let functions = &app.template().functions;
+    for function in functions {
+        let name = kebab(&function.id);
+        assert_eq!(function.binary, name, "the binary of {}", function.id);
+        assert_eq!(
+            function.code_uri,
+            format!("functions/{name}"),
+            "the CodeUri of {}",
+            function.id
+        );
+        let manifest = read(format!("functions/{name}/Cargo.toml"));
+        assert!(
+            manifest.contains(&format!("[package]\nname = \"{name}\"\n")),
+            "the package of {}",
+            function.id
+        );
+    }
+    let mut known: Vec<String> = functions.iter().map(|function| function.binary.clone()).collect();
+    known.sort();
+    assert_eq!(
+        names("functions"),
+        known,
+        "a folder without a function, or a function without a folder"
+    );
+    let samples: Vec<String> = known.iter().map(|name| format!("{name}.json")).collect();
+    assert_eq!(names("events"), samples, "each function has one sample event");
+}
+
+#[tokio::test]
+async fn no_function_may_do_everything() {
+    let app = TestApp::start().await;
+    for function in &app.template().functions {
+        for statement in &function.policy {
+            assert_eq!(
+                statement.effect,
+                Effect::Allow,
+                "{} needs no Deny if it is granted little",
+                function.id
+            );
+            assert!(
+                !statement.actions.is_empty() && !statement.resources.is_empty(),
+                "{}",
+                function.id
+            );
+            for text in statement.actions.iter().chain(&statement.resources) {
+                assert!(!text.contains(['*', '?']), "{} is granted {text}", function.id);
+            }
+        }
+    }
+}
+
+/// A sample with what stands for its `${…}`.
+fn sample(name: &str, tenant: &Tenant, token: &str) -> String {
+    let text = read(format!("events/{name}.json"))
+        .replace("${ACCESS_TOKEN}", token)
+        .replace("${ORG_ID}", &tenant.org)
+        .replace("${PROJECT_ID}", &tenant.project)
+        .replace("${API_KEY}", &tenant.key);
+    assert!(
+        !text.contains("${"),
+        "events/{name}.json: say what stands for its ${{…}}"
+    );
+    text
+}
+
+#[tokio::test]
+async fn every_function_takes_its_sample_event() {
+    let app = TestApp::start().await;
+    let acme = app.tenant().await;
+    let manager = app.manager().await;
+    let mut taken = 0;
+    for function in &app.template().functions {
+        let name = &function.binary;
+        // The platform's own routes want a manager, who is no member of any organization.
+        let platform = matches!(name.as_str(), "users" | "audit");
+        let token = if platform {
+            &manager.access_token
+        } else {
+            &acme.owner.access_token
+        };
+        let text = sample(name, &acme, token);
+        if function.queues.is_empty() {
+            takes_request(&app, name, &text).await;
+            taken += 1;
+        }
+    }
+    assert!(taken >= 10);
+    app.settle().await;
+}
+
+/// Sends an event of the HTTP API as the gateway would; wants success.
+async fn takes_request(app: &TestApp, function: &str, text: &str) {
+    let event: ApiGatewayV2httpRequest = serde_json::from_str(text).unwrap();
+    lambda_http::request::from_str(text).unwrap_or_else(|error| panic!("events/{function}.json: {error}"));
+    let context = &event.request_context.http;
+    let path = event.raw_path.unwrap();
+    assert_eq!(context.path.as_ref(), Some(&path), "events/{function}.json");
+    let route = app
+        .route_of(context.method.as_str(), &path)
+        .expect("a route of the template");
+    let key = format!("{} {}", route.method, route.path);
+    assert_eq!(
+        kebab(&route.function),
+        function,
+        "events/{function}.json is not for its function"
+    );
+    assert_eq!(event.route_key, Some(key.clone()), "events/{function}.json");
+    assert_eq!(event.request_context.route_key, Some(key), "events/{function}.json");
+
+    let mut client = app.client();
+    for (name, value) in &event.headers {
+        client = client.header(name.as_str(), value.to_str().unwrap());
+    }
+    let target = match event.raw_query_string.as_deref() {
+        None | Some("") => path,
+        Some(query) => format!("{path}?{query}"),
+    };
+    let reply = client
+        .send(
+            context.method.clone(),
+            &target,
+            event.body.unwrap_or_default().into_bytes(),
+        )
+        .await;
+    assert!(
+        reply.status.is_success(),
+        "events/{function}.json: {} {}",
+        reply.status,
+        reply.json
+    );
+}
+
+#[tokio::test]
+async fn the_event_writer_takes_its_sample_event_and_counts_it_once() {
+    let app = TestApp::start().await;
+    let event: aws_lambda_events::sqs::SqsEvent = serde_json::from_str(&read("events/event-writer.json")).unwrap();
+    let bodies: Vec<String> = event.records.into_iter().map(|record| record.body.unwrap()).collect();
+    assert_eq!(bodies.len(), 1);
+    for _ in 0..2 {
+        assert_eq!(app.deliver(&bodies).await, Vec::<usize>::new());
+    }
+    // It is what ingest sends today: the same members, if not the same values.
+    let acme = app.tenant().await;
+    acme.ingest(serde_json::json!([{"type": "A", "name": "a"}])).await;
+    let members = |text: &str| -> Vec<String> {
+        let message: Value = serde_json::from_str(text).unwrap();
+        message.as_object().unwrap().keys().cloned().collect()
+    };
+    let sent = app.take_messages().await.remove(0);
+    assert_eq!(members(&bodies[0]), members(&sent));
+}
+
+#[test]
+fn every_file_says_what_it_is() {
+    let sources = sources();
+    let silent = sources.iter().filter(|(_, text)| !text.starts_with("//! "));
+    nothing(
+        "files that do not open with `//!`",
+        &silent.map(|(path, _)| path.clone()).collect::<Vec<_>>(),
+    );
+}
+
+/// The functions of a file as rustfmt lays them out: each one's line, its first line of text, and how many lines it has.
+fn functions(text: &str) -> Vec<(usize, &str, usize)> {
+    let lines: Vec<&str> = text.lines().collect();
+    let mut found = Vec::new();
+    for (place, line) in lines.iter().enumerate() {
+        let code = line.trim_start();
+        let head = code.split('(').next().unwrap_or_default();
+        let is_function = head.split_whitespace().any(|word| word == "fn") && !code.starts_with("//");
+        if !is_function || code.ends_with([';', '}']) {
+            continue;
+        }
+        let end = format!("{}}}", &line[..line.len() - code.len()]);
+        if let Some(length) = lines[place..].iter().position(|line| *line == end) {
+            found.push((place + 1, code, length + 1));
+        }
+    }
+    found
+}
+
+#[test]
+fn no_function_is_longer_than_70_lines() {
+    let (mut long, mut seen) = (Vec::new(), 0);
+    for (path, text) in sources() {
+        for (line, head, length) in functions(&text) {
+            seen += 1;
+            if length > LONGEST_FUNCTION {
+                long.push(format!("{path}:{line} has {length} lines: {head}"));
+            }
+        }
+    }
+    assert!(seen > 800, "only {seen} functions were found");
+    nothing("functions that are too long", &long);
+}
+
+#[test]
+fn nothing_is_left_undone_or_silenced() {
+    // Put together here, so that this file does not hold them.
+    let refused = ["todo!", "unimplemented!", "dbg!", "#[ignore", "#[allow", "#![allow"].map(|word| {
+        let (start, rest) = word.split_at(3);
+        [start, rest].concat()
+    });
+    let mut found = Vec::new();
+    for (path, text) in sources().into_iter().filter(|(path, _)| !path.ends_with("it/tidy.rs")) {
+        for (place, line) in text.lines().enumerate() {
+            let code = line.trim_start();
+            if !code.starts_with("//") && refused.iter().any(|word| code.contains(word.as_str())) {
+                found.push(format!("{path}:{}: {code}", place + 1));
+            }
+        }
+    }
+    nothing("left undone or silenced without a reason", &found);
+}
+
+/// The part of a file that ships: without its tests.
+fn shipped<'a>(path: &str, text: &'a str) -> &'a str {
+    let is_test = path.starts_with("shared/testing/") || path.contains("/tests/") || path.ends_with("/tests.rs");
+    if is_test {
+        ""
+    } else {
+        text.split("#[cfg(test)]").next().unwrap_or_default()
+    }
+}
+
+#[test]
+fn nothing_that_ships_unwraps_or_prints() {
+    let mut found = Vec::new();
+    for (path, text) in sources() {
+        for (place, line) in shipped(&path, &text).lines().enumerate() {
+            let code = line.trim_start();
+            let prints = ["println!", "eprintln!", "print!"]
+                .iter()
+                .any(|word| code.contains(word));
+            // The commands of the local stack talk to a person.
+            let may_print = path.starts_with("infra/local/");
+            if !code.starts_with("//") && (code.contains(".unwrap()") || (prints && !may_print)) {
+                found.push(format!("{path}:{}: {code}", place + 1));
+            }
+        }
+    }
+    nothing("`unwrap` or printing in what ships", &found);
+}
+
+/// Store functions that open without a scope, and why that is no hole.
+const WITHOUT_SCOPE: [(&str, &str); 2] = [
+    (
+        "shared/trail/src/store.rs commit",
+        "does the writes of a caller that has had a scope",
+    ),
+    (
+        "shared/identity/src/member/store.rs view",
+        "shows a member that was loaded with a scope",
+    ),
+];
+
+#[test]
+fn only_a_scope_opens_a_store() {
+    let mut open = BTreeSet::new();
+    for (path, text) in sources().into_iter().filter(|(path, _)| path.ends_with("/store.rs")) {
+        for (place, _) in text.match_indices("pub async fn ") {
+            let rest = &text[place + "pub async fn ".len()..];
+            let signature = rest.split('{').next().unwrap_or_default();
+            let name = signature.split(['(', '<']).next().unwrap_or_default();
+            if !signature.contains("Scope<") {
+                open.insert(format!("{path} {name}"));
+            }
+        }
+    }
+    let known: BTreeSet<String> = WITHOUT_SCOPE.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let unknown: Vec<String> = open.difference(&known).cloned().collect();
+    nothing("store functions without a `Scope`", &unknown);
+    let gone: Vec<String> = known.difference(&open).cloned().collect();
+    nothing("exceptions that are none any more", &gone);
+}
+
+/// The packages of ours that a package depends on, for more than its tests.
+fn dependencies(folder: &str, ours: &BTreeSet<String>) -> BTreeSet<String> {
+    let manifest = read(format!("{folder}/Cargo.toml"));
+    let (_, rest) = manifest.split_once("\n[dependencies]\n").unwrap_or_default();
+    let section = rest.split("\n[").next().unwrap_or_default();
+    let names = section.lines().filter_map(|line| line.split(['.', ' ', '=']).next());
+    names.filter(|name| ours.contains(*name)).map(str::to_owned).collect()
+}
+
+#[test]
+fn arrows_run_one_way() {
+    let functions: BTreeSet<String> = names("functions").into_iter().collect();
+    let mut ours: BTreeSet<String> = functions.iter().cloned().chain(names("shared")).collect();
+    ours.insert("local".to_owned());
+    let allowed = |package: &str| match package {
+        "kernel" => Some(vec![]),
+        "table" => Some(vec!["kernel"]),
+        "lambda" | "trail" | "telemetry" => Some(vec!["kernel", "table"]),
+        // The guard is a layer of a router, hence `lambda`.
+        "identity" => Some(vec!["kernel", "lambda", "table", "trail"]),
+        // Sees everything.
+        "testing" => None,
+        other => panic!("say on what shared/{other} may depend"),
+    };
+    let mut broken = Vec::new();
+    for package in names("shared") {
+        let Some(allowed) = allowed(&package) else { continue };
+        for found in dependencies(&format!("shared/{package}"), &ours) {
+            if !allowed.contains(&found.as_str()) {
+                broken.push(format!("shared/{package} → {found}"));
+            }
+        }
+    }
+    for function in &functions {
+        for found in dependencies(&format!("functions/{function}"), &ours) {
+            // `docs` describes the others.
+            let sideways = functions.contains(&found) && function != "docs";
+            if sideways || ["testing", "local"].contains(&found.as_str()) {
+                broken.push(format!("functions/{function} → {found}"));
+            }
+        }
+    }
+    let local = dependencies("infra/local", &ours);
+    broken.extend(local.into_iter().map(|found| format!("infra/local → {found}")));
+    nothing("arrows that run the wrong way", &broken);
+}
+
+#[test]
+fn each_function_is_a_thin_binary() {
+    for function in names("functions") {
+        let main = read(format!("functions/{function}/src/main.rs"));
+        assert!(
+            main.lines().count() <= 15,
+            "functions/{function}/src/main.rs serves what lib.rs exports, no more"
+        );
+        assert!(
+            !main.contains("utoipa::path"),
+            "functions/{function}/src/main.rs has a route"
+        );
+    }
+}
+
+/// What a text quotes or links to that looks like a file of the repository.
+fn mentioned(text: &str) -> Vec<String> {
+    let quoted = text
+        .split("```")
+        .step_by(2)
+        .flat_map(|prose| prose.split('`').skip(1).step_by(2));
+    let linked = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    let starts: Vec<String> = names(".")
+        .into_iter()
+        .chain([".ci".to_owned(), ".github".to_owned()])
+        .collect();
+    let kinds = [".toml", ".yaml", ".yml", ".md", ".json", ".sh"];
+    let is_file = |path: &&str| {
+        let first = path.split('/').next().unwrap_or_default();
+        let plain = !path.contains([' ', '<', '{', '*', '#', ':', '…']) && !path.starts_with('/');
+        plain && (starts.iter().any(|start| start == first) || kinds.iter().any(|end| path.ends_with(end)))
+    };
+    quoted.chain(linked).filter(is_file).map(str::to_owned).collect()
+}
+
+#[test]
+fn documents_mention_only_files_that_exist() {
+    let mut absent = Vec::new();
+    for document in ["README.md", "ARCHITECTURE.md"] {
+        let mentioned = mentioned(&read(document));
+        assert!(mentioned.len() > 2, "{document} mentions {mentioned:?}");
+        let gone = mentioned.into_iter().filter(|path| !root().join(path).exists());
+        absent.extend(gone.map(|path| format!("{document}: {path}")));
+    }
+    nothing("files that do not exist", &absent);
+}
