@@ -8,6 +8,7 @@ pub mod error;
 pub mod id;
 pub mod policy;
 pub mod scope;
+pub mod seal;
 pub mod time;
 
 pub use check::{Check, Input};

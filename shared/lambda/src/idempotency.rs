@@ -4,13 +4,13 @@
 //! is answered. Replies may hold secrets that are stored nowhere else, so they are encrypted under a key derived
 //! from the caller's own idempotency key, of which only a hash is stored: the table alone cannot show them.
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
 use aws_lc_rs::digest::{SHA256, digest};
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use kernel::seal::Seal;
 use kernel::{Caller, Error, Time};
 use serde::{Deserialize, Serialize};
 use table::{Key, Record, TableName, Write, WriteError};
@@ -24,6 +24,8 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 const LONGEST_BODY: usize = 256 * 1024;
 /// After this a request counts as crashed and its key is free: twice the longest timeout of an HTTP function.
 const LEASE: i64 = 30 * Time::SECOND;
+/// What replies are sealed for.
+const REPLY: &str = "reply";
 /// A reply is replayed for this long.
 const MEMORY: i64 = Time::DAY;
 
@@ -184,7 +186,7 @@ async fn settle(app: &App, mut seen: Seen, secret: &str, response: Response) -> 
             .and_then(|kind| kind.to_str().ok())
             .map(str::to_owned);
         seen.until = app.now().plus_millis(MEMORY);
-        seen.reply = encrypt(secret, &body)?;
+        seen.reply = Seal::new(secret.as_bytes()).seal(REPLY, &body);
         app.table.write([Write::replace(&seen)?]).await
     } else {
         app.table.write([Write::delete(&seen)]).await
@@ -197,7 +199,8 @@ async fn settle(app: &App, mut seen: Seen, secret: &str, response: Response) -> 
 }
 
 fn replay(before: &Seen, status: u16, secret: &str) -> Result<Response, Problem> {
-    let body = decrypt(secret, before.reply.clone())?;
+    let body = Seal::new(secret.as_bytes()).open(REPLY, &before.reply);
+    let body = body.ok_or_else(|| anyhow::anyhow!("a remembered reply is damaged"))?;
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
     let headers = response.headers_mut();
@@ -206,30 +209,4 @@ fn replay(before: &Seen, status: u16, secret: &str) -> Result<Response, Problem>
         headers.insert(header::CONTENT_TYPE, kind);
     }
     Ok(response)
-}
-
-fn cipher(secret: &str) -> anyhow::Result<RandomizedNonceKey> {
-    let key = hash(&["reply", secret], b"");
-    RandomizedNonceKey::new(&AES_256_GCM, &key).map_err(|_| anyhow::anyhow!("a key of 32 bytes was refused"))
-}
-
-/// The nonce, then the sealed bytes.
-fn encrypt(secret: &str, reply: &Bytes) -> anyhow::Result<Vec<u8>> {
-    let mut sealed = reply.to_vec();
-    let nonce = cipher(secret)?
-        .seal_in_place_append_tag(Aad::empty(), &mut sealed)
-        .map_err(|_| anyhow::anyhow!("a reply could not be sealed"))?;
-    Ok([nonce.as_ref().as_slice(), &sealed].concat())
-}
-
-fn decrypt(secret: &str, mut stored: Vec<u8>) -> anyhow::Result<Vec<u8>> {
-    let damaged = || anyhow::anyhow!("a remembered reply is damaged");
-    let (nonce, sealed) = stored
-        .split_at_mut_checked(aws_lc_rs::aead::NONCE_LEN)
-        .ok_or_else(damaged)?;
-    let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| damaged())?;
-    let plain = cipher(secret)?
-        .open_in_place(nonce, Aad::empty(), sealed)
-        .map_err(|_| damaged())?;
-    Ok(plain.to_vec())
 }

@@ -1,46 +1,31 @@
-//! Cursors of lists: opaque, signed, and bound to the tenant and the filter they were made for.
+//! Cursors of lists: opaque, and bound to the tenant and the filter they were made for.
 
-use aws_lc_rs::hmac;
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use kernel::seal::Seal;
 use kernel::{Error, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Half of HMAC-SHA-256: forging one takes 2^128 tries.
-const TAG: usize = 16;
 /// A cursor holds two keys at most; anything longer was not made here.
 const LONGEST: usize = 2_048;
 
 /// Seals and opens cursors with one secret.
 #[derive(Clone, Debug)]
-pub struct Cursors {
-    key: hmac::Key,
-}
+pub struct Cursors(Arc<Seal>);
 
 impl Cursors {
     /// Takes the secret that all functions of a deployment share.
     pub fn new(secret: &[u8]) -> Self {
-        Self {
-            key: hmac::Key::new(hmac::HMAC_SHA256, secret),
-        }
-    }
-
-    fn tag(&self, context: &str, payload: &[u8]) -> hmac::Tag {
-        let mut signing = hmac::Context::with_key(&self.key);
-        // The length first, so that no context can run over into the payload.
-        signing.update(&(context.len() as u64).to_be_bytes());
-        signing.update(context.as_bytes());
-        signing.update(payload);
-        signing.sign()
+        Self(Arc::new(Seal::new(secret)))
     }
 
     /// Makes a cursor for `position`, good for the same `context` (tenant, route, filter) only.
     pub fn seal(&self, context: &str, position: &impl Serialize) -> Result<String> {
-        let mut bytes = serde_json::to_vec(position).map_err(anyhow::Error::new)?;
-        let tag = self.tag(context, &bytes);
-        bytes.extend_from_slice(&tag.as_ref()[..TAG]);
-        Ok(URL_SAFE_NO_PAD.encode(bytes))
+        let position = serde_json::to_vec(position).map_err(anyhow::Error::new)?;
+        Ok(URL_SAFE_NO_PAD.encode(self.0.seal(context, &position)))
     }
 
     /// Opens a cursor that was sealed for `context`; any other is `Malformed` with code `bad_cursor`.
@@ -58,11 +43,8 @@ impl Cursors {
         if cursor.len() > LONGEST {
             return None;
         }
-        let bytes = URL_SAFE_NO_PAD.decode(cursor).ok()?;
-        let (payload, tag) = bytes.split_at_checked(bytes.len().checked_sub(TAG)?)?;
-        let expected = self.tag(context, payload);
-        aws_lc_rs::constant_time::verify_slices_are_equal(&expected.as_ref()[..TAG], tag).ok()?;
-        serde_json::from_slice(payload).ok()
+        let sealed = URL_SAFE_NO_PAD.decode(cursor).ok()?;
+        serde_json::from_slice(&self.0.open(context, &sealed)?).ok()
     }
 }
 
@@ -88,15 +70,6 @@ mod tests {
         #[test]
         fn no_text_opens(text in "\\PC{0,100}") {
             prop_assert!(Cursors::new(b"secret").open::<serde_json::Value>("here", &text).is_err());
-        }
-
-        #[test]
-        fn a_changed_cursor_does_not_open(place in 0_usize..20, flip in 1_u8..) {
-            let cursors = Cursors::new(b"secret");
-            let mut bytes = URL_SAFE_NO_PAD.decode(cursors.seal("here", &"position").unwrap()).unwrap();
-            let place = place % bytes.len();
-            bytes[place] ^= flip;
-            prop_assert!(cursors.open::<String>("here", &URL_SAFE_NO_PAD.encode(bytes)).is_err());
         }
     }
 }
