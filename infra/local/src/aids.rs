@@ -117,9 +117,9 @@ fn queues(stack: &Stack) -> Result<Value, String> {
 
 /// Answers with an error as RFC 9457 has it.
 pub fn problem(status: StatusCode, code: &str, detail: &str) -> Response {
+    let request_id = uuid::Uuid::new_v4().to_string();
     let title = status.canonical_reason().unwrap_or("Error");
-    let body =
-        json!({"type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail, "code": code});
+    let body = json!({"type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail, "code": code, "requestId": request_id});
     json_reply(status, "application/problem+json", &body)
 }
 

@@ -77,17 +77,15 @@ impl Aws {
         clock: &Clock,
     ) -> Result<Self> {
         let (dynamodb, store) = match storage {
-            Storage::Memory => (DynamoDb::memory(clock)?, Store::memory()?),
+            Storage::Memory => (DynamoDb::memory(clock, &template.tables)?, Store::memory()?),
             Storage::Folder(folder) => {
                 let store = Store::open(&folder.join("services.sqlite"))?;
-                (DynamoDb::open(&folder.join("dynamodb.sqlite"), clock)?, store)
+                (
+                    DynamoDb::open(&folder.join("dynamodb.sqlite"), clock, &template.tables)?,
+                    store,
+                )
             }
         };
-        for table in &template.tables {
-            dynamodb
-                .create(table)
-                .with_context(|| format!("create the table {}", table.name))?;
-        }
         let services = Arc::new(Services {
             dynamodb,
             sqs: Sqs::new(store.clone(), clock.clone(), &template.queues)?,

@@ -60,6 +60,32 @@ pub async fn build(folder: &Path, functions: &[Function], release: bool) -> Resu
     Ok(programs)
 }
 
+/// Builds this runner in release as well: `--release` is for speed, and the services run inside the runner.
+pub async fn runner(folder: &Path) -> Result<PathBuf> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    let arguments = [
+        "build",
+        "--release",
+        "--package",
+        "local",
+        "--message-format=json-render-diagnostics",
+    ];
+    let output = command
+        .current_dir(folder)
+        .args(arguments)
+        .stderr(Stdio::inherit())
+        .kill_on_drop(true)
+        .output();
+    let output = output.await.context("start cargo")?;
+    let lines = String::from_utf8_lossy(&output.stdout);
+    let built = lines.lines().filter_map(executable).find(|(name, _)| name == "local");
+    match built {
+        Some((_, path)) if output.status.success() => Ok(path),
+        _ => bail!("the runner does not build in release; cargo says why above"),
+    }
+}
+
 /// Links the programs into a folder, which it makes anew, so that a later build does not take them away from under
 /// the stack.
 pub fn keep(programs: BTreeMap<String, Program>, folder: &Path) -> Result<BTreeMap<String, Program>> {

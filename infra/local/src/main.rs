@@ -4,10 +4,10 @@ use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 use local::keys::KeyPair;
-use local::{demo, invoke, replay, sample, up};
+use local::{build, demo, invoke, replay, sample, up};
 
 /// Runs the stack of template.yaml on this machine, without containers.
 #[derive(Parser)]
@@ -123,6 +123,13 @@ fn exec(program: &PathBuf, arguments: &[String]) -> ExitCode {
 
 #[tokio::main(worker_threads = 4)]
 async fn run(action: Action) -> Result<ExitCode> {
+    let wants_speed = matches!(
+        action,
+        Action::Up { release: true, .. } | Action::Demo { release: true, .. }
+    );
+    if wants_speed && cfg!(debug_assertions) {
+        return become_release().await;
+    }
     match action {
         Action::Up {
             port,
@@ -166,18 +173,8 @@ async fn run(action: Action) -> Result<ExitCode> {
             api_key,
             batch,
         } => {
-            let options = replay::Options {
-                file,
-                url,
-                api_key,
-                batch: batch.into(),
-                progress: true,
-            };
-            let summary = replay::run(&options).await?;
-            println!("{}", serde_json::to_string(&summary)?);
-            if !summary.is_complete() {
-                return Ok(ExitCode::FAILURE);
-            }
+            let batch = batch.into();
+            return send_log(file, url, api_key, batch).await;
         }
         Action::Demo { port, once, release } => {
             demo::run(&demo::Options {
@@ -189,12 +186,39 @@ async fn run(action: Action) -> Result<ExitCode> {
             .await?;
         }
         Action::Sample => print!("{}", sample::log()),
-        Action::Keys => {
-            let pair = KeyPair::generate()?;
-            println!("SSM SecureString named by JwtPrivateKeyParameter:\n{}\n", pair.private);
-            println!("Parameter JwtPublicKeys:\n{}", pair.public);
-        }
+        Action::Keys => print_keys()?,
         Action::Exec { .. } => unreachable!("handled before the runtime starts"),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Goes on as a release build of this program, with the same arguments.
+async fn become_release() -> Result<ExitCode> {
+    let runner = build::runner(&up::find_folder()?).await?;
+    let error = Command::new(&runner).args(std::env::args_os().skip(1)).exec();
+    Err(error).with_context(|| format!("start {}", runner.display()))
+}
+
+async fn send_log(file: PathBuf, url: String, api_key: String, batch: usize) -> Result<ExitCode> {
+    let options = replay::Options {
+        file,
+        url,
+        api_key,
+        batch,
+        progress: true,
+    };
+    let summary = replay::run(&options).await?;
+    println!("{}", serde_json::to_string(&summary)?);
+    Ok(if summary.is_complete() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn print_keys() -> Result<()> {
+    let pair = KeyPair::generate()?;
+    println!("SSM SecureString named by JwtPrivateKeyParameter:\n{}\n", pair.private);
+    println!("Parameter JwtPublicKeys:\n{}", pair.public);
+    Ok(())
 }

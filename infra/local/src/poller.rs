@@ -1,7 +1,7 @@
 //! Queues that feed functions, as Lambda's event source mapping does it.
 //!
 //! Messages of a batch that succeeded are deleted; the others come back when their visibility timeout ends. Where a
-//! process died, they come back at once: AWS would wait, but nobody learns anything from that.
+//! process died, they come back sooner: AWS would wait, but nobody learns anything from that.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -113,7 +113,7 @@ pub fn failures(reply: &[u8], messages: &[Message]) -> Result<HashSet<String>> {
 
 /// Feeds a function from a queue until told to stop.
 pub async fn run(sqs: Sqs, source: QueueSource, pool: Arc<Pool>, mut stop: watch::Receiver<bool>) {
-    let most = source.max_concurrency.unwrap_or(BATCHES_AT_ONCE);
+    let most = source.max_concurrency.unwrap_or(BATCHES_AT_ONCE).min(pool.limit());
     let permits = Arc::new(Semaphore::new(most));
     let source = Arc::new(source);
     loop {
@@ -157,6 +157,19 @@ async fn collect(sqs: &Sqs, source: &QueueSource) -> Result<Vec<Message>, Refusa
     Ok(batch)
 }
 
+/// How long a message stays away after its process died, in seconds: not at all the first time, then twice as long
+/// each time, so that a function killed over and over does not use up a good message's receives at once.
+fn pause_s(message: &Message) -> u32 {
+    let receives = message
+        .system
+        .get("ApproximateReceiveCount")
+        .and_then(|count| count.parse().ok());
+    match receives.unwrap_or(1_u32) {
+        0 | 1 => 0,
+        more => 1 << (more - 2).min(15),
+    }
+}
+
 async fn deliver(sqs: &Sqs, source: &QueueSource, pool: &Arc<Pool>, batch: Vec<Message>) -> Result<(), Refusal> {
     let name = &pool.function().binary;
     let arn = sqs.queue(&source.queue)?.arn();
@@ -167,12 +180,13 @@ async fn deliver(sqs: &Sqs, source: &QueueSource, pool: &Arc<Pool>, batch: Vec<M
         }),
         Outcome::Reply(_) => HashSet::new(),
         Outcome::Crashed(why) => {
-            tracing::error!(
-                "{name} crashed over {} messages, which return at once: {why}",
-                batch.len()
-            );
-            let shown: Vec<(&str, u32)> = batch.iter().map(|message| (message.receipt.as_str(), 0)).collect();
-            return sqs.change_visibility(&source.queue, &shown).map(|_| ());
+            tracing::error!("{name} crashed over {} messages, which return soon: {why}", batch.len());
+            let hidden = sqs.queue(&source.queue)?.visibility_timeout_s;
+            let back: Vec<(&str, u32)> = batch
+                .iter()
+                .map(|message| (message.receipt.as_str(), pause_s(message).min(hidden)))
+                .collect();
+            return sqs.change_visibility(&source.queue, &back).map(|_| ());
         }
         Outcome::Error(error) => {
             tracing::error!(

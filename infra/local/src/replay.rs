@@ -88,7 +88,7 @@ struct Metadata {
     user_agent: Option<String>,
 }
 
-/// Sends the log. Yields how it went; an error means that it could not even begin, or that the API refuses all of it.
+/// Sends the log. Yields how it went; ends early where the API refuses the key. An error means that it could not even begin.
 pub async fn run(options: &Options) -> Result<Summary> {
     let survey = survey(&options.file)?;
     let shift_ms = real_ms() - survey.latest_ms.unwrap_or_default();
@@ -97,28 +97,31 @@ pub async fn run(options: &Options) -> Result<Summary> {
     let mut summary = Summary::default();
     let mut under_way = FuturesUnordered::new();
     let mut batches = Batches::new(options, shift_ms)?;
+    let mut hopeless = false;
     loop {
-        while under_way.len() < BATCHES_AT_ONCE
+        while !hopeless
+            && under_way.len() < BATCHES_AT_ONCE
             && let Some(batch) = batches.next(&bar)?
         {
             summary.sent += batch.len() as u64;
             under_way.push(delivery.send(batch));
         }
         let Some(delivered) = under_way.next().await else { break };
-        let Delivered {
-            accepted,
-            rejected,
-            reasons,
-        } = delivered.inspect_err(|_| bar.abandon())?;
-        summary.accepted += accepted;
-        summary.rejected += rejected;
-        bar.inc(accepted + rejected);
-        for reason in reasons {
+        let delivered: Delivered = delivered.inspect_err(|_| bar.abandon())?;
+        hopeless |= delivered.hopeless;
+        summary.accepted += delivered.accepted;
+        summary.rejected += delivered.rejected;
+        bar.inc(delivered.accepted + delivered.rejected);
+        for reason in delivered.reasons {
             bar.suspend(|| eprintln!("{reason}"));
         }
     }
     summary.rejected += batches.malformed;
-    bar.finish();
+    if hopeless {
+        bar.abandon();
+    } else {
+        bar.finish();
+    }
 
     Ok(summary)
 }

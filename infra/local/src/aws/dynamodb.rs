@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use dynoxide::Database;
 use dynoxide::errors::DynoxideError;
 use http::StatusCode;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::ServiceError;
 use crate::clock::Clock;
@@ -21,6 +21,8 @@ pub struct DynamoDb {
     clock: Clock,
     /// Whether the database itself goes by the test clock; only one in memory can be told to.
     follows_clock: bool,
+    /// The tables whose items have a time to live.
+    expiring: Arc<Vec<Table>>,
 }
 
 impl fmt::Debug for DynamoDb {
@@ -38,23 +40,34 @@ macro_rules! run {
 }
 
 impl DynamoDb {
-    pub(super) fn memory(clock: &Clock) -> Result<Self> {
+    pub(super) fn memory(clock: &Clock, tables: &[Table]) -> Result<Self> {
         let database = Database::memory_with_clock(Arc::new(clock.clone())).context("start DynamoDB")?;
-        Ok(Self {
-            database,
-            clock: clock.clone(),
-            follows_clock: true,
-        })
+        Self::with_tables(database, clock, tables, true)
     }
 
-    pub(super) fn open(file: &Path, clock: &Clock) -> Result<Self> {
+    pub(super) fn open(file: &Path, clock: &Clock, tables: &[Table]) -> Result<Self> {
         let path = file.to_str().context("the data folder's path is not UTF-8")?;
         let database = Database::new(path).with_context(|| format!("open {path}"))?;
-        Ok(Self {
+        Self::with_tables(database, clock, tables, false)
+    }
+
+    fn with_tables(database: Database, clock: &Clock, tables: &[Table], follows_clock: bool) -> Result<Self> {
+        let expiring = tables
+            .iter()
+            .filter(|table| table.ttl_attribute.is_some())
+            .cloned()
+            .collect();
+        let this = Self {
             database,
             clock: clock.clone(),
-            follows_clock: false,
-        })
+            follows_clock,
+            expiring: Arc::new(expiring),
+        };
+        for table in tables {
+            this.create(table)
+                .with_context(|| format!("create the table {}", table.name))?;
+        }
+        Ok(this)
     }
 
     /// Yields the database, for tests that look behind the API.
@@ -63,7 +76,7 @@ impl DynamoDb {
     }
 
     /// Creates a table as the template describes it, unless it exists.
-    pub(super) fn create(&self, table: &Table) -> Result<()> {
+    fn create(&self, table: &Table) -> Result<()> {
         let known = self.database.list_tables(serde_json::from_value(json!({}))?)?;
         let known = serde_json::to_value(known)?;
         let exists = known["TableNames"]
@@ -84,21 +97,58 @@ impl DynamoDb {
         Ok(())
     }
 
-    /// Deletes the items whose time to live is over. A database in a file knows only the machine's time, so after a
-    /// jump of the test clock expired items stay until the machine's time reaches them; like on AWS, where
-    /// deletion may lag by days, readers must not rely on it.
+    /// Deletes the items whose time to live is over by the test clock. A database in a file knows only the machine's
+    /// time; once the test clock was moved, its tables are read for what else has expired.
     pub(super) fn sweep(&self) -> Result<()> {
-        let deleted = self.database.sweep_ttl()?;
-        if deleted > 0 {
-            let follows = self.follows_clock;
-            tracing::debug!(
-                deleted,
-                follows,
-                offset_ms = self.clock.offset_ms(),
-                "expired items deleted"
-            );
+        self.database.sweep_ttl()?;
+        if !self.follows_clock && self.clock.offset_ms() > 0 {
+            for table in self.expiring.iter() {
+                self.sweep_table(table)
+                    .with_context(|| format!("sweep {}", table.name))?;
+            }
         }
         Ok(())
+    }
+
+    fn sweep_table(&self, table: &Table) -> Result<()> {
+        let keys: Vec<&str> = table.create["KeySchema"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|key| key["AttributeName"].as_str())
+            .collect();
+        // `#ttl < :now` is false where the attribute is missing or no number.
+        let mut scan = json!({
+            "TableName": table.name,
+            "FilterExpression": "#ttl < :now",
+            "ExpressionAttributeNames": {"#ttl": table.ttl_attribute},
+            "ExpressionAttributeValues": {":now": {"N": (self.clock.now_ms() / 1000).to_string()}},
+        });
+        loop {
+            let page = serde_json::to_value(self.database.scan(serde_json::from_value(scan.clone())?)?)?;
+            for item in page["Items"].as_array().into_iter().flatten() {
+                let key: Map<String, Value> = keys
+                    .iter()
+                    .map(|name| ((*name).to_owned(), item[*name].clone()))
+                    .collect();
+                let delete = json!({
+                    "TableName": table.name,
+                    "Key": key,
+                    "ConditionExpression": scan["FilterExpression"],
+                    "ExpressionAttributeNames": scan["ExpressionAttributeNames"],
+                    "ExpressionAttributeValues": scan["ExpressionAttributeValues"],
+                });
+                match self.database.delete_item(serde_json::from_value(delete)?) {
+                    // Somebody was faster, and gave it more time.
+                    Ok(_) | Err(DynoxideError::ConditionalCheckFailedException(..)) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            match page.get("LastEvaluatedKey") {
+                Some(last) if last.is_object() => scan["ExclusiveStartKey"] = last.clone(),
+                _ => return Ok(()),
+            }
+        }
     }
 
     /// Answers one request with a status and JSON.

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use reqwest::{Client, Response, StatusCode, header};
@@ -13,9 +13,9 @@ use serde_json::json;
 use super::Event;
 
 /// How often a batch is sent before it counts as lost: with the pauses below, over about a minute.
-const ATTEMPTS: u32 = 12;
+const ATTEMPTS: u32 = 30;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 /// The longest pause that a server may ask for.
 const LONGEST_RETRY_AFTER_S: u64 = 120;
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -35,6 +35,8 @@ pub(super) struct Delivered {
     pub(super) rejected: u64,
     /// Why events were refused, for people.
     pub(super) reasons: Vec<String>,
+    /// Whether the API refuses this key or address, so that the rest would fare no better.
+    pub(super) hopeless: bool,
 }
 
 #[derive(Deserialize)]
@@ -76,12 +78,13 @@ impl Delivery {
         })
     }
 
-    /// Sends a batch. An error means that the API refuses this key or address, so that the rest would fare no better.
+    /// Sends a batch. An error means that there is no such request to make, or that the API breaks its word.
     pub(super) async fn send(&self, mut batch: Vec<Event>) -> Result<Delivered> {
         let mut delivered = Delivered {
             accepted: 0,
             rejected: 0,
             reasons: Vec::new(),
+            hopeless: false,
         };
         let mut pause = FIRST_PAUSE;
         let mut last = String::new();
@@ -99,8 +102,8 @@ impl Delivery {
                     last = why;
                     asked
                 }
-                Attempt::Refused(status, why) if matches!(status.as_u16(), 401..=404) => bail!("{why}"),
-                Attempt::Refused(_, why) => {
+                Attempt::Refused(status, why) => {
+                    delivered.hopeless = matches!(status.as_u16(), 401..=404);
                     delivered.rejected += batch.len() as u64;
                     delivered.reasons.push(why);
                     return Ok(delivered);

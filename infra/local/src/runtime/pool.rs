@@ -87,6 +87,11 @@ impl Pool {
         &self.function
     }
 
+    /// Tells how many processes it may have.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
     pub(super) fn shared(&self) -> &Shared {
         &self.shared
     }
@@ -249,13 +254,13 @@ impl Pool {
             };
             match started.await {
                 Ok((child, server)) => process::watch(child, process, pool, server).await,
-                Err(error) => pool.bury(&process, &format!("{error:#}")),
+                Err(error) => pool.bury(&process, &format!("{error:#}"), false),
             }
         });
     }
 
-    /// Removes a process that has ended, and sees to what it leaves behind.
-    pub(super) fn bury(self: &Arc<Self>, process: &Process, obituary: &str) {
+    /// Removes a process that has ended, and sees to what it leaves behind; `killed` by somebody else with -9.
+    pub(super) fn bury(self: &Arc<Self>, process: &Process, obituary: &str, killed: bool) {
         let was_ready = process.ready.load(Ordering::Relaxed);
         if let Some(running) = process.finish(None) {
             let _ = running.reply.send(Outcome::Crashed(obituary.to_owned()));
@@ -272,16 +277,17 @@ impl Pool {
                 state.last_failure = Some(obituary.to_owned());
             }
             // A process that dies before it works would do so again: tell who waits instead of trying for ever.
-            let hopeless = !was_ready && state.live.is_empty();
+            let healthy = was_ready || killed;
+            let hopeless = !healthy && state.live.is_empty();
             let failed: Vec<Job> = if hopeless {
                 state.waiting.drain(..).collect()
             } else {
                 Vec::new()
             };
-            (
-                failed,
-                was_ready && !state.waiting.is_empty() && !state.stopping && state.live.len() < self.limit,
-            )
+            // One that had worked, or stayed, gets a successor at once: who comes next should not wait for its start.
+            let is_last = state.live.is_empty() && process.was_useful();
+            let wanted = healthy && (is_last || !state.waiting.is_empty());
+            (failed, wanted && !state.stopping && state.live.len() < self.limit)
         };
         for job in failed {
             let _ = job.reply.send(Outcome::NotStarted(obituary.to_owned()));

@@ -1,6 +1,7 @@
 //! One process of a function: starting it, listening to it, seeing it end.
 
 use std::collections::VecDeque;
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,6 +26,9 @@ const LAST_LINES: usize = 20;
 /// running debug builds gets more.
 const INIT_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// A process that ends sooner, and without having done anything, is not replaced by itself.
+const USEFUL_LIFE: Duration = Duration::from_secs(1);
+
 /// A live process.
 pub(super) struct Process {
     pub(super) number: u64,
@@ -33,6 +37,7 @@ pub(super) struct Process {
     pub(super) ready: AtomicBool,
     pub(super) current: Mutex<Option<Running>>,
     kill: Notify,
+    started: Instant,
     invocations: AtomicU64,
     busy_us: AtomicU64,
     last_lines: Mutex<VecDeque<String>>,
@@ -70,6 +75,7 @@ impl Process {
             ready: AtomicBool::new(false),
             current: Mutex::new(None),
             kill: Notify::new(),
+            started: Instant::now(),
             invocations: AtomicU64::new(0),
             busy_us: AtomicU64::new(0),
             last_lines: Mutex::new(VecDeque::new()),
@@ -90,6 +96,11 @@ impl Process {
         let us = u64::try_from(running.started.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.busy_us.fetch_add(us, Ordering::Relaxed);
         Some(running)
+    }
+
+    /// Tells whether it did something, or lived for some time, before it ended.
+    pub(super) fn was_useful(&self) -> bool {
+        self.invocations.load(Ordering::Relaxed) > 0 || self.started.elapsed() > USEFUL_LIFE
     }
 
     pub(super) fn is_busy(&self) -> bool {
@@ -201,18 +212,20 @@ pub(super) async fn watch(mut child: Child, process: Arc<Process>, pool: Arc<Poo
         .stderr
         .take()
         .map(|pipe| tokio::spawn(listen(pipe, Arc::clone(&process), Arc::clone(&pool))));
-    let started = Instant::now();
+    let mut asked = false;
     let status = loop {
-        let init = INIT_TIMEOUT.saturating_sub(started.elapsed());
+        let init = INIT_TIMEOUT.saturating_sub(process.started.elapsed());
         let waits_for_init = !process.ready.load(Ordering::Relaxed);
         tokio::select! {
             status = child.wait() => break status.ok(),
             () = process.kill.notified() => {
+                asked = true;
                 let _ = child.start_kill();
             }
             () = tokio::time::sleep(init), if waits_for_init => {
                 if !process.ready.load(Ordering::Relaxed) {
                     process.hear("it did not ask for work in time");
+                    asked = true;
                     let _ = child.start_kill();
                     break child.wait().await.ok();
                 }
@@ -224,7 +237,8 @@ pub(super) async fn watch(mut child: Child, process: Arc<Process>, pool: Arc<Poo
         let _ = tokio::time::timeout(Duration::from_millis(500), pipe).await;
     }
     server.abort();
-    pool.bury(&process, &process.obituary(status));
+    let killed = status.is_some_and(|status| status.signal() == Some(Signal::SIGKILL as i32)) && !asked;
+    pool.bury(&process, &process.obituary(status), killed);
 }
 
 async fn listen(pipe: impl AsyncRead + Unpin, process: Arc<Process>, pool: Arc<Pool>) {
