@@ -93,7 +93,8 @@ async fn attempt(app: &App, given: &HeaderValue, request: Request, next: Next) -
                 "must have 1 to 255 visible ASCII characters",
             )
         })?;
-    let owner = owner(request.extensions().get::<Caller>());
+    let caller = request.extensions().get::<Caller>();
+    let (owner, actor) = (owner(caller), actor(caller));
     let route = request
         .extensions()
         .get::<MatchedPath>()
@@ -105,7 +106,8 @@ async fn attempt(app: &App, given: &HeaderValue, request: Request, next: Next) -
     let (parts, body) = request.into_parts();
     let body = read_body(body, LONGEST_BODY).await?;
     // Keyed with the caller's key: a body may hold a password, and a plain hash of it could be tried out.
-    let fingerprint = hash(&["fingerprint", &secret, &parts.uri.to_string()], &body);
+    // The same request of someone else is another one: their role may not allow it.
+    let fingerprint = hash(&["fingerprint", &secret, &actor, &parts.uri.to_string()], &body);
 
     let mut seen = Seen {
         owner,
@@ -129,6 +131,14 @@ fn owner(caller: Option<&Caller>) -> String {
         Some(Caller::Member { org, .. } | Caller::ApiKey { org, .. }) => format!("ORG#{org}"),
         Some(Caller::Person { user, .. }) => format!("USER#{user}"),
         None => "ANYONE".to_owned(),
+    }
+}
+
+fn actor(caller: Option<&Caller>) -> String {
+    match caller {
+        Some(Caller::Member { user, .. } | Caller::Person { user, .. }) => user.to_string(),
+        Some(Caller::ApiKey { key, .. }) => key.to_string(),
+        None => String::new(),
     }
 }
 

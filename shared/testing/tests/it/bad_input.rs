@@ -91,6 +91,14 @@ async fn an_idempotency_key_answers_the_same_request_the_same_way() {
         .problem(422, "idempotency_key_reused");
     assert_eq!(acme.client.get("/v1/projects").await.expect(200).data().len(), 2);
 
+    // The same request of a member who may not make it is not answered with the reply of one who may.
+    let viewer = app.member(&acme, "viewer").await;
+    let theirs = viewer.client.header("idempotency-key", "key-1");
+    theirs
+        .post("/v1/projects", body.clone())
+        .await
+        .problem(422, "idempotency_key_reused");
+
     // A key belongs to its tenant and its route.
     let theirs = rival
         .client
