@@ -8,7 +8,9 @@ use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, PutRequest, TransactWriteItem, Update, WriteRequest};
+use aws_sdk_dynamodb::types::{
+    AttributeValue, ConditionCheck, Delete, Put, PutRequest, TransactWriteItem, Update, WriteRequest,
+};
 use kernel::{Error, Result};
 
 use crate::meter;
@@ -63,6 +65,7 @@ pub struct Write {
 enum Action {
     Put(Item),
     Delete(Item),
+    Check(Item),
     Update(Item, Vec<String>, Vec<String>, Vec<String>),
 }
 
@@ -99,6 +102,13 @@ impl Write {
     /// Deletes a record that must be as it was read.
     pub fn delete<R: Record>(record: &R) -> Self {
         let mut write = Self::new(R::TABLE, Action::Delete(record.key().item()));
+        write.if_version(record.version());
+        write
+    }
+
+    /// Changes nothing, but wants a record to be as it was read; only in a transaction.
+    pub fn check<R: Record>(record: &R) -> Self {
+        let mut write = Self::new(R::TABLE, Action::Check(record.key().item()));
         write.if_version(record.version());
         write
     }
@@ -230,6 +240,16 @@ impl Write {
                     .build()
                     .context("a delete")?,
             ),
+            Action::Check(key) => item.condition_check(
+                ConditionCheck::builder()
+                    .table_name(name)
+                    .set_key(Some(key))
+                    .set_condition_expression(self.condition)
+                    .set_expression_attribute_names(names)
+                    .set_expression_attribute_values(values)
+                    .build()
+                    .context("a check")?,
+            ),
             Action::Update(key, set, add, gone) => item.update(
                 Update::builder()
                     .table_name(name)
@@ -295,6 +315,7 @@ async fn single(table: &Table, write: Write) -> Result<(), WriteError> {
             .await
             .map(|reply| reply.consumed_capacity)
             .map_err(|error| refusal(error, DeleteItemError::is_conditional_check_failed_exception)),
+        Action::Check(_) => return Err(Error::from(anyhow!("a check belongs in a transaction")).into()),
         Action::Update(key, set, add, gone) => table
             .client
             .update_item()

@@ -146,7 +146,13 @@ impl User {
         old: Value,
         new: Value,
     ) -> Result<()> {
-        let change = Change::new(by.user()?, action, "user", self.id).from(old).to(new);
-        Ok(trail::commit(table, now, Chain::User(self.id), change, vec![Write::replace(self)?]).await?)
+        // Who acts must still be who they were when they asked: of two managers who demote each other, one is too late.
+        let actor = Self::find(table, by.user()?).await?.ok_or(Error::Denied)?;
+        if actor.role != by.platform_role() || actor.status != UserStatus::Active {
+            return Err(Error::Denied);
+        }
+        let change = Change::new(actor.id, action, "user", self.id).from(old).to(new);
+        let writes = vec![Write::replace(self)?, Write::check(&actor)];
+        Ok(trail::commit(table, now, Chain::User(self.id), change, writes).await?)
     }
 }

@@ -258,3 +258,19 @@ async fn who_is_deactivated_or_demoted_has_no_power_at_once() {
     set_role(&manager, &eve, "user").await.expect(200);
     eve.client.get("/v1/users").await.problem(403, "forbidden");
 }
+
+#[tokio::test]
+async fn of_two_managers_who_demote_each_other_one_stays() {
+    let app = TestApp::start().await;
+    let first = app.manager().await;
+    let second = app.person().await;
+    set_role(&first, &second, "manager").await.expect(200);
+    let replies = join_all([set_role(&first, &second, "user"), set_role(&second, &first, "user")]).await;
+    let done = replies.iter().filter(|reply| reply.status == 200).count();
+    assert_eq!(done, 1, "{replies:?}");
+    assert!(
+        replies
+            .iter()
+            .all(|reply| matches!(reply.status.as_u16(), 200 | 403 | 412))
+    );
+}
