@@ -9,7 +9,7 @@ use kernel::{Error, Scope, policy};
 use lambda::{App, Json, Problem};
 use serde::Serialize;
 use telemetry::EventQueue;
-use telemetry::batch::{self, Format, Rejected};
+use telemetry::batch::{self, CloudEvent, Format, Rejected};
 use telemetry::event::NewEvent;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -62,7 +62,7 @@ struct NewEvents {
     path = "/v1/ingest/event",
     tag = "Ingest",
     security(("apiKey" = [])),
-    request_body = NewEvent,
+    request_body(content((NewEvent = "application/json"), (CloudEvent = "application/cloudevents+json"))),
     responses((status = 202, description = "Durable.", body = Taken), Problem)
 )]
 async fn ingest_event(
@@ -97,7 +97,7 @@ async fn ingest_event(
     path = "/v1/ingest/events",
     tag = "Ingest",
     security(("apiKey" = [])),
-    request_body = NewEvents,
+    request_body(content((NewEvents = "application/json"), (Vec<CloudEvent> = "application/cloudevents-batch+json"))),
     responses((status = 202, description = "Durable.", body = Taken), Problem)
 )]
 async fn ingest_events(

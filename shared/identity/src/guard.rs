@@ -184,10 +184,12 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 
 /// The organization that the path names, or else the header.
 async fn named_org(parts: &mut Parts) -> Result<OrgId> {
-    let params = parts.extract::<RawPathParams>().await.ok();
+    // A path that names an organization is never overruled by the header, not even when it cannot be decoded.
+    let params = parts.extract::<RawPathParams>().await;
+    let params =
+        params.map_err(|_| Error::malformed_field("malformed_id", "path", "must be UTF-8 after percent-decoding"))?;
     let in_path = params
         .iter()
-        .flatten()
         .find(|(name, _)| *name == ORG_PARAMETER)
         .map(|(_, value)| value.to_owned());
     let (field, text) = match (in_path, parts.headers.get(&ORG_HEADER)) {

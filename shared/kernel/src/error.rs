@@ -106,26 +106,45 @@ impl Error {
         }
     }
 
-    /// Says which field serde could not read, from the path and the text of its error (whose ` at line 1 column 2`
-    /// is left out).
+    /// Says which field serde could not read, from the path and the text of its error. Neither the value nor the name
+    /// of a type of ours is shown: a value may be a secret, and of any length.
     pub fn unreadable_field(path: &str, cause: &str) -> Self {
         let cause = cause.split(" at line ").next().unwrap_or(cause);
-        let quoted = cause.split('`').nth(1);
-        if cause.starts_with("unknown field") {
-            // The path of an unknown field ends with it already, unless the path is not known.
-            let field = if path == "." { quoted.unwrap_or_default() } else { path };
-            return Self::malformed_field("unknown_field", field, "is not a field of this request");
-        }
-        if let (true, Some(name)) = (cause.starts_with("missing field"), quoted) {
-            let field = if path == "." {
+        let quoted: String = cause
+            .split('`')
+            .nth(1)
+            .unwrap_or_default()
+            .chars()
+            .take(LONGEST_NAME)
+            .collect();
+        let path: String = path.chars().take(LONGEST_NAME).collect();
+        let inside = |name: &str| {
+            if path == "." {
                 name.to_owned()
             } else {
                 format!("{path}.{name}")
-            };
-            return Self::malformed_field("missing_field", field, "is missing");
+            }
+        };
+        if cause.starts_with("unknown field") {
+            // The path of an unknown field ends with it already, unless the path is not known.
+            let field = if path == "." { quoted } else { path };
+            return Self::malformed_field("unknown_field", field, "is not a field of this request");
         }
-        let field = if path == "." { "body" } else { path };
-        Self::malformed_field("wrong_type", field, format!("cannot be read: {cause}"))
+        if cause.starts_with("missing field") {
+            return Self::malformed_field("missing_field", inside(&quoted), "is missing");
+        }
+        if cause.starts_with("duplicate field") {
+            return Self::malformed_field("duplicate_field", inside(&quoted), "is given more than once");
+        }
+        let field = if path == "." { "body" } else { &path };
+        // Our own types say what they must be, and show no value.
+        if cause.starts_with("must be `") {
+            return Self::malformed_field("malformed_id", field, cause);
+        }
+        if cause.starts_with("must ") {
+            return Self::malformed_field("wrong_type", field, cause);
+        }
+        Self::malformed_field("wrong_type", field, wanted(cause))
     }
 
     /// Says that one field breaks a rule.
@@ -142,5 +161,70 @@ impl Error {
             code,
             detail: detail.into(),
         }
+    }
+}
+
+/// Names of fields are shown up to this length.
+const LONGEST_NAME: usize = 100;
+
+/// What serde wanted instead of what it got, in the words of JSON.
+fn wanted(cause: &str) -> String {
+    let Some((_, wanted)) = cause.rsplit_once("expected ") else {
+        return "cannot be read".to_owned();
+    };
+    let plain = |text: &str| text.len() <= 200 && !text.contains("::");
+    match wanted.split([' ', ',']).next().unwrap_or_default() {
+        "struct" | "map" => "must be an object".to_owned(),
+        "sequence" => "must be an array".to_owned(),
+        "a" if wanted.starts_with("a map") => "must be an object".to_owned(),
+        "a" if wanted.starts_with("a sequence") => "must be an array".to_owned(),
+        "a" if wanted.starts_with("a borrowed string") => "must be a string".to_owned(),
+        "u8" | "u16" | "u32" | "u64" | "i8" | "i16" | "i32" | "i64" => "must be a whole number".to_owned(),
+        "enum" => "must be one of the values documented".to_owned(),
+        _ if plain(wanted) => format!("must be {wanted}"),
+        _ => "cannot be read".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(path: &str, cause: &str, expected: &str) {
+        assert_eq!(Error::unreadable_field(path, cause).to_string(), expected);
+    }
+
+    #[test]
+    fn unreadable_fields_are_named_and_their_values_are_not() {
+        check(
+            "password",
+            "invalid type: integer `12345678`, expected a string at line 1 column 9",
+            "`password` must be a string",
+        );
+        check(
+            ".",
+            "invalid type: null, expected struct NewOrg at line 1 column 4",
+            "`body` must be an object",
+        );
+        check("limit", "invalid digit found in string", "`limit` cannot be read");
+        check(
+            "a.b",
+            "unknown variant `x`, expected one of `prod`, `dev`",
+            "`a.b` must be one of `prod`, `dev`",
+        );
+        check(".", "missing field `name` at line 1 column 2", "`name` is missing");
+        check(".", "duplicate field `limit`", "`limit` is given more than once");
+        check(
+            "x",
+            "unknown field `x`, expected `name`",
+            "`x` is not a field of this request",
+        );
+        check(
+            "id",
+            "must be `org_` followed by more",
+            "`id` must be `org_` followed by more",
+        );
+        let long = Error::unreadable_field(".", &format!("unknown field `{}`", "x".repeat(100_000)));
+        assert!(long.to_string().len() < 200);
     }
 }

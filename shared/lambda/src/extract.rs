@@ -38,6 +38,10 @@ impl<T: DeserializeOwned + Input> FromRequest<App> for Json<T> {
         if !json {
             return Err(Error::Unsupported("send a body of content type application/json".to_owned()).into());
         }
+        let encoding = request.headers().get(header::CONTENT_ENCODING);
+        if encoding.is_some_and(|encoding| encoding != "identity") {
+            return Err(Error::Unsupported("send the body without a Content-Encoding".to_owned()).into());
+        }
         let bytes = read_body(request.into_body(), LONGEST_BODY).await?;
         let input: T = parse(&bytes)?;
         Check::run(&input)?;
@@ -77,6 +81,9 @@ pub async fn read_body(body: axum::body::Body, most: usize) -> kernel::Result<ax
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    if std::str::from_utf8(bytes).is_err() {
+        return Err(Error::malformed("malformed_json", "the body is not UTF-8").into());
+    }
     // serde would take an array for a struct, field by field.
     if bytes.trim_ascii_start().first() == Some(&b'[') {
         return Err(Error::malformed_field("wrong_type", "body", "must be a JSON object").into());
@@ -112,7 +119,7 @@ impl<T: DeserializeOwned + Send + 'static, S: Send + Sync> FromRequestParts<S> f
                 let (field, problem) = match error.into_kind() {
                     ErrorKind::DeserializeError { key, message, .. } => (key, message),
                     ErrorKind::Message(message) => ("id".to_owned(), message),
-                    other => ("path".to_owned(), other.to_string()),
+                    _ => ("path".to_owned(), "must be UTF-8 after percent-decoding".to_owned()),
                 };
                 Err(Error::malformed_field("malformed_id", field, problem).into())
             }

@@ -134,9 +134,13 @@ fn owner(caller: Option<&Caller>) -> String {
     }
 }
 
+/// Who asks, and as what: a reply is not replayed to someone who lost the role that it took.
 fn actor(caller: Option<&Caller>) -> String {
     match caller {
-        Some(Caller::Member { user, .. } | Caller::Person { user, .. }) => user.to_string(),
+        Some(Caller::Member { user, role, .. }) => format!("{user} {role:?}"),
+        Some(Caller::Person {
+            user, platform_role, ..
+        }) => format!("{user} {platform_role:?}"),
         Some(Caller::ApiKey { key, .. }) => key.to_string(),
         None => String::new(),
     }

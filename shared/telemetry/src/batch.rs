@@ -179,18 +179,28 @@ fn rejected(index: usize, error: Error) -> Rejected {
 }
 
 /// A CloudEvent in its JSON format (CloudEvents 1.0.2, JSON event format 1.0.2).
-#[derive(Deserialize)]
-struct CloudEvent {
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+pub struct CloudEvent {
+    /// `1.0`.
     specversion: String,
+    /// 1 to 100 characters; with `source` it names the event, which counts once within 24 hours.
     id: String,
+    /// 1 to 100 characters.
     source: String,
+    /// The event's name here; or its type, if it is `ERROR`, `REQUEST` or `CUSTOM`.
     r#type: String,
+    /// The event's name here, if `type` is its type.
     subject: Option<String>,
+    /// When it happened.
     time: Option<Time>,
+    /// Any JSON; the payload here.
+    #[schema(value_type = Option<serde_json::Value>)]
     data: Option<Box<RawValue>>,
+    /// Bytes in base64 instead of `data`.
     data_base64: Option<String>,
-    /// `datacontenttype`, `dataschema` and extension attributes.
+    /// `datacontenttype`, `dataschema` and extension attributes; `userid` is the user here.
     #[serde(flatten)]
+    #[schema(value_type = HashMap<String, serde_json::Value>)]
     rest: serde_json::Map<String, serde_json::Value>,
 }
 

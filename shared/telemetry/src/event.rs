@@ -30,10 +30,10 @@ pub struct NewEvent {
     #[schema(example = "user-42")]
     pub user_id: Option<String>,
     /// Any JSON.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<serde_json::Value>)]
     pub payload: Option<Box<RawValue>>,
     /// Any JSON.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<serde_json::Value>)]
     pub metadata: Option<Box<RawValue>>,
     /// When it happened: at most 5 minutes ahead and 400 days back; the time of arrival if absent.
     pub occurred_at: Option<Time>,
@@ -136,10 +136,10 @@ pub struct EventView {
     #[schema(required)]
     pub user_id: Option<String>,
     /// What the client sent.
-    #[schema(required, value_type = Option<Object>)]
+    #[schema(required, value_type = Option<serde_json::Value>)]
     pub payload: Option<Box<RawValue>>,
     /// What the client sent.
-    #[schema(required, value_type = Option<Object>)]
+    #[schema(required, value_type = Option<serde_json::Value>)]
     pub metadata: Option<Box<RawValue>>,
     /// When it happened.
     pub occurred_at: Time,

@@ -14,6 +14,8 @@ use super::Event;
 
 /// How often a batch is sent before it counts as lost: with the pauses below, over about a minute.
 const ATTEMPTS: u32 = 30;
+/// After so many attempts a person is told what is waited for.
+const SAY_AFTER: u32 = 3;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 /// The longest pause that a server may ask for.
@@ -88,7 +90,7 @@ impl Delivery {
         };
         let mut pause = FIRST_PAUSE;
         let mut last = String::new();
-        for _ in 0..ATTEMPTS {
+        for attempt in 1..=ATTEMPTS {
             let asked = match self.attempt(&batch).await? {
                 Attempt::Answered(reply) => {
                     batch = delivered.take(reply, batch);
@@ -109,6 +111,9 @@ impl Delivery {
                     return Ok(delivered);
                 }
             };
+            if attempt == SAY_AFTER {
+                eprintln!("still waiting for an answer: {last}");
+            }
             tokio::time::sleep(asked.unwrap_or(pause)).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }

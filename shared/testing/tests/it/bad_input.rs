@@ -66,6 +66,16 @@ async fn bodies_that_cannot_be_read_name_what_is_wrong() {
     send(&format!(r#"{{"name":"{}"}}"#, "x".repeat(300_000)))
         .await
         .problem(413, "too_large");
+    let secret = app
+        .client()
+        .post_bytes("/v1/auth/login", r#"{"email":"a@b.co","password":12345678}"#)
+        .await;
+    assert!(!String::from_utf8_lossy(&secret.expect(400).bytes).contains("12345678"));
+    let compressed = acme.client.header("content-encoding", "gzip");
+    compressed
+        .post_bytes("/v1/projects", "{}")
+        .await
+        .problem(415, "unsupported_media_type");
     let text = acme.client.header("content-type", "text/plain");
     text.post_bytes("/v1/projects", "{}")
         .await

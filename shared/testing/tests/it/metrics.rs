@@ -147,7 +147,7 @@ async fn questions_that_make_no_sense_are_refused() {
     let ask = async |query: &str| acme.client.get(format!("/v1/metrics/{query}")).await;
     let project = &acme.project;
     ask("overview").await.problem(400, "missing_field");
-    ask("overview?projectId=7").await.problem(400, "wrong_type");
+    ask("overview?projectId=7").await.problem(400, "malformed_id");
     ask(&format!("overview?projectId={project}&from=yesterday"))
         .await
         .problem(400, "wrong_type");

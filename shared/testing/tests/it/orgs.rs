@@ -488,3 +488,14 @@ async fn lists_are_bounded_and_their_cursors_belong_to_their_readers() {
         .problem(400, "bad_cursor");
     assert_eq!(acme.client.all("/v1/orgs?limit=1").await.len(), 2);
 }
+
+#[tokio::test]
+async fn a_path_that_cannot_be_decoded_names_no_other_organization() {
+    let app = TestApp::start().await;
+    let acme = app.tenant().await;
+    for path in ["/v1/orgs/%ff", "/v1/orgs/%ff/members", "/v1/orgs/%80%80/audit"] {
+        acme.client.get(path).await.problem(400, "malformed_id");
+    }
+    acme.client.delete("/v1/orgs/%ff").await.problem(400, "malformed_id");
+    acme.client.get(format!("/v1/orgs/{}", acme.org)).await.expect(200);
+}
