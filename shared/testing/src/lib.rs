@@ -18,6 +18,7 @@ use identity::{Bootstrap, Guard, Issuer};
 use kernel::Time;
 use lambda::{App, Clock, Consumer, Message};
 use local::aws::{Aws, Storage};
+use local::gateway;
 use local::template::{Route, Template};
 use table::{Cursors, Meter, Table, TableName};
 use telemetry::EventQueue;
@@ -37,6 +38,7 @@ pub struct TestApp(Arc<Inner>);
 struct Inner {
     aws: Aws,
     template: Template,
+    gateway: gateway::Router,
     clock: Clock,
     /// By the name of the function.
     routers: BTreeMap<String, Router>,
@@ -98,9 +100,11 @@ impl TestApp {
         let writer = EventWriter::start(&writer_app).expect("a writer");
         let queue = queue.name.clone();
         let made = AtomicU32::new(0);
+        let gateway = gateway::Router::new(&template.routes);
         Self(Arc::new(Inner {
             aws,
             template,
+            gateway,
             clock,
             routers,
             writer,
@@ -216,12 +220,10 @@ impl TestApp {
         }
     }
 
-    /// The route of the template that the gateway would choose.
+    /// The route of the template that the gateway chooses.
     pub fn route_of(&self, method: &str, path: &str) -> Option<&Route> {
-        let routes = self.0.template.routes.iter();
-        let matching =
-            routes.filter(|route| (route.method == "ANY" || route.method == method) && matches(&route.path, path));
-        matching.max_by_key(|route| route.path.split('/').filter(|part| !part.starts_with('{')).count())
+        let method = method.parse().expect("a method");
+        Some(self.0.gateway.find(&method, path)?.route)
     }
 
     /// The name of the function that the gateway would send a request to.
@@ -249,22 +251,6 @@ impl Drop for Inner {
             assert_eq!(depth.total(), 0, "the queue {} still holds messages", queue.name);
         }
     }
-}
-
-/// Whether a route of the template takes a path.
-fn matches(route: &str, path: &str) -> bool {
-    let mut given = path.split('/');
-    for part in route.split('/') {
-        if part.ends_with("+}") {
-            return given.next().is_some_and(|part| !part.is_empty());
-        }
-        match given.next() {
-            Some(given) if part.starts_with('{') && !given.is_empty() => {}
-            Some(given) if given == part => {}
-            _ => return false,
-        }
-    }
-    given.next().is_none()
 }
 
 fn template() -> Template {

@@ -29,6 +29,9 @@ async fn unknown_routes_and_methods_are_problems() {
     let app = TestApp::start().await;
     let acme = app.tenant().await;
     acme.client.get("/v1/metrics/nothing").await.problem(404, "not_found");
+    acme.client.get("/nowhere").await.problem(404, "not_found");
+    acme.client.get("/v1").await.problem(404, "not_found");
+    acme.client.delete("/health").await.problem(405, "method_not_allowed");
     acme.client.delete("/v1/orgs").await.problem(405, "method_not_allowed");
     acme.client
         .get("/v1/projects/not-an-id")
