@@ -261,7 +261,13 @@ pub fn join_binary<'a>(
     content_type: &str,
     body: &[u8],
 ) -> Result<Vec<u8>> {
-    let attribute = |(name, value): (&str, &str)| Some((name.strip_prefix("ce-")?.to_owned(), value.into()));
+    // Values come percent-encoded (section 3.1.3.2 of the binding).
+    let decode = |value| {
+        percent_encoding::percent_decode_str(value)
+            .decode_utf8_lossy()
+            .into_owned()
+    };
+    let attribute = |(name, value): (&str, _)| Some((name.strip_prefix("ce-")?.to_owned(), decode(value).into()));
     let mut event: serde_json::Map<String, serde_json::Value> = headers.filter_map(attribute).collect();
     event.remove("data");
     if !body.is_empty() {
@@ -416,11 +422,11 @@ mod tests {
             ("ce-id", "7"),
             ("ce-source", "/s"),
             ("ce-type", "ERROR"),
-            ("ce-subject", "s"),
+            ("ce-subject", "s%20%C3%A9"),
         ];
         let joined = join_binary(headers.into_iter(), "application/json", br#"{"b":2}"#).unwrap();
         let event = read_one(&joined, Format::CloudEvent, NOW).unwrap();
-        assert_eq!((event.kind.as_str(), event.name.as_str()), ("ERROR", "s"));
+        assert_eq!((event.kind.as_str(), event.name.as_str()), ("ERROR", "s é"));
 
         let old = br#"[{"specversion":"0.3","id":"7","source":"/shop","type":"t"}]"#;
         let (good, bad) = read_many(old, Format::CloudEvents, NOW).unwrap();

@@ -238,6 +238,35 @@ impl Tenant {
         killed
     }
 
+    /// How long it takes from 202 until an event is visible, in milliseconds, the shortest first.
+    async fn times_to_be_visible(&self, up: &Up) -> Vec<u128> {
+        let mut times = Vec::new();
+        for number in 0..40 {
+            let name = format!("probe-{number}");
+            let (headers, body) = (
+                [("x-api-key", self.key.as_str())],
+                json!({"type": "CUSTOM", "name": name}),
+            );
+            let (status, _) = up.call(Method::POST, "/v1/ingest/event", &headers, Some(body)).await;
+            assert_eq!(status, 202);
+            let accepted = Instant::now();
+            let path = format!("/v1/metrics/events/timeseries?projectId={}&name={name}", self.project);
+            up.until("an event is visible", async || {
+                let series = self.get(up, &path).await;
+                let count: u64 = series["points"]
+                    .as_array()?
+                    .iter()
+                    .filter_map(|point| point["count"].as_u64())
+                    .sum();
+                (count == 1).then_some(())
+            })
+            .await;
+            times.push(accepted.elapsed().as_millis());
+        }
+        times.sort_unstable();
+        times
+    }
+
     /// Waits until no message is left, then compares every number with the log.
     async fn compare(&self, up: &Up) {
         up.until("the queues are empty", async || {
@@ -323,4 +352,18 @@ async fn every_event_counts_once_whoever_is_killed() {
             .success()
     );
     assert!(up.child.wait().expect("it stops").success());
+}
+
+#[tokio::test]
+async fn an_accepted_event_is_soon_visible() {
+    let data = tempfile::tempdir().expect("a folder");
+    let up = Up::start(data.path()).await;
+    let tenant = Tenant::register(&up).await;
+    let times = tenant.times_to_be_visible(&up).await;
+    // Printed, not asserted: machines differ.
+    println!(
+        "202 to visible: median {} ms, p95 {} ms",
+        times[times.len() / 2],
+        times[times.len() * 95 / 100]
+    );
 }
