@@ -21,7 +21,7 @@ pub use cursor::Cursors;
 pub use meter::{Cost, Meter};
 pub use query::{Page, Position, Query, Slice};
 pub use record::{Key, Record, TableName};
-pub use write::{Write, WriteError};
+pub use write::{Update, Write, WriteError};
 
 /// A stored item as the SDK gives it.
 pub(crate) type Item = HashMap<String, AttributeValue>;

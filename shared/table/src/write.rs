@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, ConditionCheck, Delete, Put, PutRequest, TransactWriteItem, Update, WriteRequest,
+    AttributeValue, ConditionCheck, Delete, Put, PutRequest, TransactWriteItem, Update as UpdateItem, WriteRequest,
 };
 use kernel::{Error, Result};
 
@@ -66,7 +66,8 @@ enum Action {
     Put(Item),
     Delete(Item),
     Check(Item),
-    Update(Item, Vec<String>, Vec<String>, Vec<String>),
+    /// A key and an update expression.
+    Update(Item, String),
 }
 
 impl Write {
@@ -113,73 +114,6 @@ impl Write {
         write
     }
 
-    /// Changes counters, sets or single attributes of the record of kind `R` under `key`, which is made if absent.
-    pub fn update<R: Record>(key: &Key) -> Self {
-        let mut write = Self::new(R::TABLE, Action::Update(key.item(), vec![], vec![], vec![]));
-        write.assign("kind", record::text(R::KIND));
-        write
-    }
-
-    /// Sets an attribute to a number; only for [`Write::update`].
-    #[must_use]
-    pub fn set_number(mut self, name: &str, value: i64) -> Self {
-        self.assign(name, number(value));
-        self
-    }
-
-    /// Sets an attribute to a text; only for [`Write::update`].
-    #[must_use]
-    pub fn set_text(mut self, name: &str, value: &str) -> Self {
-        self.assign(name, record::text(value));
-        self
-    }
-
-    /// Adds to a number, which starts at 0; only for [`Write::update`].
-    #[must_use]
-    pub fn add_number(self, name: &str, delta: i64) -> Self {
-        self.clause(name, number(delta), |action| {
-            if let Action::Update(_, _, add, _) = action {
-                Some(add)
-            } else {
-                None
-            }
-        })
-    }
-
-    /// Adds members to a set of texts; only for [`Write::update`].
-    #[must_use]
-    pub fn add_to_set(self, name: &str, members: Vec<String>) -> Self {
-        let members = AttributeValue::Ss(members);
-        self.clause(name, members, |action| {
-            if let Action::Update(_, _, add, _) = action {
-                Some(add)
-            } else {
-                None
-            }
-        })
-    }
-
-    /// Removes members from a set of texts; only for [`Write::update`].
-    #[must_use]
-    pub fn remove_from_set(self, name: &str, members: Vec<String>) -> Self {
-        let members = AttributeValue::Ss(members);
-        self.clause(name, members, |action| {
-            if let Action::Update(_, _, _, gone) = action {
-                Some(gone)
-            } else {
-                None
-            }
-        })
-    }
-
-    /// Wants an attribute, a set of texts, to hold `member`.
-    #[must_use]
-    pub fn if_contains(mut self, name: &str, member: &str) -> Self {
-        let (name, value) = self.bind(name, record::text(member));
-        self.and(&format!("contains({name}, {value})"));
-        self
-    }
-
     fn if_version(&mut self, version: u64) {
         let (name, value) = self.bind("version", number(version));
         self.and(&format!("{name} = {value}"));
@@ -197,21 +131,6 @@ impl Write {
         self.names.push((place.clone(), name.to_owned()));
         self.values.push((holder.clone(), value));
         (place, holder)
-    }
-
-    fn assign(&mut self, name: &str, value: AttributeValue) {
-        let (name, value) = self.bind(name, value);
-        if let Action::Update(_, set, _, _) = &mut self.action {
-            set.push(format!("{name} = {value}"));
-        }
-    }
-
-    fn clause(mut self, name: &str, value: AttributeValue, list: fn(&mut Action) -> Option<&mut Vec<String>>) -> Self {
-        let (name, value) = self.bind(name, value);
-        if let Some(list) = list(&mut self.action) {
-            list.push(format!("{name} {value}"));
-        }
-        self
     }
 
     fn transact(self, table: &Table) -> Result<TransactWriteItem> {
@@ -250,11 +169,11 @@ impl Write {
                     .build()
                     .context("a check")?,
             ),
-            Action::Update(key, set, add, gone) => item.update(
-                Update::builder()
+            Action::Update(key, expression) => item.update(
+                UpdateItem::builder()
                     .table_name(name)
                     .set_key(Some(key))
-                    .update_expression(update_expression(&set, &add, &gone))
+                    .update_expression(expression)
                     .set_condition_expression(self.condition)
                     .set_expression_attribute_names(names)
                     .set_expression_attribute_values(values)
@@ -266,13 +185,80 @@ impl Write {
     }
 }
 
-fn update_expression(set: &[String], add: &[String], gone: &[String]) -> String {
-    [("SET", set), ("ADD", add), ("DELETE", gone)]
-        .iter()
-        .filter(|(_, clauses)| !clauses.is_empty())
-        .map(|(word, clauses)| format!("{word} {}", clauses.join(", ")))
-        .collect::<Vec<_>>()
-        .join(" ")
+/// A write that changes counters, sets or single attributes of a record, which is made if absent.
+#[derive(Clone, Debug)]
+pub struct Update {
+    write: Write,
+    /// Clauses by their keyword.
+    set: Vec<String>,
+    add: Vec<String>,
+    delete: Vec<String>,
+}
+
+impl Update {
+    /// Begins an update of the record of kind `R` under `key`.
+    pub fn of<R: Record>(key: &Key) -> Self {
+        let write = Write::new(R::TABLE, Action::Update(key.item(), String::new()));
+        let update = Self {
+            write,
+            set: Vec::new(),
+            add: Vec::new(),
+            delete: Vec::new(),
+        };
+        update.set("kind", record::text(R::KIND))
+    }
+
+    /// Sets an attribute to a number.
+    #[must_use]
+    pub fn set_number(self, name: &str, value: i64) -> Self {
+        self.set(name, number(value))
+    }
+
+    /// Adds to a number, which starts at 0.
+    #[must_use]
+    pub fn add_number(self, name: &str, delta: i64) -> Self {
+        self.add(name, number(delta))
+    }
+
+    /// Adds members to a set of texts.
+    #[must_use]
+    pub fn add_to_set(self, name: &str, members: Vec<String>) -> Self {
+        self.add(name, AttributeValue::Ss(members))
+    }
+
+    /// Removes members from a set of texts.
+    #[must_use]
+    pub fn remove_from_set(mut self, name: &str, members: Vec<String>) -> Self {
+        let (name, value) = self.write.bind(name, AttributeValue::Ss(members));
+        self.delete.push(format!("{name} {value}"));
+        self
+    }
+
+    fn set(mut self, name: &str, value: AttributeValue) -> Self {
+        let (name, value) = self.write.bind(name, value);
+        self.set.push(format!("{name} = {value}"));
+        self
+    }
+
+    fn add(mut self, name: &str, value: AttributeValue) -> Self {
+        let (name, value) = self.write.bind(name, value);
+        self.add.push(format!("{name} {value}"));
+        self
+    }
+}
+
+impl From<Update> for Write {
+    fn from(update: Update) -> Self {
+        let clauses = [("SET", update.set), ("ADD", update.add), ("DELETE", update.delete)];
+        let clauses = clauses.iter().filter(|(_, clauses)| !clauses.is_empty());
+        let expression = clauses.map(|(word, clauses)| format!("{word} {}", clauses.join(", ")));
+        let expression = expression.collect::<Vec<_>>().join(" ");
+        let mut write = update.write;
+        if let Action::Update(_, empty) = &mut write.action {
+            *empty = expression;
+        }
+        write
+    }
 }
 
 pub(crate) async fn run(table: &Table, writes: Vec<Write>) -> Result<(), WriteError> {
@@ -316,12 +302,12 @@ async fn single(table: &Table, write: Write) -> Result<(), WriteError> {
             .map(|reply| reply.consumed_capacity)
             .map_err(|error| refusal(error, DeleteItemError::is_conditional_check_failed_exception)),
         Action::Check(_) => return Err(Error::from(anyhow!("a check belongs in a transaction")).into()),
-        Action::Update(key, set, add, gone) => table
+        Action::Update(key, expression) => table
             .client
             .update_item()
             .table_name(name)
             .set_key(Some(key))
-            .update_expression(update_expression(&set, &add, &gone))
+            .update_expression(expression)
             .set_condition_expression(write.condition)
             .set_expression_attribute_names(names)
             .set_expression_attribute_values(values)

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use kernel::{ApiKeyId, EventId, ProjectId, Result, Scope, Time, policy};
 use serde::{Deserialize, Serialize};
-use table::{Key, Record, Table, TableName, Write};
+use table::{Key, Record, Table, TableName, Update, Write};
 
 use crate::message;
 use crate::rollup::Rollup;
@@ -185,7 +185,7 @@ pub fn head_key(project: ProjectId, day: &str) -> Key {
 
 /// Adds chunks of one day to its head.
 pub fn add_pending(project: ProjectId, day: &str, chunks: &[&ChunkRecord]) -> Write {
-    let mut write = Write::update::<DayHead>(&head_key(project, day))
+    let mut update = Update::of::<DayHead>(&head_key(project, day))
         .add_to_set("pending", chunks.iter().map(|chunk| chunk.place().to_text()).collect());
     let mut used: HashMap<ApiKeyId, (u64, Time)> = HashMap::new();
     for chunk in chunks {
@@ -194,18 +194,19 @@ pub fn add_pending(project: ProjectId, day: &str, chunks: &[&ChunkRecord]) -> Wr
         *last = chunk.received_at.max(*last);
     }
     for (key, (events, last)) in used {
-        write = write
+        update = update
             .add_number(&format!("n:{key}"), i64::try_from(events).unwrap_or(i64::MAX))
             .set_number(&format!("t:{key}"), last.millis());
     }
-    write
+    update.into()
 }
 
 /// Takes chunks of one day out of its head, for a rollup holds them now.
 pub fn remove_pending(project: ProjectId, day: &str, chunks: &[ChunkRef]) -> Write {
-    Write::update::<DayHead>(&head_key(project, day))
+    Update::of::<DayHead>(&head_key(project, day))
         .remove_from_set("pending", chunks.iter().map(|chunk| chunk.to_text()).collect())
         .add_number("folds", 1)
+        .into()
 }
 
 /// Which span of a day a rollup covers.
