@@ -21,13 +21,15 @@ pub use cursor::Cursors;
 pub use meter::{Cost, Meter};
 pub use query::{Page, Position, Query, Slice};
 pub use record::{Key, Record, TableName};
-pub use write::{Update, Write, WriteError};
+pub use write::{Update, Write, WriteError, pause};
 
 /// A stored item as the SDK gives it.
 pub(crate) type Item = HashMap<String, AttributeValue>;
 
 /// DynamoDB takes this many keys in one `BatchGetItem`.
 const BATCH_GET: usize = 100;
+/// So many rounds of a batch may be throttled in a row, with longer and longer pauses: together about 3 seconds.
+const IDLE_ROUNDS: u32 = 10;
 
 /// The tables of one deployment. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -104,11 +106,10 @@ impl Table {
         let mut records = Vec::with_capacity(keys.len());
         for keys in keys.chunks(BATCH_GET) {
             let mut wanted: Vec<Item> = keys.iter().map(Key::item).collect();
-            // Each round answers something unless DynamoDB throttles; the SDK backs off then.
-            for _ in 0..16 {
-                if wanted.is_empty() {
-                    break;
-                }
+            // A round answers 1 MiB of a partition at most; only rounds that answer nothing are counted.
+            let mut idle = 0;
+            while !wanted.is_empty() && idle < IDLE_ROUNDS {
+                let before = wanted.len();
                 let request = KeysAndAttributes::builder()
                     .set_keys(Some(std::mem::take(&mut wanted)))
                     .consistent_read(consistent)
@@ -133,6 +134,10 @@ impl Table {
                     .flatten()
                     .flat_map(|(_, rest)| rest.keys)
                     .collect();
+                if wanted.len() == before {
+                    write::pause(idle).await;
+                    idle += 1;
+                }
             }
             if !wanted.is_empty() {
                 return Err(kernel::Error::Busy);

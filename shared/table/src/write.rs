@@ -339,10 +339,12 @@ async fn transaction(table: &Table, writes: Vec<Write>) -> Result<(), WriteError
         .into_iter()
         .map(|write| write.transact(table))
         .collect::<Result<Vec<_>>>()?;
+    let mut token = new_token();
     for attempt in 0..ATTEMPTS {
         let reply = table
             .client
             .transact_write_items()
+            .client_request_token(&token)
             .set_transact_items(Some(items.clone()))
             .set_return_consumed_capacity(meter::wanted(table.meter()))
             .send()
@@ -356,7 +358,12 @@ async fn transaction(table: &Table, writes: Vec<Write>) -> Result<(), WriteError
         };
         match cancellation(&error) {
             Some(Cancelled::Conditions(places)) => return Err(WriteError::Condition(places)),
-            Some(Cancelled::Conflict) => backoff(attempt).await,
+            Some(Cancelled::Conflict) => {
+                token = new_token();
+                pause(attempt).await;
+            }
+            // The same token, so that we learn what became of our own transaction.
+            Some(Cancelled::InProgress) => pause(attempt).await,
             None => {
                 return Err(Error::from(anyhow::Error::new(error).context("writing a transaction")).into());
             }
@@ -365,9 +372,17 @@ async fn transaction(table: &Table, writes: Vec<Write>) -> Result<(), WriteError
     Err(Error::Busy.into())
 }
 
+/// DynamoDB takes a transaction with the same token once.
+fn new_token() -> String {
+    format!("{:032x}", u128::from_be_bytes(kernel::id::random()))
+}
+
 enum Cancelled {
     Conditions(Vec<usize>),
+    /// Nothing was done.
     Conflict,
+    /// The same transaction is still being done.
+    InProgress,
 }
 
 fn cancellation(error: &SdkError<TransactWriteItemsError>) -> Option<Cancelled> {
@@ -394,13 +409,13 @@ fn cancellation(error: &SdkError<TransactWriteItemsError>) -> Option<Cancelled> 
                 .any(|wanted| !code(wanted).is_empty())
                 .then_some(Cancelled::Conflict)
         }
-        TransactWriteItemsError::TransactionInProgressException(_) => Some(Cancelled::Conflict),
+        TransactWriteItemsError::TransactionInProgressException(_) => Some(Cancelled::InProgress),
         _ => None,
     }
 }
 
 /// Waits 5 to 10 ms, doubled with each attempt, so that the transactions that met do not meet again.
-async fn backoff(attempt: u32) {
+pub async fn pause(attempt: u32) {
     let [jitter] = kernel::id::random::<1>();
     let millis = (5 + u64::from(jitter) * 5 / 255) << attempt.min(6);
     tokio::time::sleep(Duration::from_millis(millis)).await;
@@ -433,7 +448,7 @@ pub(crate) async fn put_all<R: Record>(table: &Table, records: &[R]) -> Result<(
             if requests.is_empty() {
                 break;
             }
-            backoff(attempt).await;
+            pause(attempt).await;
         }
         if !requests.is_empty() {
             return Err(Error::Busy);

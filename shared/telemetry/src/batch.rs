@@ -3,6 +3,8 @@
 
 use std::io::Read;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use kernel::{Check, Error, FieldProblem, Input, Result, Time};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -183,9 +185,9 @@ fn rejected(index: usize, error: Error) -> Rejected {
 pub struct CloudEvent {
     /// `1.0`.
     specversion: String,
-    /// 1 to 100 characters; with `source` it names the event, which counts once within 24 hours.
+    /// 1 to 99 characters; with `source` it names the event, which counts once within 24 hours.
     id: String,
-    /// 1 to 100 characters.
+    /// A URI reference of 1 to 99 characters.
     source: String,
     /// The event's name here; or its type, if it is `ERROR`, `REQUEST` or `CUSTOM`.
     r#type: String,
@@ -211,8 +213,14 @@ fn from_cloud_event(mut cloud: CloudEvent) -> Result<NewEvent> {
         return Err(Error::invalid("specversion", "must be 1.0"));
     }
     let mut check = Check::default();
-    check.text("id", &cloud.id, 1..=100);
-    check.text("source", &cloud.source, 1..=100);
+    check.text("id", &cloud.id, 1..=99);
+    check.text("source", &cloud.source, 1..=99);
+    // It is a URI reference, so the first blank of what follows ends it.
+    check.that(
+        !cloud.source.contains(char::is_whitespace),
+        "source",
+        "must be a URI reference",
+    );
     check.done()?;
     let user_id = cloud
         .rest
@@ -227,7 +235,7 @@ fn from_cloud_event(mut cloud: CloudEvent) -> Result<NewEvent> {
     } else {
         ("CUSTOM".to_owned(), cloud.r#type)
     };
-    let id = format!("{}#{}", cloud.source, cloud.id);
+    let id = format!("{} {}", cloud.source, cloud.id);
     let mut metadata = serde_json::Map::from_iter([("source".to_owned(), cloud.source.into())]);
     metadata.extend(cloud.subject.map(|subject| ("subject".to_owned(), subject.into())));
     metadata.extend(cloud.rest);
@@ -270,6 +278,7 @@ pub fn join_binary<'a>(
     let attribute = |(name, value): (&str, _)| Some((name.strip_prefix("ce-")?.to_owned(), decode(value).into()));
     let mut event: serde_json::Map<String, serde_json::Value> = headers.filter_map(attribute).collect();
     event.remove("data");
+    event.remove("data_base64");
     if !body.is_empty() {
         let json = content_type
             .split(';')
@@ -277,12 +286,12 @@ pub fn join_binary<'a>(
             .unwrap_or_default()
             .trim()
             .ends_with("json");
-        let data = if json {
-            serde_json::from_slice(body).map_err(not_json)?
-        } else {
-            String::from_utf8_lossy(body).into_owned().into()
+        let (name, data) = match std::str::from_utf8(body) {
+            _ if json => ("data", serde_json::from_slice(body).map_err(not_json)?),
+            Ok(text) => ("data", text.into()),
+            Err(_) => ("data_base64", STANDARD.encode(body).into()),
         };
-        event.insert("data".to_owned(), data);
+        event.insert(name.to_owned(), data);
     }
     Ok(serde_json::to_vec(&event).map_err(anyhow::Error::new)?)
 }
@@ -413,7 +422,7 @@ mod tests {
             (event.kind.as_str(), event.name.as_str()),
             ("CUSTOM", "com.example.sold")
         );
-        assert_eq!(event.client_id.as_deref(), Some("/shop#7"));
+        assert_eq!(event.client_id.as_deref(), Some("/shop 7"));
         assert_eq!(event.payload.as_deref(), Some(r#"{"a":1}"#));
         assert_eq!(event.user_id.as_deref(), Some("u"));
 
@@ -427,6 +436,10 @@ mod tests {
         let joined = join_binary(headers.into_iter(), "application/json", br#"{"b":2}"#).unwrap();
         let event = read_one(&joined, Format::CloudEvent, NOW).unwrap();
         assert_eq!((event.kind.as_str(), event.name.as_str()), ("ERROR", "s é"));
+
+        let picture = join_binary(headers.into_iter(), "image/png", &[0x89, 0xff, 0x00]).unwrap();
+        let event = read_one(&picture, Format::CloudEvent, NOW).unwrap();
+        assert_eq!(event.payload.as_deref(), Some(r#""if8A""#));
 
         let old = br#"[{"specversion":"0.3","id":"7","source":"/shop","type":"t"}]"#;
         let (good, bad) = read_many(old, Format::CloudEvents, NOW).unwrap();

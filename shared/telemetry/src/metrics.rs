@@ -9,9 +9,9 @@ use table::{Key, Table};
 
 use crate::event::ERROR;
 use crate::hll::Sketch;
-use crate::rollup::{Counts, Rollup, Series};
+use crate::rollup::{self, Counts, Rollup, Series};
 use crate::store::{self, DayHead, RollupRecord, Span};
-use crate::{Event, writer};
+use crate::writer;
 
 /// A question spans at most this: the 400 days that events may be late, and a day.
 pub const LONGEST_RANGE: i64 = 401 * Time::DAY;
@@ -169,10 +169,10 @@ pub async fn overview(
 ) -> Result<Overview> {
     let loaded = load(table, project, range, Detail::Hours).await?;
     let (mut by_type, mut last) = (BTreeMap::<String, u64>::new(), None);
-    loaded.each(|series, bucket| {
+    let users = loaded.each(|series, bucket| {
         *by_type.entry(series.kind.clone()).or_default() += bucket.count;
         last = last.max(Some(bucket.last));
-    });
+    })?;
     let events = by_type.values().sum();
     let errors = by_type.get(ERROR).copied().unwrap_or(0);
     #[expect(clippy::cast_precision_loss, reason = "a rate")]
@@ -185,7 +185,7 @@ pub async fn overview(
         events,
         errors,
         error_rate,
-        unique_users: loaded.users().count(),
+        unique_users: users.count(),
         by_type,
         last_event_at: last,
     })
@@ -228,7 +228,7 @@ pub async fn timeseries(
             point.count += bucket.count;
             point.errors += if series.kind == ERROR { bucket.count } else { 0 };
         }
-    });
+    })?;
     Ok(Timeseries { points })
 }
 
@@ -249,7 +249,7 @@ pub async fn top_errors(
                 *count += bucket.count;
                 *last = bucket.last.max(*last);
             }
-        });
+        })?;
     let error = |(name, (count, last_seen_at))| TopError {
         name,
         count,
@@ -277,56 +277,46 @@ enum Detail {
     Hours,
 }
 
-/// What was read to answer a question.
+/// What was read to answer a question: rollups as they are stored, and what is not folded yet, added up by hour. Neither
+/// grows with the number of events.
 struct Loaded {
     range: Range,
-    /// Each with the start of its span and the width of its buckets.
-    rollups: Vec<(Time, i64, Rollup)>,
-    pending: Vec<Event>,
+    stored: Vec<RollupRecord>,
+    pending: BTreeMap<Time, Rollup>,
 }
 
 impl Loaded {
-    fn each(&self, mut visit: impl FnMut(&Series, Bucket)) {
-        for (start, width, rollup) in &self.rollups {
-            for (series, counts) in &rollup.series {
-                for (at, count) in starts(*start, *width, counts).filter(|(at, _)| self.range.contains(*at)) {
-                    let last = Time::from_millis(counts.last_ms);
-                    let last = if at <= last && last < at.plus_millis(*width) {
-                        last
-                    } else {
-                        at
-                    };
-                    visit(series, Bucket { at, count, last });
-                }
-            }
+    /// Visits every series and bucket of the range. Returns the users.
+    fn each(&self, mut visit: impl FnMut(&Series, Bucket)) -> Result<Sketch> {
+        let mut users = Sketch::default();
+        for record in &self.stored {
+            let Some(day) = day_start(&record.day) else { continue };
+            let (start, width) = record.hour.map_or((day, Time::HOUR), |hour| {
+                (day.plus_millis(i64::from(hour) * Time::HOUR), Time::MINUTE)
+            });
+            let counts = record.counts()?;
+            self.visit(&counts, start, width, &mut visit);
+            users.merge(&counts.users);
         }
-        for event in &self.pending {
-            let series = Series {
-                kind: event.kind.clone(),
-                name: event.name.clone(),
-            };
-            let at = event.occurred_at();
-            visit(
-                &series,
-                Bucket {
-                    at: at.floor(Time::MINUTE),
-                    count: 1,
-                    last: at,
-                },
-            );
+        for (hour, counts) in &self.pending {
+            self.visit(counts, *hour, Time::MINUTE, &mut visit);
+            users.merge(&counts.users);
         }
+        Ok(users)
     }
 
-    fn users(&self) -> Sketch {
-        let mut users = Sketch::default();
-        self.rollups
-            .iter()
-            .for_each(|(_, _, rollup)| users.merge(&rollup.users));
-        self.pending
-            .iter()
-            .filter_map(|event| event.user_id.as_deref())
-            .for_each(|user| users.add(user));
-        users
+    fn visit(&self, rollup: &Rollup, start: Time, width: i64, visit: &mut impl FnMut(&Series, Bucket)) {
+        for (series, counts) in &rollup.series {
+            for (at, count) in starts(start, width, counts).filter(|(at, _)| self.range.contains(*at)) {
+                let last = Time::from_millis(counts.last_ms);
+                let last = if at <= last && last < at.plus_millis(width) {
+                    last
+                } else {
+                    at
+                };
+                visit(series, Bucket { at, count, last });
+            }
+        }
     }
 }
 
@@ -353,35 +343,31 @@ async fn load(table: &Table, project: ProjectId, range: Range, detail: Detail) -
         let keys: Vec<Key> = folded
             .flat_map(|day| rollup_keys(project, day, range, detail))
             .collect();
-        let rollups = table.get_many::<RollupRecord>(&keys, true).await?;
+        let stored = table.get_many::<RollupRecord>(&keys, true).await?;
 
         let keys: Vec<Key> = heads.iter().map(|head| store::head_key(project, head.day())).collect();
         let again = table.get_many::<DayHead>(&keys, true).await?;
         if folds(&again) != folds(&heads) {
             continue;
         }
-        let rollups = rollups.iter().filter_map(|record| {
-            let day = day_start(&record.day)?;
-            let (start, width) = record.hour.map_or((day, Time::HOUR), |hour| {
-                (day.plus_millis(i64::from(hour) * Time::HOUR), Time::MINUTE)
-            });
-            Some(record.counts().map(|counts| (start, width, counts)))
-        });
         let mut loaded = Loaded {
             range,
-            rollups: rollups.collect::<Result<_>>()?,
-            pending: Vec::new(),
+            stored,
+            pending: BTreeMap::new(),
         };
         for head in again {
             let mut places = head.pending();
             places.retain(|place| place.last_ms >= range.from.millis());
             let events = writer::counted_events(table, project, head.day(), &places).await?;
-            loaded.pending.extend(
-                events
-                    .into_iter()
-                    .flatten()
-                    .filter(|event| range.contains(event.occurred_at())),
-            );
+            for event in events
+                .into_iter()
+                .flatten()
+                .filter(|event| range.contains(event.occurred_at()))
+            {
+                let hour = event.occurred_at().floor(Time::HOUR);
+                let minute = rollup::minute(event.occurred_at());
+                loaded.pending.entry(hour).or_default().add(&event, minute);
+            }
         }
         return Ok(loaded);
     }

@@ -18,6 +18,8 @@ use crate::{Event, EventView};
 const MOST_CHUNKS: usize = 64;
 /// Entries that are read in one page.
 const PAGE: u16 = 128;
+/// A request reads at most so many pages of entries, unless it could not go on from there.
+const MOST_PAGES: usize = 32;
 /// Bits of a Bloom filter an entry; with 5 places each about 1 in 100 is a false hit.
 const FILTER_BITS: usize = 10;
 /// A filter is at most this long, so that an entry stays within one write unit for ordinary chunks.
@@ -90,6 +92,8 @@ pub async fn search(
         found: BTreeMap::new(),
         shown: Vec::new(),
         chunks: 0,
+        pages: 0,
+        dropped_ms: i64::MIN,
     };
     let newest = Time::from_millis(start.last_ms.min(end));
     let days: Vec<Time> = wanted.range.days().filter(|day| *day <= newest).collect();
@@ -118,6 +122,9 @@ struct Walk<'a> {
     found: BTreeMap<EventId, Found>,
     shown: Vec<EventView>,
     chunks: usize,
+    pages: usize,
+    /// The last moment of any chunk of which found events were dropped, for the page is full without them.
+    dropped_ms: i64,
 }
 
 impl Walk<'_> {
@@ -134,18 +141,20 @@ impl Walk<'_> {
                 if let Some(end) = self.show_after(entry.last_ms, Some(entry.last_ms)) {
                     return Ok(Some(end));
                 }
-                if entry.first_ms > self.start.before.time().millis() || !self.wanted.may_be_in(&entry) {
-                    continue;
-                }
-                if self.chunks >= MOST_CHUNKS && entry.last_ms + 1 < self.start.before.time().millis() {
+                let enough = self.chunks >= MOST_CHUNKS || self.pages >= MOST_PAGES;
+                if enough && entry.last_ms + 1 < self.start.before.time().millis() {
                     let before = EventId::from_bits(u128::try_from(entry.last_ms + 1).unwrap_or(0) << 80);
                     return Ok(Some(Position {
                         before,
                         last_ms: self.highest(entry.last_ms),
                     }));
                 }
+                if entry.first_ms > self.start.before.time().millis() || !self.wanted.may_be_in(&entry) {
+                    continue;
+                }
                 self.read(&entry).await?;
             }
+            self.pages += 1;
             next = page.next;
             if next.is_none() {
                 return Ok(self.show_after(i64::MIN, None));
@@ -170,6 +179,12 @@ impl Walk<'_> {
                         chunk_last_ms: entry.last_ms,
                     },
                 );
+                // One more than the page can show tells that it is not the last.
+                if self.found.len() > self.limit - self.shown.len() + 1
+                    && let Some((_, oldest)) = self.found.pop_first()
+                {
+                    self.dropped_ms = self.dropped_ms.max(oldest.chunk_last_ms);
+                }
             }
         }
         Ok(())
@@ -200,7 +215,7 @@ impl Walk<'_> {
         self.found
             .values()
             .map(|found| found.chunk_last_ms)
-            .fold(unread, i64::max)
+            .fold(unread.max(self.dropped_ms), i64::max)
     }
 }
 

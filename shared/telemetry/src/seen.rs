@@ -98,6 +98,8 @@ pub struct Seen {
     recent: BTreeMap<u32, Vec<Hash>>,
     runs: u64,
     version: u64,
+    /// The hour in which too old hashes were last forgotten.
+    hour: u32,
 }
 
 /// What the ids of one project become when a transaction commits.
@@ -205,6 +207,10 @@ impl Seen {
 
     /// Takes over what was committed.
     pub fn apply(&mut self, change: Change) {
+        if self.hour != change.hour {
+            self.hour = change.hour;
+            self.hours.retain(|_, hour| *hour + HOURS >= change.hour);
+        }
         self.hours.extend(change.fresh.iter().map(|hash| (*hash, change.hour)));
         (self.recent, self.runs) = (change.recent, change.runs);
         self.version += 1;

@@ -21,8 +21,10 @@ use crate::store::{self, BlobRecord, ChunkRecord, DayHead, RollupRecord, Span};
 const CHUNKS: usize = 40;
 /// A transaction is tried this often before the message goes back to the queue.
 const ATTEMPTS: usize = 12;
-/// A day with this many pending chunks is folded.
+/// Today, with this many pending chunks, is folded.
 pub const FOLD_AT: usize = 32;
+/// A day that is over is folded sooner, for little more comes that could be folded with it.
+const FOLD_PAST_AT: usize = 8;
 /// So many are folded at once, which bounds what a fold reads.
 const FOLD_MOST: usize = 64;
 /// The ids of so many projects are remembered between invocations.
@@ -33,6 +35,8 @@ const PROJECTS: usize = 64;
 pub struct Writer {
     table: Table,
     seen: HashMap<ProjectId, Seen>,
+    /// Today, and the projects that have written today.
+    today: (String, HashSet<ProjectId>),
 }
 
 /// A message and what SQS calls it.
@@ -57,6 +61,7 @@ impl Writer {
         Self {
             table,
             seen: HashMap::new(),
+            today: (String::new(), HashSet::new()),
         }
     }
 
@@ -89,14 +94,31 @@ impl Writer {
                 }
                 chunks = rest;
             }
-            for day in days {
-                // A fold that loses against another writer, or fails, is made up for by the next.
-                if let Err(error) = fold(&self.table, project, &day, FOLD_AT).await {
-                    tracing::warn!(project.id = %project, error = format!("{:#}", anyhow!(error)), "a day was not folded");
-                }
-            }
+            self.fold_days(project, days, now).await;
         }
         failed.into_iter().collect()
+    }
+
+    /// Folds the days that were written to, and with a project's first events of today what yesterday left.
+    async fn fold_days(&mut self, project: ProjectId, days: HashSet<String>, now: Time) {
+        let today = now.day();
+        if self.today.0 != today {
+            self.today = (today.clone(), HashSet::new());
+        }
+        let mut folds: Vec<(String, usize)> = Vec::new();
+        for day in days {
+            if day == today && self.today.1.insert(project) {
+                folds.push((now.plus_millis(-Time::DAY).day(), 1));
+            }
+            let at_least = if day < today { FOLD_PAST_AT } else { FOLD_AT };
+            folds.push((day, at_least));
+        }
+        for (day, at_least) in folds {
+            // A fold that loses against another writer, or fails, is made up for by the next.
+            if let Err(error) = fold(&self.table, project, &day, at_least).await {
+                tracing::warn!(project.id = %project, error = format!("{:#}", anyhow!(error)), "a day was not folded");
+            }
+        }
     }
 
     async fn commit(&mut self, project: ProjectId, mut chunks: Vec<Pending>, now: Time) -> Result<()> {
@@ -107,10 +129,15 @@ impl Writer {
             .iter()
             .any(|pending| pending.chunk.events.iter().any(|event| event.client_id.is_some()));
         if with_ids && self.seen.len() >= PROJECTS && !self.seen.contains_key(&project) {
-            self.seen.clear();
+            if let Some(other) = self.seen.keys().next().copied() {
+                self.seen.remove(&other);
+            }
         }
         let mut put = HashSet::new();
         for attempt in 0..ATTEMPTS {
+            if let Some(lost) = u32::try_from(attempt).unwrap_or(u32::MAX).checked_sub(1) {
+                table::pause(lost).await;
+            }
             let seen = if with_ids {
                 Some(self.seen.entry(project).or_default())
             } else {
