@@ -76,6 +76,20 @@ impl Table {
         Ok(name)
     }
 
+    /// Looks whether a table answers at all, by the cheapest read there is.
+    pub async fn answers(&self, table: TableName) -> Result<()> {
+        let nothing = Key::of("PROBE", "PROBE").item();
+        let read = self
+            .client
+            .get_item()
+            .table_name(self.name(table)?)
+            .set_key(Some(nothing));
+        read.send()
+            .await
+            .with_context(|| format!("reading {}", table.variable()))?;
+        Ok(())
+    }
+
     /// Reads one record as it is now.
     pub async fn get<R: Record>(&self, key: &Key) -> Result<Option<R>> {
         self.read(key, true).await

@@ -212,3 +212,41 @@ async fn a_key_shows_how_much_it_was_used() {
     assert_eq!(keys.data()[0]["usage"], json!({"events": 20}));
     assert_eq!(keys.data()[0]["lastUsedAt"], START.to_string());
 }
+
+#[tokio::test]
+async fn days_that_are_over_leave_little_to_fold() {
+    let app = TestApp::start().await;
+    let acme = app.tenant().await;
+    let send = async |hours_before: i64| {
+        let at = START.plus_millis(-hours_before * 3_600_000);
+        acme.ingest(json!([{"type": "A", "name": "a", "occurredAt": at.to_string()}]))
+            .await;
+        app.settle().await;
+    };
+    let pending = async |hours_before: i64| {
+        let day = START.plus_millis(-hours_before * 3_600_000).day();
+        let key = telemetry::store::head_key(acme.project.parse().unwrap(), &day);
+        let head = app
+            .table()
+            .get::<telemetry::store::DayHead>(&key)
+            .await
+            .unwrap()
+            .unwrap();
+        head.pending().len()
+    };
+    for _ in 0..8 {
+        send(60).await;
+    }
+    assert_eq!(pending(60).await, 0, "a day that is over is folded at 8");
+    for _ in 0..3 {
+        send(24).await;
+    }
+    assert_eq!(pending(24).await, 3);
+    send(0).await;
+    assert_eq!(
+        pending(24).await,
+        0,
+        "the first events of today fold what yesterday left"
+    );
+    assert_eq!(overview(&acme).await["events"], 12);
+}
