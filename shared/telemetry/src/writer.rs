@@ -128,10 +128,12 @@ impl Writer {
         let with_ids = chunks
             .iter()
             .any(|pending| pending.chunk.events.iter().any(|event| event.client_id.is_some()));
-        if with_ids && self.seen.len() >= PROJECTS && !self.seen.contains_key(&project) {
-            if let Some(other) = self.seen.keys().next().copied() {
-                self.seen.remove(&other);
-            }
+        if with_ids
+            && self.seen.len() >= PROJECTS
+            && !self.seen.contains_key(&project)
+            && let Some(other) = self.seen.keys().next().copied()
+        {
+            self.seen.remove(&other);
         }
         let mut put = HashSet::new();
         for attempt in 0..ATTEMPTS {
