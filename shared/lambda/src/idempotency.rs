@@ -1,4 +1,5 @@
-//! `Idempotency-Key`: a POST that is sent again is answered with the first reply, and does nothing more.
+//! `Idempotency-Key`: a POST that is sent again is answered with the first reply, and does nothing more. The exception
+//! is a function that died between its effect and the storing of its reply: the key is free again after the lease.
 //!
 //! A key belongs to a tenant (or person, or nobody) and a route. The body's fingerprint is compared before anything
 //! is answered. Replies may hold secrets that are stored nowhere else, so they are encrypted under a key derived
