@@ -4,11 +4,12 @@ use std::collections::HashMap;
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use identity::api_key::{ApiKeyPatch, ApiKeyView, KeyUsage, NewApiKey, NewApiKeyView, Rotation, Secret};
+use identity::api_key::{ApiKeyPatch, ApiKeyView, NewApiKey, NewApiKeyView, Rotation, Secret};
 use identity::{ApiKey, OrgHeader, Project};
 use kernel::policy::{ManageApiKeys, ReadApiKeys};
 use kernel::{ApiKeyId, Permission, ProjectId, Scope};
 use lambda::{App, Created, IdempotencyKey, Json, List, Paging, Path, Problem, Query, Result};
+use telemetry::KeyUsage;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -21,26 +22,16 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
 
 /// How much the keys of a project were used, as their events tell; who is absent never was.
 async fn usage<P: Permission>(app: &App, scope: &Scope<P>, project: &Project) -> Result<HashMap<ApiKeyId, KeyUsage>> {
-    let usage = telemetry::key_usage(&app.table, &scope.narrow()?, project.id, app.now()).await?;
-    let view = |(key, usage): (ApiKeyId, telemetry::KeyUsage)| {
-        (
-            key,
-            KeyUsage {
-                events: usage.events,
-                last_used_at: usage.last_used_at,
-            },
-        )
-    };
-    Ok(usage.into_iter().map(view).collect())
+    Ok(telemetry::key_usage(&app.table, &scope.narrow()?, project.id, app.now()).await?)
 }
 
 async fn view<P: Permission>(app: &App, scope: &Scope<P>, project: &Project, key: ApiKey) -> Result<ApiKeyView> {
     let usage = usage(app, scope, project).await?.remove(&key.id).unwrap_or_default();
-    Ok(ApiKeyView::of(key, usage, app.now()))
+    Ok(ApiKeyView::of(key, usage.events, usage.last_used_at, app.now()))
 }
 
 fn shown_once(app: &App, key: ApiKey, secret: &Secret) -> Created<NewApiKeyView> {
-    let about = ApiKeyView::of(key, KeyUsage::default(), app.now());
+    let about = ApiKeyView::of(key, 0, None, app.now());
     Created(NewApiKeyView {
         key: secret.reveal().to_owned(),
         about,
@@ -78,7 +69,7 @@ async fn list(
     let mut usage = usage(&app, &scope, &project).await?;
     let view = |key: ApiKey| {
         let usage = usage.remove(&key.id).unwrap_or_default();
-        ApiKeyView::of(key, usage, app.now())
+        ApiKeyView::of(key, usage.events, usage.last_used_at, app.now())
     };
     Ok(Json(List::of(&app, &context, page, view)?))
 }

@@ -305,15 +305,6 @@ impl ApiKey {
     }
 }
 
-/// How much a key was used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct KeyUsage {
-    /// How many events of the last 30 days came with it.
-    pub events: u64,
-    /// When it was last used.
-    pub last_used_at: Option<Time>,
-}
-
 /// How much a key was used, as replies show it.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -355,7 +346,7 @@ pub struct ApiKeyView {
 
 impl ApiKeyView {
     /// Shows a key at `now`, used so much.
-    pub fn of(key: ApiKey, usage: KeyUsage, now: Time) -> Self {
+    pub fn of(key: ApiKey, events: u64, last_used_at: Option<Time>, now: Time) -> Self {
         Self {
             id: key.id,
             status: key.status(now),
@@ -363,8 +354,8 @@ impl ApiKeyView {
             label: key.label,
             scopes: key.scopes,
             rate_limit_per_minute: key.rate_limit_per_minute,
-            last_used_at: usage.last_used_at,
-            usage: UsageView { events: usage.events },
+            last_used_at,
+            usage: UsageView { events },
             created_at: key.created_at,
             expires_at: key.until,
         }
