@@ -147,6 +147,10 @@ ids! {
     EventId "evt_";
     /// Names an audit entry.
     AuditId "aud_";
+    /// Names an alert: a rule over a project's metrics.
+    AlertId "alr_";
+    /// Names a job: work that outlives the request that caused it.
+    JobId "job_";
 }
 
 #[cfg(test)]

@@ -135,6 +135,10 @@ policy! {
     IngestEvents       => Grant::ApiKey;
     ReadMetrics        => Grant::Org(EVERYONE);
     ReadEvents         => Grant::Org(EVERYONE);
+
+    // Alerts, and the notices that they send.
+    ReadAlerts         => Grant::Org(EVERYONE);
+    ManageAlerts       => Grant::Org(BUILDERS);
 }
 
 #[cfg(test)]

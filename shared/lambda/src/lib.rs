@@ -8,6 +8,7 @@ mod idempotency;
 mod paging;
 mod problem;
 mod queue;
+mod schedule;
 
 pub use app::{App, aws_config, variable};
 pub use clock::Clock;
@@ -17,3 +18,4 @@ pub use idempotency::remember;
 pub use paging::{IdempotencyKey, Paging, limit};
 pub use problem::{Problem, ProblemDetails, Result};
 pub use queue::{Consumer, Message, serve_queue};
+pub use schedule::{Schedule, serve_schedule};

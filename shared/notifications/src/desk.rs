@@ -1,0 +1,229 @@
+//! Where notices are made: what is handed to the functions that cause them.
+
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow};
+use kernel::seal::Seal;
+use kernel::{Check, Error, JobId, Result, Time};
+use serde_json::{Value, json};
+
+use crate::contents::{Contents, Mail, MailTemplate, Webhook};
+use crate::job::{Channel, Job, JobRef, Owner};
+use crate::queue::NoticeQueue;
+use crate::webhook;
+
+/// What mails need to know of the deployment.
+#[derive(Clone, Debug)]
+pub struct MailSettings {
+    /// The address that sends.
+    pub from: String,
+    /// Where the console is, such as `https://console.example.com`.
+    pub console_url: String,
+}
+
+/// Makes notices. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Desk(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    queue: NoticeQueue,
+    seal: Seal,
+    settings: MailSettings,
+}
+
+impl Desk {
+    /// A desk that tells the notifier by the queue at `queue_url`.
+    pub fn new(client: aws_sdk_sqs::Client, queue_url: impl Into<String>, seal: Seal, settings: MailSettings) -> Self {
+        Self::over(NoticeQueue::new(client, queue_url), seal, settings)
+    }
+
+    fn over(queue: NoticeQueue, seal: Seal, mut settings: MailSettings) -> Self {
+        settings
+            .console_url
+            .truncate(settings.console_url.trim_end_matches('/').len());
+        Self(Arc::new(Inner { queue, seal, settings }))
+    }
+
+    /// The desk of `NOTIFICATION_QUEUE_URL`, `SEALING_SECRET`, `MAIL_FROM` and `CONSOLE_URL`.
+    pub fn from_env() -> anyhow::Result<Self> {
+        let settings = MailSettings {
+            from: lambda::variable("MAIL_FROM")?,
+            console_url: lambda::variable("CONSOLE_URL")?,
+        };
+        let seal = Seal::new(lambda::variable("SEALING_SECRET")?.as_bytes());
+        Ok(Self::over(NoticeQueue::from_env()?, seal, settings))
+    }
+
+    /// A desk that sends nothing, for routes that are only described.
+    pub fn nowhere() -> Self {
+        let settings = MailSettings {
+            from: String::new(),
+            console_url: String::new(),
+        };
+        Self::over(NoticeQueue::nowhere(), Seal::new(b""), settings)
+    }
+
+    /// A mail to be sent. `variables` is an object with exactly what `template` takes; its contents are sealed at
+    /// rest, for they may hold a token, and erased once the job is over. Store [`Job::write`] in the transaction of
+    /// the cause, then call [`Desk::nudge`].
+    ///
+    /// `cause` is an id or a word: letters, digits and `_`.
+    pub fn mail(
+        &self,
+        now: Time,
+        owner: Owner,
+        cause: &str,
+        to: &str,
+        template: MailTemplate,
+        variables: Value,
+    ) -> Result<Job> {
+        let mut check = Check::default();
+        check.email("email", to);
+        check.done()?;
+        let contents = Contents::Email(Mail {
+            to: to.to_owned(),
+            template,
+            variables: template.fill(variables)?,
+        });
+        self.job(now, owner, cause, Channel::Email, to, &contents)
+    }
+
+    /// A webhook call to be made, signed by the Standard Webhooks' scheme `v1`: posts `{"type":event,"timestamp":now,
+    /// "data":data}`. `secret` is one of [`webhook::new_secret`]. Whether the URL may be called is looked at when it is
+    /// called; `outbound::check` tells early.
+    #[expect(clippy::too_many_arguments, reason = "each is one part of a webhook call")]
+    pub fn webhook(
+        &self,
+        now: Time,
+        owner: Owner,
+        cause: &str,
+        url: &str,
+        secret: &str,
+        event: &str,
+        data: Value,
+    ) -> Result<Job> {
+        webhook::key(secret)?;
+        let contents = Contents::Webhook(Webhook {
+            url: url.to_owned(),
+            secret: secret.to_owned(),
+            body: json!({"type": event, "timestamp": now, "data": data}).to_string(),
+        });
+        self.job(now, owner, cause, Channel::Webhook, url, &contents)
+    }
+
+    fn job(
+        &self,
+        now: Time,
+        owner: Owner,
+        cause: &str,
+        channel: Channel,
+        target: &str,
+        contents: &Contents,
+    ) -> Result<Job> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        if cause.is_empty() || !cause.chars().all(plain) {
+            return Err(Error::Internal(anyhow!("{cause:?} cannot be the cause of a notice")));
+        }
+        let mut job = Job::new(now, owner, cause, channel, target);
+        let bytes = serde_json::to_vec(contents).context("a notice")?;
+        job.contents = Some(self.0.seal.seal(&context(job.id), &bytes));
+        Ok(job)
+    }
+
+    /// What a job says; nothing if it is over, or was sealed with another secret.
+    pub fn open(&self, job: &Job) -> Option<Contents> {
+        let bytes = self.0.seal.open(&context(job.id), job.contents.as_deref()?)?;
+        serde_json::from_slice(&bytes).ok()
+    }
+
+    /// A page of the console, for mails: `path` begins with `/`.
+    pub fn page(&self, path: &str) -> String {
+        format!("{}{path}", self.0.settings.console_url)
+    }
+
+    /// A page of the console with a token, for mails. The token stands in the fragment, which browsers send to nobody.
+    pub fn link(&self, path: &str, token: &str) -> String {
+        format!("{}#token={token}", self.page(path))
+    }
+
+    /// The address that sends mails.
+    pub fn mail_from(&self) -> &str {
+        &self.0.settings.from
+    }
+
+    /// Seals secrets that are kept for notices to come, such as an alert's webhook secret.
+    pub fn seal(&self) -> &Seal {
+        &self.0.seal
+    }
+
+    /// The queue of the notifier.
+    pub fn queue(&self) -> &NoticeQueue {
+        &self.0.queue
+    }
+
+    /// Tells the notifier of jobs that were committed. Best effort: the sweeper finds what a crash left.
+    pub async fn nudge(&self, jobs: &[JobRef]) {
+        self.0.queue.nudge(jobs).await;
+    }
+}
+
+/// What a job's contents are bound to.
+fn context(job: JobId) -> String {
+    format!("NOTICE#{job}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kernel::OrgId;
+
+    const NOW: Time = Time::from_millis(1_800_000_000_000);
+
+    fn desk() -> Desk {
+        let settings = MailSettings {
+            from: "no-reply@example.com".to_owned(),
+            console_url: "https://console.example.com/".to_owned(),
+        };
+        Desk::over(NoticeQueue::nowhere(), Seal::new(b"secret"), settings)
+    }
+
+    fn mail(to: &str, cause: &str) -> Result<Job> {
+        let variables = json!({"name": "Ada", "link": "https://x"});
+        let owner = Owner::Org(OrgId::new(NOW));
+        desk().mail(NOW, owner, cause, to, MailTemplate::VerifyEmail, variables)
+    }
+
+    #[test]
+    fn what_a_job_says_is_sealed_for_that_job() {
+        let job = mail("ada@example.com", "verify").unwrap();
+        assert!(matches!(desk().open(&job), Some(Contents::Email(mail)) if mail.to == "ada@example.com"));
+        let sealed = job.contents.clone().unwrap();
+        assert!(!sealed.windows(3).any(|part| part == b"Ada"));
+        let mut other = mail("ada@example.com", "verify").unwrap();
+        other.contents = Some(sealed);
+        assert!(desk().open(&other).is_none());
+    }
+
+    #[test]
+    fn no_address_adds_a_header() {
+        for bad in ["ada@example.com\r\nBcc: eve@example.com", "a@b.co, c@d.co", "nobody"] {
+            assert!(matches!(mail(bad, "verify"), Err(Error::Invalid(_))), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_cause_cannot_name_another_partition() {
+        for bad in ["", "a#b", "a b"] {
+            assert!(matches!(mail("ada@example.com", bad), Err(Error::Internal(_))), "{bad}");
+        }
+    }
+
+    #[test]
+    fn links_lead_into_the_console() {
+        assert_eq!(
+            desk().link("/reset-password", "abc"),
+            "https://console.example.com/reset-password#token=abc"
+        );
+    }
+}
