@@ -1,5 +1,7 @@
 //! /v1/orgs: organizations, and who belongs to them with which role.
 
+mod grants;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use identity::member::MemberView;
@@ -19,7 +21,8 @@ pub fn routes(guard: &Guard) -> OpenApiRouter<App> {
     let one = OpenApiRouter::new()
         .routes(routes!(get, update, delete))
         .routes(routes!(list_members, add_member))
-        .routes(routes!(set_member_role, remove_member));
+        .routes(routes!(set_member_role, remove_member))
+        .merge(grants::routes());
     guard.signed_in(own).merge(guard.members(one))
 }
 

@@ -64,7 +64,7 @@ async fn list(
     Query(paging): Query<Paging>,
 ) -> Result<Json<List<ApiKeyView>>> {
     let project = Project::load(&app.table, &scope, project).await?;
-    let context = format!("{} /v1/projects/{}/api-keys", scope.org(), project.id);
+    let context = format!("{} /v1/projects/{}/api-keys", project.org, project.id);
     let page = ApiKey::list(&app.table, &scope, &project, paging.slice(&app, &context)?).await?;
     let mut usage = usage(&app, &scope, &project).await?;
     let view = |key: ApiKey| {

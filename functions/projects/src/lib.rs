@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use identity::project::{NewProject, ProjectPatch, ProjectView};
 use identity::{Guard, OrgHeader, Project};
-use kernel::policy::{DeleteProjects, ReadProjects, WriteProjects};
+use kernel::policy::{CreateProjects, DeleteProjects, ReadProjects, WriteProjects};
 use kernel::{ProjectId, Scope};
 use lambda::{App, Created, IdempotencyKey, Json, List, Paging, Path, Problem, Query, Result};
 use utoipa_axum::router::OpenApiRouter;
@@ -26,7 +26,7 @@ pub fn routes(guard: &Guard) -> OpenApiRouter<App> {
     responses((status = 201, body = ProjectView), Problem))]
 async fn create(
     State(app): State<App>,
-    scope: Scope<WriteProjects>,
+    scope: Scope<CreateProjects>,
     Json(input): Json<NewProject>,
 ) -> Result<Created<ProjectView>> {
     let project = Project::create(&app.table, app.now(), &scope, input).await?;

@@ -2,7 +2,7 @@
 //! server by its API key. What they may do is the policy's business.
 //!
 //! A person's status is read again after 30 seconds at the latest, an API key's too; whether someone is a member of an
-//! organization, and with which role, is read each time.
+//! organization, with which role and which grants, is read each time.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use axum::response::Response;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName};
-use kernel::{Caller, Error, OrgId, OrgRole, PlatformRole, Result, Time, UserId};
+use kernel::{Caller, Error, OrgId, PlatformRole, Result, Time, UserId};
 use lambda::{App, Problem};
 use table::{Key, Record};
 use utoipa_axum::router::OpenApiRouter;
@@ -138,22 +138,23 @@ async fn member(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> 
     let now = gate.app.now();
     let claims = gate.claims(&parts.headers, now)?;
     let org = named_org(&mut parts).await;
-    let role = async {
+    let membership = async {
         match &org {
-            Ok(org) => gate.role(*org, claims.user).await,
+            Ok(org) => gate.membership(*org, claims.user).await,
             Err(_) => Ok(None),
         }
     };
-    let (platform_role, role) = tokio::join!(gate.standing(claims, now), role);
+    let (platform_role, membership) = tokio::join!(gate.standing(claims, now), membership);
     let (platform_role, org) = (platform_role?, org?);
-    let role = role?.ok_or(Error::NotFound("organization"))?;
+    let member = membership?.ok_or(Error::NotFound("organization"))?;
     let Claims { user, session } = claims;
     parts.extensions.insert(Caller::Member {
         user,
         platform_role,
         session,
         org,
-        role,
+        role: member.role,
+        grants: member.grants.into_iter().map(Into::into).collect(),
     });
     Ok(next.run(Request::from_parts(parts, body)).await)
 }
@@ -249,14 +250,14 @@ impl Gate {
         Ok(user.role)
     }
 
-    /// The person's role in an organization that was not deleted.
-    async fn role(&self, org: OrgId, user: UserId) -> Result<Option<OrgRole>> {
+    /// The person's membership of an organization that was not deleted.
+    async fn membership(&self, org: OrgId, user: UserId) -> Result<Option<Member>> {
         let (member, org) = tokio::try_join!(
             self.read::<Member>(member::key(org, user)),
             self.read::<Org>(org::key(org))
         )?;
         let live = org.is_some_and(|org| org.is_live());
-        Ok(member.filter(|_| live).map(|member| member.role))
+        Ok(member.filter(|_| live))
     }
 
     /// Reads for half the price; what was only just written may not be there yet, so absence is made sure of.

@@ -1,7 +1,7 @@
 //! People, organizations, projects and API keys, and the guard that finds out who calls.
 //!
 //! Entities: a user has logins (by password today) and sessions; an organization has members, who are users with a
-//! role; it has projects, which have API keys.
+//! role, and may have grants: other roles in single projects; it has projects, which have API keys.
 //!
 //! Invariants: an email belongs to one user; a user's password and refresh tokens are stored as hashes only, an API
 //! key as its SHA-256; a refresh token has one successor; an organization always has an owner; whatever a person
@@ -12,6 +12,7 @@
 pub mod account;
 pub mod api_key;
 pub mod bootstrap;
+pub mod grant;
 pub mod guard;
 pub mod member;
 pub mod org;
@@ -24,6 +25,7 @@ pub mod user;
 
 pub use api_key::ApiKey;
 pub use bootstrap::Bootstrap;
+pub use grant::Grant;
 pub use guard::{Guard, OrgHeader};
 pub use member::Member;
 pub use org::Org;

@@ -5,6 +5,7 @@ mod store;
 use kernel::{Error, OrgId, OrgRole, Result, Time, UserId};
 use serde::{Deserialize, Serialize};
 
+use crate::grant::Held;
 use crate::user::User;
 
 pub(crate) use store::key;
@@ -21,6 +22,9 @@ pub struct Member {
     pub role: OrgRole,
     /// Since when.
     pub joined_at: Time,
+    /// What they may do in single projects, whatever their role; one for a project.
+    #[serde(default)]
+    pub(crate) grants: Vec<Held>,
     #[serde(default)]
     version: u64,
 }
@@ -32,6 +36,7 @@ impl Member {
             user,
             role,
             joined_at: now,
+            grants: Vec::new(),
             version: 0,
         }
     }

@@ -145,6 +145,8 @@ ids! {
     ApiKeyId "key_";
     /// Names an event; its time is when the event occurred.
     EventId "evt_";
+    /// Names a grant: a member's role in one project.
+    GrantId "grt_";
     /// Names an audit entry.
     AuditId "aud_";
     /// Names an alert: a rule over a project's metrics.

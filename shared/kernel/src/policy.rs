@@ -2,10 +2,14 @@
 //!
 //! A handler names a permission in its signature (`Scope<ReadMetrics>`); that is the check. Each permission
 //! stands here once, with everybody it is granted to. A route that names none is public.
+//!
+//! Who lacks the role in the organization may have it for one project of it, by a grant. That counts for the
+//! permissions of `Grant::Project` alone, and only in that project: their scope does not say which organization it is
+//! for until it is told the project (`Scope::org_of`), so a store that forgets to ask does not compile.
 
 use serde::{Deserialize, Serialize};
 
-use crate::scope::{Caller, Permission};
+use crate::scope::{Caller, Permission, Reach};
 
 /// A person's role in an organization: owner > admin > accountant, member > viewer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
@@ -53,6 +57,8 @@ pub enum Grant {
     SignedIn,
     /// Members of the organization with one of these roles.
     Org(&'static [OrgRole]),
+    /// Members with one of these roles, in the organization or by a grant for the project that it is about.
+    Project(&'static [OrgRole]),
     /// People with at least this role on the platform.
     Platform(PlatformRole),
     /// API keys, for their own project.
@@ -60,20 +66,49 @@ pub enum Grant {
 }
 
 impl Grant {
-    /// Whether `caller` is among those it is granted to. A member of another organization never gets this far:
-    /// finding the caller's role in the organization is what makes a `Caller::Member`.
-    pub fn covers(self, caller: &Caller) -> bool {
+    /// How far `caller` has it; nothing if not at all. A member of another organization never gets this far: finding
+    /// the caller's role in the organization is what makes a `Caller::Member`.
+    pub(crate) fn reach(self, caller: &Caller) -> Option<Reach> {
         match (self, caller) {
-            (Self::SignedIn, Caller::Person { .. } | Caller::Member { .. }) | (Self::ApiKey, Caller::ApiKey { .. }) => {
-                true
+            (Self::SignedIn, Caller::Person { .. } | Caller::Member { .. }) => Some(Reach::All),
+            (Self::ApiKey, Caller::ApiKey { project, .. }) => Some(Reach::Projects(vec![*project])),
+            (Self::Org(roles) | Self::Project(roles), Caller::Member { role, .. }) if roles.contains(role) => {
+                Some(Reach::All)
             }
-            (Self::Org(roles), Caller::Member { role, .. }) => roles.contains(role),
+            (Self::Project(roles), Caller::Member { grants, .. }) => {
+                let granted = grants.iter().filter(|grant| roles.contains(&grant.role));
+                let projects: Vec<_> = granted.map(|grant| grant.project).collect();
+                (!projects.is_empty()).then_some(Reach::Projects(projects))
+            }
             (Self::Platform(least), Caller::Person { platform_role, .. } | Caller::Member { platform_role, .. }) => {
-                *platform_role >= least
+                (*platform_role >= least).then_some(Reach::All)
             }
-            _ => false,
+            _ => None,
         }
     }
+}
+
+/// The kinds of [`Grant`] as types, for what a scope may do by its permission's kind.
+pub mod kind {
+    macro_rules! kinds {
+        ($($name:ident)*) => {$(
+            #[doc = concat!("Granted by `Grant::", stringify!($name), "`.")]
+            #[derive(Clone, Copy, Debug)]
+            pub struct $name;
+        )*};
+    }
+    kinds! { SignedIn Org Project Platform ApiKey }
+
+    /// Kinds that are had within an organization.
+    pub trait WithinOrg {}
+    impl WithinOrg for Org {}
+    impl WithinOrg for Project {}
+    impl WithinOrg for ApiKey {}
+
+    /// Kinds that are had for the whole of what the caller acts in, so that its organization says enough.
+    pub trait Whole: WithinOrg {}
+    impl Whole for Org {}
+    impl Whole for ApiKey {}
 }
 
 const EVERYONE: &[OrgRole] = &[
@@ -88,7 +123,7 @@ const ADMINS: &[OrgRole] = &[OrgRole::Owner, OrgRole::Admin];
 const OWNERS: &[OrgRole] = &[OrgRole::Owner];
 
 macro_rules! policy {
-    ($($permission:ident => $grant:expr;)*) => {
+    ($($permission:ident => Grant::$kind:ident $(($who:expr))?;)*) => {
         $(
             #[doc = concat!("The permission `", stringify!($permission), "`; the policy says who has it.")]
             #[derive(Clone, Copy, Debug)]
@@ -96,12 +131,13 @@ macro_rules! policy {
 
             impl Permission for $permission {
                 const NAME: &'static str = stringify!($permission);
-                const GRANT: Grant = $grant;
+                const GRANT: Grant = Grant::$kind$(($who))?;
+                type Kind = kind::$kind;
             }
         )*
 
         /// Every permission by name, for documentation and for the coverage test.
-        pub const POLICY: &[(&str, Grant)] = &[$((stringify!($permission), $grant)),*];
+        pub const POLICY: &[(&str, Grant)] = &[$((stringify!($permission), $permission::GRANT)),*];
     };
 }
 
@@ -122,14 +158,16 @@ policy! {
     ReadMembers        => Grant::Org(EVERYONE);
     ManageMembers      => Grant::Org(ADMINS);
     LeaveOrg           => Grant::Org(EVERYONE);
+    ManageGrants       => Grant::Org(ADMINS);
     ReadOrgAudit       => Grant::Org(ADMINS);
 
     // Projects and API keys.
     ReadProjects       => Grant::Org(EVERYONE);
-    WriteProjects      => Grant::Org(BUILDERS);
-    DeleteProjects     => Grant::Org(ADMINS);
-    ReadApiKeys        => Grant::Org(BUILDERS);
-    ManageApiKeys      => Grant::Org(BUILDERS);
+    CreateProjects     => Grant::Org(BUILDERS);
+    WriteProjects      => Grant::Project(BUILDERS);
+    DeleteProjects     => Grant::Project(ADMINS);
+    ReadApiKeys        => Grant::Project(BUILDERS);
+    ManageApiKeys      => Grant::Project(BUILDERS);
 
     // Events.
     IngestEvents       => Grant::ApiKey;

@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 
+use crate::policy::kind::{Whole, WithinOrg};
 use crate::policy::{Grant, OrgRole, PlatformRole};
 use crate::{ApiKeyId, Error, OrgId, ProjectId, Result, SessionId, UserId};
 
@@ -11,6 +12,22 @@ pub trait Permission: Send + Sync + 'static {
     const NAME: &'static str;
     /// To whom it is granted.
     const GRANT: Grant;
+    /// The kind of `GRANT`, as a type.
+    type Kind;
+}
+
+/// A permission that, if had at all, is had for the whole organization.
+pub trait OrgWide: Permission {}
+
+impl<P: Permission<Kind: Whole>> OrgWide for P {}
+
+/// A role that a member has in one project, whatever their role in the organization.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProjectRole {
+    /// The project.
+    pub project: ProjectId,
+    /// The role in it.
+    pub role: OrgRole,
 }
 
 /// Who is calling, as far as their credentials prove it.
@@ -37,6 +54,8 @@ pub enum Caller {
         org: OrgId,
         /// Their role in it.
         role: OrgRole,
+        /// Their roles in single projects of it.
+        grants: Vec<ProjectRole>,
     },
     /// A server of a customer, with an API key.
     ApiKey {
@@ -65,15 +84,23 @@ pub enum Actor {
 pub struct Scope<P> {
     caller: Option<Caller>,
     tenant: Option<OrgId>,
+    reach: Reach,
     permission: PhantomData<P>,
+}
+
+/// How far a permission is had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// For everything that the caller acts in.
+    All,
+    /// For these projects alone.
+    Projects(Vec<ProjectId>),
 }
 
 impl<P: Permission> Scope<P> {
     /// Asks the policy: a scope if it grants `P` to `caller`, else `Denied`.
     pub fn permit(caller: Caller) -> Result<Self> {
-        if !P::GRANT.covers(&caller) {
-            return Err(Error::Denied);
-        }
+        let reach = P::GRANT.reach(&caller).ok_or(Error::Denied)?;
         let tenant = match &caller {
             Caller::Person { .. } => None,
             Caller::Member { org, .. } | Caller::ApiKey { org, .. } => Some(*org),
@@ -81,6 +108,7 @@ impl<P: Permission> Scope<P> {
         Ok(Self {
             caller: Some(caller),
             tenant,
+            reach,
             permission: PhantomData,
         })
     }
@@ -90,6 +118,7 @@ impl<P: Permission> Scope<P> {
         Self {
             caller: None,
             tenant: Some(tenant),
+            reach: Reach::All,
             permission: PhantomData,
         }
     }
@@ -97,15 +126,32 @@ impl<P: Permission> Scope<P> {
     /// The organization this scope is for.
     ///
     /// # Panics
-    /// If the permission is not one of an organization or API key: the policy never makes such a scope without one.
-    pub fn org(&self) -> OrgId {
-        self.tenant
-            .expect("the policy grants organization permissions to members and keys only")
+    /// Never: the policy makes no scope of this kind but for members and keys, who have an organization.
+    pub fn org(&self) -> OrgId
+    where
+        P: OrgWide,
+    {
+        self.tenant()
     }
 
-    /// The organization this scope is for, if it is for one.
-    pub fn tenant(&self) -> Option<OrgId> {
+    /// The organization this scope is for, to reach this project of it. `Denied` if the caller has the permission for
+    /// other projects only.
+    ///
+    /// # Panics
+    /// Never, as [`Scope::org`].
+    pub fn org_of(&self, project: ProjectId) -> Result<OrgId>
+    where
+        P: Permission<Kind: WithinOrg>,
+    {
+        match &self.reach {
+            Reach::Projects(projects) if !projects.contains(&project) => Err(Error::Denied),
+            Reach::Projects(_) | Reach::All => Ok(self.tenant()),
+        }
+    }
+
+    fn tenant(&self) -> OrgId {
         self.tenant
+            .expect("the policy grants organization permissions to members and keys only")
     }
 
     /// Who acts.
@@ -161,6 +207,7 @@ impl<P: Permission> Scope<P> {
             None => Ok(Scope {
                 caller: None,
                 tenant: self.tenant,
+                reach: Reach::All,
                 permission: PhantomData,
             }),
         }
@@ -171,7 +218,9 @@ impl<P: Permission> Scope<P> {
 mod tests {
     use super::*;
     use crate::Time;
-    use crate::policy::{DeleteOrg, IngestEvents, ManageUsers, ReadMetrics};
+    use crate::policy::{
+        CreateProjects, DeleteOrg, DeleteProjects, IngestEvents, ManageApiKeys, ManageUsers, ReadMetrics,
+    };
 
     fn member(role: OrgRole) -> Caller {
         let now = Time::from_millis(1);
@@ -181,7 +230,41 @@ mod tests {
             session: SessionId::new(now),
             org: OrgId::new(now),
             role,
+            grants: Vec::new(),
         }
+    }
+
+    fn granted(role: OrgRole, project: ProjectId, granted: OrgRole) -> Caller {
+        let mut caller = member(role);
+        if let Caller::Member { grants, .. } = &mut caller {
+            grants.push(ProjectRole { project, role: granted });
+        }
+        caller
+    }
+
+    #[test]
+    fn a_grant_counts_for_its_project_alone() {
+        let [mine, other] = [ProjectId::from_bits(1), ProjectId::from_bits(2)];
+        let caller = granted(OrgRole::Viewer, mine, OrgRole::Member);
+        let keys = Scope::<ManageApiKeys>::permit(caller.clone()).unwrap();
+        assert!(keys.org_of(mine).is_ok());
+        assert!(matches!(keys.org_of(other), Err(Error::Denied)));
+        // What the granted role does not have, and what is about no project, it does not give.
+        assert!(Scope::<DeleteProjects>::permit(caller.clone()).is_err());
+        assert!(Scope::<CreateProjects>::permit(caller.clone()).is_err());
+        assert!(keys.narrow::<DeleteProjects>().is_err());
+
+        // It takes nothing away: the role in the organization counts as before.
+        let builder = granted(OrgRole::Member, mine, OrgRole::Viewer);
+        let keys = Scope::<ManageApiKeys>::permit(builder).unwrap();
+        assert!(keys.org_of(mine).is_ok() && keys.org_of(other).is_ok());
+    }
+
+    #[test]
+    fn the_system_reaches_every_project_of_the_tenant() {
+        let org = OrgId::from_bits(7);
+        let scope = Scope::<ManageApiKeys>::system(org);
+        assert_eq!(scope.org_of(ProjectId::from_bits(1)).unwrap(), org);
     }
 
     #[test]

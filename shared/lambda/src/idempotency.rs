@@ -138,7 +138,7 @@ fn owner(caller: Option<&Caller>) -> String {
 /// Who asks, and as what: a reply is not replayed to someone who lost the role that it took.
 fn actor(caller: Option<&Caller>) -> String {
     match caller {
-        Some(Caller::Member { user, role, .. }) => format!("{user} {role:?}"),
+        Some(Caller::Member { user, role, grants, .. }) => format!("{user} {role:?} {grants:?}"),
         Some(Caller::Person {
             user, platform_role, ..
         }) => format!("{user} {platform_role:?}"),

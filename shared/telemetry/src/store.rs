@@ -310,10 +310,11 @@ pub struct KeyUsage {
 /// How much each key of a project was used.
 pub async fn key_usage(
     table: &Table,
-    _: &Scope<policy::ReadApiKeys>,
+    scope: &Scope<policy::ReadApiKeys>,
     project: ProjectId,
     now: Time,
 ) -> Result<HashMap<ApiKeyId, KeyUsage>> {
+    scope.org_of(project)?;
     let days = (0..=USAGE_DAYS).map(|back| now.plus_millis(-back * Time::DAY).day());
     let keys: Vec<Key> = days.map(|day| head_key(project, &day)).collect();
     let mut usage: HashMap<ApiKeyId, KeyUsage> = HashMap::new();

@@ -105,6 +105,30 @@ impl TestApp {
         [self.tenant().await, self.tenant().await]
     }
 
+    /// The same organization with another project and its API key.
+    pub async fn project(&self, tenant: &Tenant) -> Tenant {
+        let body = json!({"name": format!("Project {}", self.number()), "environment": "dev"});
+        let project = tenant.client.post("/v1/projects", body).await.expect(201).text("id");
+        let keys = format!("/v1/projects/{project}/api-keys");
+        let key = tenant.client.post(keys, json!({"label": "server"})).await.expect(201);
+        let (key_id, key) = (key.text("id"), key.text("key"));
+        let server = self.client().header("x-api-key", &key);
+        Tenant {
+            project,
+            key_id,
+            key,
+            server,
+            ..tenant.clone()
+        }
+    }
+
+    /// Gives a member a role in one project; returns the id of the grant.
+    pub async fn grant(&self, tenant: &Tenant, member: &Person, project: &str, role: &str) -> String {
+        let body = json!({"userId": member.id, "resourceType": "project", "resourceId": project, "role": role});
+        let grants = format!("/v1/orgs/{}/grants", tenant.org);
+        tenant.client.post(grants, body).await.expect(201).text("id")
+    }
+
     /// Registers someone and makes them a member.
     pub async fn member(&self, tenant: &Tenant, role: &str) -> Person {
         let mut person = self.person().await;

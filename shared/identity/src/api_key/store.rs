@@ -1,6 +1,7 @@
 //! A key:                      pk PRJ#<project>   sk KEY#<key>
 //! Where a secret leads to:    pk KEY#<sha256>    sk KEY          (never changed; the key says whether it works)
 
+use kernel::policy::kind::WithinOrg;
 use kernel::policy::{ManageApiKeys, ReadApiKeys};
 use kernel::{ApiKeyId, Error, OrgId, Permission, ProjectId, Result, Scope, Time};
 use serde::{Deserialize, Serialize};
@@ -113,20 +114,33 @@ impl ApiKey {
         let (key, secret) = Self::new(now, project, user, new)?;
         let change = Change::new(user, "api_key.created", "api_key", key.id).to(noted(&key, now));
         let writes = vec![Write::create(&key)?, Write::create(&Pointer::to(&key, &secret))?];
-        trail::commit(table, now, Chain::Org(key.org), change, writes).await?;
+        trail::commit(table, now, key.chain(scope)?, change, writes).await?;
         Ok((key, secret))
     }
 
     /// Reads a key of a project; 404 if it has none with this id. The project proves that it is the tenant's.
-    pub async fn load<P: Permission>(table: &Table, scope: &Scope<P>, project: &Project, id: ApiKeyId) -> Result<Self> {
+    pub async fn load<P>(table: &Table, scope: &Scope<P>, project: &Project, id: ApiKeyId) -> Result<Self>
+    where
+        P: Permission<Kind: WithinOrg>,
+    {
+        let org = scope.org_of(project.id)?;
         let found = table.get::<Self>(&key(project.id, id)).await?;
-        found
-            .filter(|key| key.org == scope.org())
-            .ok_or(Error::NotFound("API key"))
+        found.filter(|key| key.org == org).ok_or(Error::NotFound("API key"))
+    }
+
+    /// Where changes of it are noted; `Denied` if the caller's permission does not reach its project.
+    fn chain(&self, scope: &Scope<ManageApiKeys>) -> Result<Chain> {
+        Ok(Chain::Org(scope.org_of(self.project)?))
     }
 
     /// Reads one page of a project's keys, newest first.
-    pub async fn list(table: &Table, _: &Scope<ReadApiKeys>, project: &Project, slice: Slice) -> Result<Page<Self>> {
+    pub async fn list(
+        table: &Table,
+        scope: &Scope<ReadApiKeys>,
+        project: &Project,
+        slice: Slice,
+    ) -> Result<Page<Self>> {
+        scope.org_of(project.id)?;
         let query = Query::slice(partition(project.id), slice).prefix("KEY#").descending();
         table.query(query.consistent()).await
     }
@@ -143,7 +157,7 @@ impl ApiKey {
         if self.apply(now, patch)? {
             let change = Change::new(scope.user()?, "api_key.updated", "api_key", self.id);
             let change = change.from(old).to(noted(&self, now));
-            trail::commit(table, now, Chain::Org(self.org), change, vec![Write::replace(&self)?]).await?;
+            trail::commit(table, now, self.chain(scope)?, change, vec![Write::replace(&self)?]).await?;
         }
         Ok(self)
     }
@@ -154,7 +168,7 @@ impl ApiKey {
         if self.revoke(now) {
             let change = Change::new(scope.user()?, "api_key.revoked", "api_key", self.id);
             let change = change.from(old).to(noted(&self, now));
-            trail::commit(table, now, Chain::Org(self.org), change, vec![Write::replace(&self)?]).await?;
+            trail::commit(table, now, self.chain(scope)?, change, vec![Write::replace(&self)?]).await?;
         }
         Ok(())
     }
@@ -177,7 +191,7 @@ impl ApiKey {
             .to(new);
         let pointer = Pointer::to(&key, &secret);
         let writes = vec![Write::replace(&self)?, Write::create(&key)?, Write::create(&pointer)?];
-        trail::commit(table, now, Chain::Org(key.org), change, writes).await?;
+        trail::commit(table, now, key.chain(scope)?, change, writes).await?;
         Ok((key, secret))
     }
 }

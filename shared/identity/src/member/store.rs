@@ -2,12 +2,13 @@
 //! A person's, by organization:   gsi1pk USER#<user>#ORGS gsi1sk <org>
 
 use kernel::policy::{LeaveOrg, ManageMembers, ReadMembers};
-use kernel::{Error, OrgId, OrgRole, Permission, Result, Scope, Time, UserId};
+use kernel::{Error, OrgId, OrgRole, OrgWide, Result, Scope, Time, UserId};
 use serde_json::json;
 use table::{Key, Page, Query, Record, Slice, Table, TableName, Write, WriteError};
 use trail::{Chain, Change};
 
 use super::{Member, MemberView, may_change};
+use crate::grant;
 use crate::org::Org;
 use crate::user::{Login, User};
 
@@ -46,7 +47,7 @@ impl Member {
     }
 
     /// Reads a member of the scope's organization; 404 if they are none.
-    pub async fn load<P: Permission>(table: &Table, scope: &Scope<P>, user: UserId) -> Result<Self> {
+    pub async fn load<P: OrgWide>(table: &Table, scope: &Scope<P>, user: UserId) -> Result<Self> {
         table
             .get(&key(scope.org(), user))
             .await?
@@ -89,8 +90,8 @@ impl Member {
         let member = Self::new(now, scope.org(), user.id, role);
         for _ in 0..ATTEMPTS {
             let change = Change::new(scope.user()?, "member.added", "member", user.id).to(json!({"role": role}));
-            let write = Write::create(&member)?;
-            match commit(table, now, scope, change, write, None, Some(role)).await {
+            let writes = vec![Write::create(&member)?];
+            match commit(table, now, scope, change, writes, None, Some(role)).await {
                 Ok(()) => return Ok(MemberView::of(&member, user)),
                 Err(error) if error.failed(0) => return Err(already_member()),
                 Err(WriteError::Condition(_)) => {}
@@ -122,7 +123,7 @@ impl Member {
                 now,
                 scope,
                 change,
-                Write::replace(&member)?,
+                vec![Write::replace(&member)?],
                 Some(old),
                 Some(role),
             )
@@ -151,7 +152,8 @@ impl Member {
     }
 }
 
-async fn end<P: Permission>(
+/// Ends a membership, and with it its grants.
+async fn end<P: OrgWide>(
     table: &Table,
     now: Time,
     scope: &Scope<P>,
@@ -162,18 +164,16 @@ async fn end<P: Permission>(
     for _ in 0..ATTEMPTS {
         let member = Member::load(table, scope, user).await?;
         may_end(member.role)?;
-        let change = Change::new(scope.user()?, action, "member", user).from(json!({"role": member.role}));
-        match commit(
-            table,
-            now,
-            scope,
-            change,
-            Write::delete(&member),
-            Some(member.role),
-            None,
-        )
-        .await
-        {
+        let grants = grant::of_member(table, &member).await?;
+        let ids: Vec<_> = grants.iter().map(|grant| grant.id).collect();
+        let mut old = json!({"role": member.role});
+        if !ids.is_empty() {
+            old["grants"] = json!(ids);
+        }
+        let change = Change::new(scope.user()?, action, "member", user).from(old);
+        let mut writes = vec![Write::delete(&member)];
+        writes.extend(grants.iter().map(Write::delete));
+        match commit(table, now, scope, change, writes, Some(member.role), None).await {
             Ok(()) => return Ok(()),
             Err(WriteError::Condition(_)) => {}
             Err(WriteError::Other(error)) => return Err(error),
@@ -182,19 +182,18 @@ async fn end<P: Permission>(
     Err(Error::Busy)
 }
 
-/// Does the write that takes a membership from `old` to `new`, counts the owners in the organization if their number
+/// Does the writes that take a membership from `old` to `new`, counts the owners in the organization if their number
 /// changes, and notes it.
-async fn commit<P: Permission>(
+async fn commit<P: OrgWide>(
     table: &Table,
     now: Time,
     scope: &Scope<P>,
     change: Change,
-    write: Write,
+    mut writes: Vec<Write>,
     old: Option<OrgRole>,
     new: Option<OrgRole>,
 ) -> Result<(), WriteError> {
     let mut org = Org::load(table, scope).await?;
-    let mut writes = vec![write];
     if org.count_owner(old, new)? {
         writes.push(Write::replace(&org)?);
     }

@@ -1,7 +1,7 @@
 //! An organization:   pk ORG#<org>   sk ORG   (its members, projects and everything else begin with ORG#<org> too)
 
 use kernel::policy::{CreateOrg, DeleteOrg, ListOwnOrgs, UpdateOrg};
-use kernel::{Error, OrgId, OrgRole, Permission, Result, Scope, Time};
+use kernel::{Error, OrgId, OrgRole, OrgWide, Result, Scope, Time};
 use serde_json::json;
 use table::{Key, Page, Record, Slice, Table, TableName, Write};
 use trail::{Chain, Change};
@@ -39,7 +39,7 @@ impl Org {
     }
 
     /// Reads the scope's organization; 404 once it was deleted.
-    pub async fn load<P: Permission>(table: &Table, scope: &Scope<P>) -> Result<Self> {
+    pub async fn load<P: OrgWide>(table: &Table, scope: &Scope<P>) -> Result<Self> {
         let org = table.get::<Self>(&key(scope.org())).await?;
         org.filter(Self::is_live).ok_or(Error::NotFound("organization"))
     }

@@ -1,7 +1,8 @@
 //! A project:            pk ORG#<org>   sk PROJECT#<project>
 //! One that is deleted:  pk ORG#<org>   sk DELETED#PROJECT#<project>   (kept, and in no list)
 
-use kernel::policy::{DeleteProjects, ReadProjects, WriteProjects};
+use kernel::policy::kind::WithinOrg;
+use kernel::policy::{CreateProjects, DeleteProjects, ReadProjects, WriteProjects};
 use kernel::{Error, OrgId, Permission, ProjectId, Result, Scope, Time};
 use serde_json::json;
 use table::{Key, Page, Query, Record, Slice, Table, TableName, Write};
@@ -35,7 +36,7 @@ fn partition(org: OrgId) -> String {
 
 impl Project {
     /// Makes a project and notes it.
-    pub async fn create(table: &Table, now: Time, scope: &Scope<WriteProjects>, new: NewProject) -> Result<Self> {
+    pub async fn create(table: &Table, now: Time, scope: &Scope<CreateProjects>, new: NewProject) -> Result<Self> {
         let user = scope.user()?;
         let project = Self::new(now, scope.org(), user, new);
         let change = Change::new(user, "project.created", "project", project.id).to(json!(project.settings()));
@@ -51,12 +52,13 @@ impl Project {
     }
 
     /// Reads a project of the scope's organization; 404 if it has none with this id. Whatever belongs to a project asks
-    /// this first: it is the proof that the project is the tenant's.
-    pub async fn load<P: Permission>(table: &Table, scope: &Scope<P>, id: ProjectId) -> Result<Self> {
-        table
-            .get(&key(scope.org(), id))
-            .await?
-            .ok_or(Error::NotFound("project"))
+    /// this first: it is the proof that the project is the tenant's, and that the caller's permission reaches it.
+    pub async fn load<P>(table: &Table, scope: &Scope<P>, id: ProjectId) -> Result<Self>
+    where
+        P: Permission<Kind: WithinOrg>,
+    {
+        let found = table.get(&key(scope.org_of(id)?, id)).await?;
+        found.ok_or(Error::NotFound("project"))
     }
 
     /// Reads one page of the organization's projects, newest first.
@@ -85,20 +87,21 @@ impl Project {
         let change = Change::new(scope.user()?, "project.updated", "project", self.id)
             .from(old)
             .to(new);
-        trail::commit(table, now, Chain::Org(self.org), change, vec![Write::replace(&self)?]).await?;
+        let chain = Chain::Org(scope.org_of(self.id)?);
+        trail::commit(table, now, chain, change, vec![Write::replace(&self)?]).await?;
         Ok(self)
     }
 
     /// Deletes it and notes it: it is in no list, and its keys are no good. Its data stay.
     pub async fn delete(self, table: &Table, now: Time, scope: &Scope<DeleteProjects>) -> Result<()> {
         let change = Change::new(scope.user()?, "project.deleted", "project", self.id).from(json!(self.settings()));
-        let org = self.org;
+        let chain = Chain::Org(scope.org_of(self.id)?);
         let deleted = Self {
             deleted_at: Some(now),
             updated_at: now,
             ..self.clone()
         };
         let writes = vec![Write::delete(&self), Write::create(&deleted)?];
-        Ok(trail::commit(table, now, Chain::Org(org), change, writes).await?)
+        Ok(trail::commit(table, now, chain, change, writes).await?)
     }
 }

@@ -13,7 +13,7 @@ const PUBLIC: &str = "public";
 
 /// Who may call what: the name of the permission, or [`PUBLIC`].
 #[rustfmt::skip]
-const WHO: &[(&str, &str, &str)] = &[
+pub(crate) const WHO: &[(&str, &str, &str)] = &[
     ("GET",    "/health",                                               PUBLIC),
     ("GET",    "/ready",                                                PUBLIC),
     ("GET",    "/docs",                                                 PUBLIC),
@@ -45,10 +45,13 @@ const WHO: &[(&str, &str, &str)] = &[
     ("PATCH",  "/v1/orgs/{orgId}/members/{userId}",                     "ManageMembers"),
     // Leaving; taking somebody else out needs `ManageMembers` too, which roles.rs tries.
     ("DELETE", "/v1/orgs/{orgId}/members/{userId}",                     "LeaveOrg"),
+    ("GET",    "/v1/orgs/{orgId}/grants",                               "ManageGrants"),
+    ("POST",   "/v1/orgs/{orgId}/grants",                               "ManageGrants"),
+    ("DELETE", "/v1/orgs/{orgId}/grants/{grantId}",                     "ManageGrants"),
     ("GET",    "/v1/orgs/{orgId}/audit",                                "ReadOrgAudit"),
 
     ("GET",    "/v1/projects",                                          "ReadProjects"),
-    ("POST",   "/v1/projects",                                          "WriteProjects"),
+    ("POST",   "/v1/projects",                                          "CreateProjects"),
     ("GET",    "/v1/projects/{projectId}",                              "ReadProjects"),
     ("PATCH",  "/v1/projects/{projectId}",                              "WriteProjects"),
     ("DELETE", "/v1/projects/{projectId}",                              "DeleteProjects"),
@@ -119,6 +122,7 @@ impl Operation {
             tenant.owner.id.clone()
         };
         let event = kernel::EventId::new(app.now()).to_string();
+        let grant = kernel::GrantId::new(app.now()).to_string();
         for (name, id) in [
             ("{orgId}", &tenant.org),
             ("{projectId}", &tenant.project),
@@ -126,6 +130,7 @@ impl Operation {
             ("{userId}", &tenant.owner.id),
             ("{id}", &person),
             ("{eventId}", &event),
+            ("{grantId}", &grant),
             ("{file}", &"index.css".to_owned()),
         ] {
             path = path.replace(name, id);
@@ -245,7 +250,7 @@ async fn nobody_gets_in_where_the_policy_does_not_let_them() {
         }
         match grant {
             Grant::SignedIn => operation.refuses(&acme.server, &path, 401, "an API key").await,
-            Grant::Org(granted) => {
+            Grant::Org(granted) | Grant::Project(granted) => {
                 operation
                     .refuses(&acme.server.within(&acme.org), &path, 401, "an API key")
                     .await;
@@ -397,6 +402,6 @@ fn described_parameters(operation: &Operation) {
         .filter_map(|part| Some(part.strip_prefix('{')?.strip_suffix('}')?.to_owned()))
         .collect();
     assert_eq!(named("path"), in_path, "{}", operation.name());
-    let by_header = matches!(operation.grant(), Some(Grant::Org(_))) && !in_path.contains("orgId");
+    let by_header = matches!(operation.grant(), Some(Grant::Org(_) | Grant::Project(_))) && !in_path.contains("orgId");
     assert_eq!(named("header").contains("x-org-id"), by_header, "{}", operation.name());
 }

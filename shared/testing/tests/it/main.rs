@@ -11,6 +11,7 @@ mod coverage;
 mod docs;
 mod event_writer;
 mod events;
+mod grants;
 mod ingest;
 mod metrics;
 mod orgs;

@@ -1,108 +1,143 @@
 //! Which role may do what in an organization, route by route: written down a second time, so that a change of the
-//! policy has to be meant.
+//! policy has to be meant. And what a grant for one project adds to it.
 
+use kernel::policy::{Grant, POLICY};
 use serde_json::{Value, json};
-use testing::{Person, Tenant, TestApp};
+use testing::{Person, Reply, Tenant, TestApp};
+
+use crate::coverage::WHO;
 
 const ROLES: [&str; 5] = ["owner", "admin", "accountant", "member", "viewer"];
 const ALL: [bool; 5] = [true; 5];
 const BUILDERS: [bool; 5] = [true, true, false, true, false];
 const ADMINS: [bool; 5] = [true, true, false, false, false];
 const OWNER: [bool; 5] = [true, false, false, false, false];
+const ADMIN: usize = 1;
+const VIEWER: usize = 4;
 
-/// A row: method, path, body, and who may, in the order of [`ROLES`]. `{fresh}` in a path stands for something that is
-/// made for each try, since the try may delete it.
-type Row = (&'static str, &'static str, Value, [bool; 5]);
+/// A row: method, path, body, and who may, in the order of [`ROLES`]. `{fresh …}` stands for something that is made for
+/// each try, since the try may delete it.
+type Row = (&'static str, String, Value, [bool; 5]);
 
-fn rows() -> Vec<Row> {
-    let none = || Value::Null;
+fn row(method: &'static str, path: &str, body: Value, who: [bool; 5]) -> Row {
+    (method, path.to_owned(), body, who)
+}
+
+/// What is about the organization.
+fn rows_of_the_org() -> Vec<Row> {
+    let none = Value::Null;
+    let member = json!({"email": "{stranger}", "role": "viewer"});
+    let grant =
+        json!({"userId": "{fresh member}", "resourceType": "project", "resourceId": "{project}", "role": "member"});
     vec![
-        ("GET", "/v1/orgs/{org}", none(), ALL),
-        ("PATCH", "/v1/orgs/{org}", json!({"name": "Renamed"}), ADMINS),
-        ("GET", "/v1/orgs/{org}/members", none(), ALL),
-        (
-            "POST",
-            "/v1/orgs/{org}/members",
-            json!({"email": "{stranger}", "role": "viewer"}),
-            ADMINS,
-        ),
-        (
+        row("GET", "/v1/orgs/{org}", none.clone(), ALL),
+        row("PATCH", "/v1/orgs/{org}", json!({"name": "Renamed"}), ADMINS),
+        row("GET", "/v1/orgs/{org}/members", none.clone(), ALL),
+        row("POST", "/v1/orgs/{org}/members", member, ADMINS),
+        row(
             "PATCH",
             "/v1/orgs/{org}/members/{fresh member}",
             json!({"role": "accountant"}),
             ADMINS,
         ),
-        ("DELETE", "/v1/orgs/{org}/members/{fresh member}", none(), ADMINS),
-        ("GET", "/v1/orgs/{org}/audit", none(), ADMINS),
-        ("GET", "/v1/projects", none(), ALL),
-        (
+        row("DELETE", "/v1/orgs/{org}/members/{fresh member}", none.clone(), ADMINS),
+        row("GET", "/v1/orgs/{org}/grants", none.clone(), ADMINS),
+        row("POST", "/v1/orgs/{org}/grants", grant, ADMINS),
+        row("DELETE", "/v1/orgs/{org}/grants/{fresh grant}", none.clone(), ADMINS),
+        row("GET", "/v1/orgs/{org}/audit", none.clone(), ADMINS),
+        row("GET", "/v1/projects", none, ALL),
+        row(
             "POST",
             "/v1/projects",
             json!({"name": "New", "environment": "dev"}),
             BUILDERS,
         ),
-        ("GET", "/v1/projects/{project}", none(), ALL),
-        ("PATCH", "/v1/projects/{project}", json!({"name": "Renamed"}), BUILDERS),
-        ("DELETE", "/v1/projects/{fresh project}", none(), ADMINS),
-        ("GET", "/v1/projects/{project}/api-keys", none(), BUILDERS),
-        (
-            "POST",
-            "/v1/projects/{project}/api-keys",
-            json!({"label": "a"}),
-            BUILDERS,
-        ),
-        ("GET", "/v1/projects/{project}/api-keys/{key}", none(), BUILDERS),
-        (
-            "PATCH",
-            "/v1/projects/{project}/api-keys/{key}",
-            json!({"label": "b"}),
-            BUILDERS,
-        ),
-        (
-            "POST",
-            "/v1/projects/{project}/api-keys/{fresh key}/rotate",
-            json!({"graceSeconds": 0}),
-            BUILDERS,
-        ),
-        (
-            "DELETE",
-            "/v1/projects/{project}/api-keys/{fresh key}",
-            none(),
-            BUILDERS,
-        ),
-        ("GET", "/v1/metrics/overview?projectId={project}", none(), ALL),
-        ("GET", "/v1/metrics/events/timeseries?projectId={project}", none(), ALL),
-        ("GET", "/v1/metrics/errors/top?projectId={project}", none(), ALL),
-        ("GET", "/v1/events?projectId={project}", none(), ALL),
-        // Last, for nothing is left after it.
-        ("DELETE", "/v1/orgs/{org}", none(), OWNER),
     ]
 }
 
-async fn fill(app: &TestApp, tenant: &Tenant, path: &str) -> String {
-    let keys = format!("/v1/projects/{}/api-keys", tenant.project);
-    let filled = path
+/// What is about one project of it, so that a grant for the project may count.
+fn rows_of_a_project() -> Vec<Row> {
+    let none = Value::Null;
+    let (project, keys) = ("/v1/projects/{project}", "/v1/projects/{project}/api-keys");
+    let key = format!("{keys}/{{key}}");
+    let fresh_key = format!("{keys}/{{fresh key}}");
+    let rotate = format!("{fresh_key}/rotate");
+    vec![
+        row("GET", project, none.clone(), ALL),
+        row("PATCH", project, json!({"name": "Renamed"}), BUILDERS),
+        row("DELETE", "/v1/projects/{fresh project}", none.clone(), ADMINS),
+        row("GET", keys, none.clone(), BUILDERS),
+        row("POST", keys, json!({"label": "a"}), BUILDERS),
+        row("GET", &key, none.clone(), BUILDERS),
+        row("PATCH", &key, json!({"label": "b"}), BUILDERS),
+        row("POST", &rotate, json!({"graceSeconds": 0}), BUILDERS),
+        row("DELETE", &fresh_key, none.clone(), BUILDERS),
+        row("GET", "/v1/metrics/overview?projectId={project}", none.clone(), ALL),
+        row(
+            "GET",
+            "/v1/metrics/events/timeseries?projectId={project}",
+            none.clone(),
+            ALL,
+        ),
+        row("GET", "/v1/metrics/errors/top?projectId={project}", none.clone(), ALL),
+        row("GET", "/v1/events?projectId={project}", none, ALL),
+    ]
+}
+
+/// A path or body with ids of `tenant` in the place of names.
+async fn fill(app: &TestApp, tenant: &Tenant, text: &str) -> String {
+    let mut filled = text
         .replace("{org}", &tenant.org)
         .replace("{project}", &tenant.project)
         .replace("{key}", &tenant.key_id);
+    if filled.contains("{stranger}") {
+        filled = filled.replace("{stranger}", &app.person().await.email);
+    }
     if filled.contains("{fresh member}") {
-        return filled.replace("{fresh member}", &app.member(tenant, "viewer").await.id);
+        filled = filled.replace("{fresh member}", &app.member(tenant, "viewer").await.id);
+    }
+    if filled.contains("{fresh grant}") {
+        let member = app.member(tenant, "viewer").await;
+        filled = filled.replace(
+            "{fresh grant}",
+            &app.grant(tenant, &member, &tenant.project, "member").await,
+        );
     }
     if filled.contains("{fresh project}") {
         let body = json!({"name": "Fresh", "environment": "dev"});
         let project = tenant.client.post("/v1/projects", body).await.expect(201).text("id");
-        return filled.replace("{fresh project}", &project);
+        filled = filled.replace("{fresh project}", &project);
     }
     if filled.contains("{fresh key}") {
-        let key = tenant
-            .client
-            .post(keys, json!({"label": "fresh"}))
-            .await
-            .expect(201)
-            .text("id");
-        return filled.replace("{fresh key}", &key);
+        let keys = format!("/v1/projects/{}/api-keys", tenant.project);
+        let key = tenant.client.post(keys, json!({"label": "fresh"})).await.expect(201);
+        filled = filled.replace("{fresh key}", &key.text("id"));
     }
     filled
+}
+
+/// Does what a row says as `person`, with ids of `tenant`.
+async fn attempt(app: &TestApp, tenant: &Tenant, person: &Person, (method, path, body, _): &Row) -> Reply {
+    let path = fill(app, tenant, path).await;
+    let body = if body.is_null() {
+        String::new()
+    } else {
+        fill(app, tenant, &body.to_string()).await
+    };
+    let client = person.client.header("content-type", "application/json");
+    client.send(method.parse().unwrap(), &path, body.into_bytes()).await
+}
+
+/// Wants success of who may, and the one refusal of who may not.
+#[track_caller]
+fn check(reply: Reply, may: bool, who: &str, (method, path, ..): &Row) {
+    let (status, json) = (reply.status, &reply.json);
+    if may {
+        assert!(status.is_success(), "{who} {method} {path}: {status} {json}");
+    } else {
+        assert_eq!(status, 403, "{who} {method} {path}: {json}");
+        reply.problem(403, "forbidden");
+    }
 }
 
 #[tokio::test]
@@ -120,32 +155,75 @@ async fn every_role_may_do_what_is_written_here_and_nothing_else() {
             ..acme.owner.clone()
         },
     );
-    for (method, path, body, who) in rows() {
+    // Last, for nothing is left after it.
+    let end = row("DELETE", "/v1/orgs/{org}", Value::Null, OWNER);
+    let rows = rows_of_the_org().into_iter().chain(rows_of_a_project());
+    for row in rows.chain([end]) {
         // The least first, so that what deletes comes last.
         for (place, person) in people.iter().enumerate().rev() {
-            let path = fill(&app, &acme, path).await;
-            let mut body = body.clone();
-            if body["email"] == "{stranger}" {
-                body["email"] = json!(app.person().await.email);
-            }
-            let body = if body.is_null() {
-                Vec::new()
-            } else {
-                body.to_string().into_bytes()
-            };
-            let client = person.client.header("content-type", "application/json");
-            let reply = client.send(method.parse().unwrap(), &path, body).await;
-            if who[place] {
-                assert!(
-                    reply.status.is_success(),
-                    "{} {method} {path}: {}",
-                    ROLES[place],
-                    reply.json
-                );
-            } else {
-                assert_eq!(reply.status, 403, "{} {method} {path}: {}", ROLES[place], reply.json);
-                reply.problem(403, "forbidden");
-            }
+            check(
+                attempt(&app, &acme, person, &row).await,
+                row.3[place],
+                ROLES[place],
+                &row,
+            );
+        }
+    }
+}
+
+#[test]
+fn every_operation_that_a_grant_may_open_has_a_row() {
+    let same = |row: &Row, path: &str| {
+        let row = row.1.split('?').next().unwrap_or_default();
+        let pairs = row.split('/').zip(path.split('/'));
+        let equal = |(one, other): (&str, &str)| one == other || (one.starts_with('{') && other.starts_with('{'));
+        row.split('/').count() == path.split('/').count() && pairs.into_iter().all(equal)
+    };
+    let by_project = |who: &str| {
+        POLICY
+            .iter()
+            .any(|(name, to)| *name == who && matches!(to, Grant::Project(_)))
+    };
+    let rows = rows_of_a_project();
+    for (method, path, who) in WHO.iter().filter(|(_, _, who)| by_project(who)) {
+        let row = rows.iter().find(|row| row.0 == *method && same(row, path));
+        assert!(row.is_some(), "{method} {path} ({who}) has no row that names a project");
+    }
+}
+
+#[tokio::test]
+async fn a_grant_counts_in_its_project_alone_and_ends_when_it_is_taken_away() {
+    let app = TestApp::start().await;
+    let acme = app.tenant().await;
+    let viewer = app.member(&acme, "viewer").await;
+    // So that the viewer always has a grant, though seldom the one that is needed.
+    app.grant(&acme, &viewer, &acme.project, "admin").await;
+    for mut row in rows_of_a_project() {
+        // What is made afresh would be no project that the grant is for.
+        row.1 = row.1.replace("{fresh project}", "{project}");
+        let fresh = app.project(&acme).await;
+        check(
+            attempt(&app, &fresh, &viewer, &row).await,
+            row.3[VIEWER],
+            "no grant",
+            &row,
+        );
+        let grant = app.grant(&acme, &viewer, &fresh.project, "admin").await;
+        check(
+            attempt(&app, &fresh, &viewer, &row).await,
+            row.3[ADMIN],
+            "a grant",
+            &row,
+        );
+        let path = format!("/v1/orgs/{}/grants/{grant}", acme.org);
+        acme.client.delete(path).await.expect(204);
+        if row.0 != "DELETE" {
+            check(
+                attempt(&app, &fresh, &viewer, &row).await,
+                row.3[VIEWER],
+                "no grant any more",
+                &row,
+            );
         }
     }
 }

@@ -1,0 +1,91 @@
+//! /v1/orgs/{orgId}/grants: roles in single projects, beyond the role in the organization.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use identity::grant::{Grant, GrantView, NewGrant, Wanted};
+use kernel::policy::ManageGrants;
+use kernel::{GrantId, OrgId, ProjectId, Scope, UserId};
+use lambda::{App, Created, IdempotencyKey, Json, List, Paging, Path, Problem, Query, Result};
+use serde::Deserialize;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub(crate) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(create, list))
+        .routes(routes!(revoke))
+}
+
+/// Which grants to list.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct GrantsQuery {
+    /// Only those of this member.
+    user_id: Option<UserId>,
+    /// Only those for this project.
+    resource_id: Option<ProjectId>,
+    /// How many at most: 1 to 100, 20 if absent.
+    #[param(minimum = 1, maximum = 100)]
+    limit: Option<u16>,
+    /// The `nextCursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// Gives a member a role in one project, beyond their role in the organization
+///
+/// It counts at once, and ends with the membership. An admin grants no ownership. One grant for each member and project
+/// (409 `already_granted`).
+#[utoipa::path(post, path = "/v1/orgs/{orgId}/grants", operation_id = "create_grant", tag = "Organizations",
+    params(("orgId" = OrgId, Path, description = "The organization."), IdempotencyKey), request_body = NewGrant,
+    security(("bearer" = [])), responses((status = 201, body = GrantView), Problem))]
+async fn create(
+    State(app): State<App>,
+    scope: Scope<ManageGrants>,
+    Json(input): Json<NewGrant>,
+) -> Result<Created<GrantView>> {
+    let grant = Grant::create(&app.table, app.now(), &scope, &input).await?;
+    Ok(Created(grant.into()))
+}
+
+/// Lists the grants of an organization, newest first
+#[utoipa::path(get, path = "/v1/orgs/{orgId}/grants", operation_id = "list_grants", tag = "Organizations",
+    params(("orgId" = OrgId, Path, description = "The organization."), GrantsQuery), security(("bearer" = [])),
+    responses((status = 200, body = List<GrantView>), Problem))]
+async fn list(
+    State(app): State<App>,
+    scope: Scope<ManageGrants>,
+    Query(query): Query<GrantsQuery>,
+) -> Result<Json<List<GrantView>>> {
+    let context = format!(
+        "{} /v1/orgs/grants {:?} {:?}",
+        scope.org(),
+        query.user_id,
+        query.resource_id
+    );
+    let wanted = Wanted {
+        user: query.user_id,
+        project: query.resource_id,
+    };
+    let paging = Paging {
+        limit: query.limit,
+        cursor: query.cursor,
+    };
+    let page = Grant::list(&app.table, &scope, wanted, paging.slice(&app, &context)?).await?;
+    Ok(Json(List::of(&app, &context, page, GrantView::from)?))
+}
+
+/// Takes a grant away
+///
+/// From the next request on.
+#[utoipa::path(delete, path = "/v1/orgs/{orgId}/grants/{grantId}", operation_id = "revoke_grant", tag = "Organizations",
+    params(("orgId" = OrgId, Path, description = "The organization."), ("grantId" = GrantId, Path, description = "The grant.")),
+    security(("bearer" = [])), responses((status = 204, description = "It counts no more."), Problem))]
+async fn revoke(
+    State(app): State<App>,
+    scope: Scope<ManageGrants>,
+    Path((_org, id)): Path<(OrgId, GrantId)>,
+) -> Result<StatusCode> {
+    Grant::revoke(&app.table, app.now(), &scope, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,152 @@
+//! A grant:              pk ORG#<org>                              sk GRANT#<id>
+//! Those of a project:   gsi1pk ORG#<org>#PROJECT#<project>#GRANTS gsi1sk <id>
+//!
+//! The member's record says of each grant what the guard needs; both change in one transaction, and end together.
+
+use std::cmp::Reverse;
+
+use kernel::policy::ManageGrants;
+use kernel::{Error, GrantId, OrgId, ProjectId, Result, Scope, Time, UserId};
+use serde_json::{Value, json};
+use table::{Key, Page, Position, Query, Record, Slice, Table, TableName, Write, WriteError};
+use trail::{Chain, Change};
+
+use super::{Grant, NewGrant, ResourceType, Wanted};
+use crate::member::Member;
+use crate::project::Project;
+
+/// Changes of one member that meet try this often.
+const ATTEMPTS: u32 = 8;
+
+impl Record for Grant {
+    const KIND: &'static str = "grant";
+    const TABLE: TableName = TableName::Identity;
+
+    fn key(&self) -> Key {
+        key(self.org, self.id)
+    }
+
+    fn index1(&self) -> Option<Key> {
+        Some(Key::of(of_project(self.org, self.project), self.id.to_string()))
+    }
+
+    fn version(&self) -> u64 {
+        self.version
+    }
+}
+
+fn key(org: OrgId, grant: GrantId) -> Key {
+    Key::of(format!("ORG#{org}"), format!("GRANT#{grant}"))
+}
+
+fn of_project(org: OrgId, project: ProjectId) -> String {
+    format!("ORG#{org}#PROJECT#{project}#GRANTS")
+}
+
+/// Reads all grants of a member, newest first; bounded by how many one may have.
+pub(crate) async fn of_member(table: &Table, member: &Member) -> Result<Vec<Grant>> {
+    let keys: Vec<Key> = member.grants.iter().map(|held| key(member.org, held.id)).collect();
+    let mut grants = table.get_many::<Grant>(&keys, true).await?;
+    grants.sort_by_key(|grant| Reverse(grant.id));
+    Ok(grants)
+}
+
+/// What the audit trail says of a grant.
+fn noted(grant: &Grant) -> Value {
+    json!({
+        "userId": grant.user,
+        "resourceType": ResourceType::Project,
+        "resourceId": grant.project,
+        "role": grant.role,
+    })
+}
+
+impl Grant {
+    /// Gives a member a role in a project and notes it. 404 if the organization has no such member or project; 403 for
+    /// a role above the caller's own; 409 `already_granted` or `too_many_grants`.
+    pub async fn create(table: &Table, now: Time, scope: &Scope<ManageGrants>, new: &NewGrant) -> Result<Self> {
+        may_manage(scope, new.role)?;
+        Project::load(table, scope, new.resource_id).await?;
+        for _ in 0..ATTEMPTS {
+            let mut member = Member::load(table, scope, new.user_id).await?;
+            let grant = Self::new(now, scope.user()?, &mut member, new)?;
+            let change = Change::new(scope.user()?, "grant.created", "grant", grant.id).to(noted(&grant));
+            let writes = vec![Write::replace(&member)?, Write::create(&grant)?];
+            match trail::commit(table, now, Chain::Org(grant.org), change, writes).await {
+                Ok(()) => return Ok(grant),
+                Err(WriteError::Condition(_)) => {}
+                Err(WriteError::Other(error)) => return Err(error),
+            }
+        }
+        Err(Error::Busy)
+    }
+
+    /// Takes a grant away and notes it; 404 if there is none with this id, 403 if its role is above the caller's own.
+    pub async fn revoke(table: &Table, now: Time, scope: &Scope<ManageGrants>, id: GrantId) -> Result<()> {
+        for _ in 0..ATTEMPTS {
+            let grant = table.get::<Self>(&key(scope.org(), id)).await?;
+            let grant = grant.ok_or(Error::NotFound("grant"))?;
+            may_manage(scope, grant.role)?;
+            let mut member = Member::load(table, scope, grant.user).await?;
+            member.grants.retain(|held| held.id != id);
+            let change = Change::new(scope.user()?, "grant.revoked", "grant", id).from(noted(&grant));
+            let writes = vec![Write::replace(&member)?, Write::delete(&grant)];
+            match trail::commit(table, now, Chain::Org(grant.org), change, writes).await {
+                Ok(()) => return Ok(()),
+                Err(WriteError::Condition(_)) => {}
+                Err(WriteError::Other(error)) => return Err(error),
+            }
+        }
+        Err(Error::Busy)
+    }
+
+    /// Reads one page of the organization's grants, newest first.
+    pub async fn list(table: &Table, scope: &Scope<ManageGrants>, wanted: Wanted, slice: Slice) -> Result<Page<Self>> {
+        let org = scope.org();
+        match (wanted.user, wanted.project) {
+            (Some(user), project) => of_user(table, scope, user, project, slice).await,
+            (None, Some(project)) => {
+                let query = Query::slice(of_project(org, project), slice).index1();
+                table.query(query.descending()).await
+            }
+            (None, None) => {
+                let query = Query::slice(format!("ORG#{org}"), slice).prefix("GRANT#");
+                table.query(query.descending().consistent()).await
+            }
+        }
+    }
+}
+
+/// One page of what one person was granted; empty if they are no member.
+async fn of_user(
+    table: &Table,
+    scope: &Scope<ManageGrants>,
+    user: UserId,
+    project: Option<ProjectId>,
+    slice: Slice,
+) -> Result<Page<Grant>> {
+    let mut records = match Member::load(table, scope, user).await {
+        Ok(member) => of_member(table, &member).await?,
+        Err(Error::NotFound(_)) => Vec::new(),
+        Err(error) => return Err(error),
+    };
+    records.retain(|grant| project.is_none_or(|project| grant.project == project));
+    if let Some(after) = slice.after.as_ref().and_then(|position| position.get("id")) {
+        records.retain(|grant| grant.id.to_string() < *after);
+    }
+    let more = records.len() > usize::from(slice.limit);
+    records.truncate(usize::from(slice.limit));
+    let position = |last: &Grant| Position::from([("id".to_owned(), last.id.to_string())]);
+    let next = records.last().filter(|_| more).map(position);
+    Ok(Page { records, next })
+}
+
+/// Fails unless the caller may give and take away this role.
+fn may_manage(scope: &Scope<ManageGrants>, role: kernel::OrgRole) -> Result<()> {
+    let by = scope.role().ok_or(Error::Denied)?;
+    if by.may_manage(role) {
+        Ok(())
+    } else {
+        Err(Error::Denied)
+    }
+}
