@@ -1,4 +1,6 @@
-//! /v1/audit and /v1/orgs/{orgId}/audit: who changed what, newest first. Nothing here writes.
+//! /v1/audit and /v1/orgs/{orgId}/audit: who changed what, newest first, and exports to verify. Nothing here writes.
+
+mod export;
 
 use axum::extract::State;
 use identity::Guard;
@@ -11,8 +13,13 @@ use utoipa_axum::routes;
 
 /// The routes of this function.
 pub fn routes(guard: &Guard) -> OpenApiRouter<App> {
-    let platform = guard.signed_in(OpenApiRouter::new().routes(routes!(list_platform)));
-    platform.merge(guard.members(OpenApiRouter::new().routes(routes!(list_org))))
+    let platform = OpenApiRouter::new()
+        .routes(routes!(list_platform))
+        .routes(routes!(export::export_platform));
+    let org = OpenApiRouter::new()
+        .routes(routes!(list_org))
+        .routes(routes!(export::export_org));
+    guard.signed_in(platform).merge(guard.members(org))
 }
 
 /// Lists what happened to people on the platform, newest first

@@ -7,9 +7,11 @@
 //! - [`poller`], [`schedule`]: what calls functions besides HTTP.
 //! - [`stack`]: all of it together, on a data folder; [`up`], [`invoke`], [`demo`]: the commands on top.
 //! - [`replay`], [`access_log`], [`sample`]: an access log as events.
+//! - [`audit`]: verifying an export of the audit trail.
 
 pub mod access_log;
 pub mod aids;
+pub mod audit;
 pub mod aws;
 pub mod build;
 pub mod clock;

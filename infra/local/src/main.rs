@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 use local::keys::KeyPair;
-use local::{build, demo, invoke, replay, sample, up};
+use local::{audit, build, demo, invoke, replay, sample, up};
 
 /// Runs the stack of template.yaml on this machine, without containers.
 #[derive(Parser)]
@@ -73,6 +73,9 @@ enum Action {
         #[arg(long)]
         release: bool,
     },
+    /// What can be done with an audit trail offline.
+    #[command(subcommand)]
+    Audit(AuditAction),
     /// Writes the sample access log that the repository ships.
     #[command(hide = true)]
     Sample,
@@ -87,6 +90,25 @@ enum Action {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+}
+
+#[derive(Subcommand)]
+enum AuditAction {
+    /// Verifies an export: that no entry was changed, removed, added or moved.
+    Verify {
+        /// The pages of the export, joined.
+        file: PathBuf,
+        /// The hash of a head that was noted down earlier; it must be among the entries.
+        #[arg(long, value_parser = parse_hash)]
+        head: Option<String>,
+    },
+}
+
+fn parse_hash(text: &str) -> Result<String, String> {
+    let is_hash = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_hash
+        .then(|| text.to_ascii_lowercase())
+        .ok_or_else(|| "must be 64 hexadecimal digits".to_owned())
 }
 
 fn main() -> ExitCode {
@@ -172,10 +194,7 @@ async fn run(action: Action) -> Result<ExitCode> {
             url,
             api_key,
             batch,
-        } => {
-            let batch = batch.into();
-            return send_log(file, url, api_key, batch).await;
-        }
+        } => return send_log(file, url, api_key, batch.into()).await,
         Action::Demo { port, once, release } => {
             demo::run(&demo::Options {
                 folder: up::find_folder()?,
@@ -185,6 +204,7 @@ async fn run(action: Action) -> Result<ExitCode> {
             })
             .await?;
         }
+        Action::Audit(action) => verify_audit(&action)?,
         Action::Sample => print!("{}", sample::log()),
         Action::Keys => print_keys()?,
         Action::Exec { .. } => unreachable!("handled before the runtime starts"),
@@ -214,6 +234,12 @@ async fn send_log(file: PathBuf, url: String, api_key: String, batch: usize) -> 
     } else {
         ExitCode::FAILURE
     })
+}
+
+fn verify_audit(action: &AuditAction) -> Result<()> {
+    let AuditAction::Verify { file, head } = action;
+    println!("{}", audit::verify(file, head.as_deref())?);
+    Ok(())
 }
 
 fn print_keys() -> Result<()> {

@@ -11,12 +11,33 @@ pub struct Head {
     pub hash: String,
 }
 
+impl Head {
+    /// The head of a chain that has no entry yet.
+    pub fn genesis() -> Self {
+        Self {
+            seq: 0,
+            hash: GENESIS.to_owned(),
+        }
+    }
+
+    /// The head of a chain whose last entry this is.
+    pub fn of(last: &Entry) -> Self {
+        Self {
+            seq: last.seq,
+            hash: last.hash.clone(),
+        }
+    }
+}
+
 /// Where a chain is broken first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Broken {
     /// Another entry is expected here: one was removed, added or moved.
     #[error("entry {0} is missing or misplaced")]
     Order(u64),
+    /// The entry stands in another chain.
+    #[error("entry {0} is of another chain")]
+    Chain(u64),
     /// The entry does not follow the one before it.
     #[error("entry {0} does not follow the one before it")]
     Link(u64),
@@ -25,30 +46,69 @@ pub enum Broken {
     Content(u64),
 }
 
-/// Checks a whole chain, oldest first: returns its head, or where it is broken first.
-pub fn verify<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Result<Head, Broken> {
-    let mut head = Head {
-        seq: 0,
-        hash: GENESIS.to_owned(),
-    };
-    let mut chain = None;
-    for entry in entries {
-        let expected = head.seq + 1;
-        if entry.seq != expected || *chain.get_or_insert(entry.chain) != entry.chain {
+/// What ties an entry to its chain.
+pub(crate) struct Link<'a> {
+    pub(crate) chain: &'a str,
+    pub(crate) seq: u64,
+    pub(crate) prev_hash: &'a str,
+    pub(crate) hash: &'a str,
+    /// What `hash` must be.
+    pub(crate) digest: &'a str,
+}
+
+/// A walk along a chain, from its first entry.
+#[derive(Debug)]
+pub(crate) struct Walk {
+    /// The last entry it came to.
+    pub(crate) head: Head,
+    /// The name of the chain, from its first entry.
+    pub(crate) chain: Option<String>,
+}
+
+impl Walk {
+    pub(crate) fn begin() -> Self {
+        Self {
+            head: Head::genesis(),
+            chain: None,
+        }
+    }
+
+    /// Goes on to the next entry, if it is that.
+    pub(crate) fn step(&mut self, next: &Link<'_>) -> Result<(), Broken> {
+        let expected = self.head.seq + 1;
+        if self.chain.get_or_insert_with(|| next.chain.to_owned()) != next.chain {
+            return Err(Broken::Chain(expected));
+        }
+        if next.seq != expected {
             return Err(Broken::Order(expected));
         }
-        if entry.prev_hash != head.hash {
+        if next.prev_hash != self.head.hash {
             return Err(Broken::Link(expected));
         }
-        if entry.digest() != entry.hash {
+        if next.digest != next.hash {
             return Err(Broken::Content(expected));
         }
-        head = Head {
+        self.head = Head {
             seq: expected,
-            hash: entry.hash.clone(),
+            hash: next.hash.to_owned(),
         };
+        Ok(())
     }
-    Ok(head)
+}
+
+/// Checks a whole chain, oldest first: returns its head, or where it is broken first.
+pub fn verify<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Result<Head, Broken> {
+    let mut walk = Walk::begin();
+    for entry in entries {
+        walk.step(&Link {
+            chain: &entry.chain.name(),
+            seq: entry.seq,
+            prev_hash: &entry.prev_hash,
+            hash: &entry.hash,
+            digest: &entry.digest(),
+        })?;
+    }
+    Ok(walk.head)
 }
 
 #[cfg(test)]

@@ -51,18 +51,29 @@ impl Change {
         }
     }
 
-    /// What it was before. Text, whole numbers and structure only; never a secret or a hash of one.
+    /// What it was before; never a secret or a hash of one. A fraction is noted as its text, for JSON writes the same
+    /// fraction in several ways.
     #[must_use]
     pub fn from(mut self, value: Value) -> Self {
-        self.old_value = Some(value);
+        self.old_value = Some(plain(value));
         self
     }
 
     /// What it is now, in the same way.
     #[must_use]
     pub fn to(mut self, value: Value) -> Self {
-        self.new_value = Some(value);
+        self.new_value = Some(plain(value));
         self
+    }
+}
+
+/// The value with fractions as texts.
+fn plain(value: Value) -> Value {
+    match value {
+        Value::Number(number) if number.is_f64() => Value::String(number.to_string()),
+        Value::Array(items) => items.into_iter().map(plain).collect(),
+        Value::Object(members) => members.into_iter().map(|(name, value)| (name, plain(value))).collect(),
+        other => other,
     }
 }
 
@@ -135,8 +146,13 @@ impl Entry {
             "createdAt": self.created_at,
             "prevHash": self.prev_hash,
         });
-        hex::encode(digest(&SHA256, canonical(&fields).as_bytes()))
+        sha256(&canonical(&fields))
     }
+}
+
+/// SHA-256 of a text, in hex.
+pub(crate) fn sha256(text: &str) -> String {
+    hex::encode(digest(&SHA256, text.as_bytes()))
 }
 
 fn parsed(value: Option<&str>) -> Value {
@@ -148,7 +164,7 @@ fn parsed(value: Option<&str>) -> Value {
 }
 
 /// JSON with sorted members and no blanks: RFC 8785 for what entries hold (texts, whole numbers, structure).
-fn canonical(value: &Value) -> String {
+pub(crate) fn canonical(value: &Value) -> String {
     sorted(value).to_string()
 }
 
@@ -244,6 +260,18 @@ mod tests {
 
         let mut fields = serde_json::to_value(&view).unwrap();
         let hash = fields.as_object_mut().unwrap().shift_remove("hash").unwrap();
-        assert_eq!(hash, json!(hex::encode(digest(&SHA256, canonical(&fields).as_bytes()))));
+        assert_eq!(hash, json!(sha256(&canonical(&fields))));
+    }
+
+    #[test]
+    fn a_fraction_is_noted_as_its_text() {
+        let change = Change::new(UserId::from_bits(1), "rule.made", "rule", 1)
+            .from(json!(0.5))
+            .to(json!({"threshold": [0.1, 2, -3], "text": "0.5"}));
+        assert_eq!(change.old_value, Some(json!("0.5")));
+        assert_eq!(
+            change.new_value,
+            Some(json!({"threshold": ["0.1", 2, -3], "text": "0.5"}))
+        );
     }
 }

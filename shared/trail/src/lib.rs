@@ -4,12 +4,15 @@
 //! one chain per organization, and for what happens to people on the platform one per person. Entry n+1 holds the
 //! hash of entry n, and is created where no entry n+1 is yet: that keeps a chain a line whoever writes at once.
 //!
-//! Access: append to a chain; list a chain, newest first; list what happened on the platform, newest first.
+//! Access: append to a chain; list a chain, newest first; list what happened on the platform, newest first; export a
+//! chain, oldest first, as lines that anyone can verify offline.
 
 mod chain;
 mod entry;
+mod export;
 mod store;
 
 pub use chain::{Broken, Head, verify};
 pub use entry::{Chain, Change, Entry, EntryView};
-pub use store::{commit, of_org, of_platform};
+pub use export::{Flaw, Verifier, What, Whole, entry_line, head_line};
+pub use store::{commit, of_org, of_org_after, of_person_after, of_platform};

@@ -7,9 +7,10 @@
 use std::time::Duration;
 
 use kernel::policy::{ReadOrgAudit, ReadPlatformAudit};
-use kernel::{Error, Result, Scope, Time};
+use kernel::{Error, Result, Scope, Time, UserId};
 use table::{Key, Page, Query, Record, Slice, Table, TableName, Write, WriteError};
 
+use crate::chain::Head;
 use crate::entry::{Chain, Change, Entry};
 
 /// Writers of one chain that meet try this often.
@@ -20,7 +21,7 @@ impl Record for Entry {
     const TABLE: TableName = TableName::Operations;
 
     fn key(&self) -> Key {
-        Key::of(partition(self.chain), format!("{:012}", self.seq))
+        Key::of(partition(self.chain), place(self.seq))
     }
 
     fn index1(&self) -> Option<Key> {
@@ -38,6 +39,10 @@ fn partition(chain: Chain) -> String {
         Chain::Org(org) => format!("ORG#{org}#AUDIT"),
         Chain::User(user) => format!("USER#{user}#AUDIT"),
     }
+}
+
+fn place(seq: u64) -> String {
+    format!("{seq:012}")
 }
 
 async fn last(table: &Table, chain: Chain) -> Result<Option<Entry>> {
@@ -89,3 +94,28 @@ pub async fn of_org(table: &Table, scope: &Scope<ReadOrgAudit>, slice: Slice) ->
 pub async fn of_platform(table: &Table, _: &Scope<ReadPlatformAudit>, slice: Slice) -> Result<Page<Entry>> {
     table.query(Query::slice(PLATFORM, slice).index1().descending()).await
 }
+
+/// Reads what follows `head` in the chain of the scope's organization, oldest first, as it is now.
+pub async fn of_org_after(table: &Table, scope: &Scope<ReadOrgAudit>, head: &Head, limit: u16) -> Result<Page<Entry>> {
+    after(table, Chain::Org(scope.org()), head, limit).await
+}
+
+/// Reads what follows `head` in the chain of a person, oldest first, as it is now.
+pub async fn of_person_after(
+    table: &Table,
+    _: &Scope<ReadPlatformAudit>,
+    person: UserId,
+    head: &Head,
+    limit: u16,
+) -> Result<Page<Entry>> {
+    after(table, Chain::User(person), head, limit).await
+}
+
+async fn after(table: &Table, chain: Chain, head: &Head, limit: u16) -> Result<Page<Entry>> {
+    let slice = Slice { limit, after: None };
+    let query = Query::slice(partition(chain), slice).between(place(head.seq + 1), place(LAST));
+    table.query(query.consistent()).await
+}
+
+/// The last place that 12 digits hold.
+const LAST: u64 = 999_999_999_999;

@@ -34,6 +34,7 @@ pub(crate) const WHO: &[(&str, &str, &str)] = &[
     ("DELETE", "/v1/users/{id}",                                        "ManageUsers"),
     ("PATCH",  "/v1/users/{id}/reactivate",                             "ManageUsers"),
     ("GET",    "/v1/audit",                                             "ReadPlatformAudit"),
+    ("GET",    "/v1/audit/export",                                      "ReadPlatformAudit"),
 
     ("POST",   "/v1/orgs",                                              "CreateOrg"),
     ("GET",    "/v1/orgs",                                              "ListOwnOrgs"),
@@ -49,6 +50,7 @@ pub(crate) const WHO: &[(&str, &str, &str)] = &[
     ("POST",   "/v1/orgs/{orgId}/grants",                               "ManageGrants"),
     ("DELETE", "/v1/orgs/{orgId}/grants/{grantId}",                     "ManageGrants"),
     ("GET",    "/v1/orgs/{orgId}/audit",                                "ReadOrgAudit"),
+    ("GET",    "/v1/orgs/{orgId}/audit/export",                         "ReadOrgAudit"),
 
     ("GET",    "/v1/projects",                                          "ReadProjects"),
     ("POST",   "/v1/projects",                                          "CreateProjects"),
@@ -141,6 +143,7 @@ impl Operation {
         let query: Vec<String> = required
             .map(|one| match one["name"].as_str() {
                 Some("projectId") => format!("projectId={}", tenant.project),
+                Some("userId") => format!("userId={}", tenant.owner.id),
                 other => panic!("say what stands for the query parameter {other:?} of {}", self.name()),
             })
             .collect();

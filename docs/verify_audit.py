@@ -1,0 +1,52 @@
+#!/usr/bin/env python3
+"""Verifies an audit export offline, by docs/audit-export.md alone: verify_audit.py FILE [HASH OF A NOTED HEAD]"""
+import hashlib, json, sys
+
+
+def no_fraction(text):
+    raise ValueError(f"{text} is no whole number")
+
+
+def canonical(value):
+    """RFC 8785 for texts, whole numbers and structure: members sorted by UTF-16, no blanks."""
+    if isinstance(value, dict):
+        members = sorted(value.items(), key=lambda member: member[0].encode("utf-16-be"))
+        return "{" + ",".join(canonical(name) + ":" + canonical(one) for name, one in members) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(canonical, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def verify(lines, noted):
+    count, last, chain, ended, found = 0, "0" * 64, None, False, noted in (None, "0" * 64)
+    for number, line in enumerate(lines, 1):
+        try:
+            if ended:
+                return f"line {number}: something follows the head"
+            entry = json.loads(line, parse_float=no_fraction, parse_constant=no_fraction)
+            if canonical(entry) != line.decode():
+                return f"line {number}: not canonical JSON"
+            chain = chain or entry["chain"]
+            if "count" in entry:
+                if (entry["count"], entry["hash"], entry["chain"]) != (count, last, chain) or len(entry) != 4:
+                    return f"line {number}: the head does not fit the entries before it"
+                ended = True
+                continue
+            named = entry.pop("hash")
+            if (entry["chain"], entry["seq"], entry["prevHash"]) != (chain, count + 1, last):
+                return f"line {number}: entry {count + 1} is missing or misplaced"
+            if hashlib.sha256(canonical(entry).encode()).hexdigest() != named:
+                return f"line {number}: entry {count + 1} was changed"
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return f"line {number}: no entry and no head"
+        count, last, found = count + 1, named, found or named == noted
+    if not ended:
+        return f"line {len(lines) + 1}: the head is missing"
+    return None if found else f"line {len(lines)}: no entry has the hash that was noted"
+
+
+with open(sys.argv[1], "rb") as file:
+    lines = file.read().removesuffix(b"\n").split(b"\n")
+flaw = verify(lines, sys.argv[2] if len(sys.argv) > 2 else None)
+print(flaw or f"whole: {len(lines) - 1} entries")
+sys.exit(1 if flaw else 0)
