@@ -51,6 +51,7 @@ pub fn openapi() -> OpenApi {
         health::routes(),
         ingest::routes(&guard, EventQueue::nowhere()),
         metrics::routes(&guard),
+        notification_jobs::routes(&guard),
         orgs::routes(&guard),
         projects::routes(&guard),
         users::routes(&guard),

@@ -89,7 +89,7 @@ impl Aws {
         let services = Arc::new(Services {
             dynamodb,
             sqs: Sqs::new(store.clone(), clock.clone(), &template.queues)?,
-            ses: Ses::new(store.clone(), clock.clone()),
+            ses: Ses::new(store.clone(), clock.clone(), &template.mails),
             ssm: Ssm::new(parameters),
             policies: Policies::of(template),
             store,

@@ -25,6 +25,9 @@ pub struct Secrets {
     jwt_private_key: String,
     jwt_public_keys: String,
     cursor_secret: String,
+    /// Absent in folders of an older runner.
+    #[serde(default)]
+    sealing_secret: String,
     manager_password: String,
 }
 
@@ -62,14 +65,23 @@ impl Data {
         &self.folder
     }
 
-    /// Reads the secrets; makes them at first start.
+    /// Reads the secrets; makes them at first start, and later those that came with a newer runner.
     pub fn secrets(&self) -> Result<Secrets> {
         let path = self.folder.join("secrets.json");
+        let mut secrets = Secrets::generate()?;
         if path.exists() {
             let text = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
-            return serde_json::from_str(&text).with_context(|| format!("{} is damaged", path.display()));
+            let known: Secrets =
+                serde_json::from_str(&text).with_context(|| format!("{} is damaged", path.display()))?;
+            if !known.sealing_secret.is_empty() {
+                return Ok(known);
+            }
+            let sealing_secret = secrets.sealing_secret;
+            secrets = Secrets {
+                sealing_secret,
+                ..known
+            };
         }
-        let secrets = Secrets::generate()?;
         let next = path.with_extension("next");
         let mut file = OpenOptions::new()
             .create(true)
@@ -108,6 +120,7 @@ impl Secrets {
             jwt_private_key: pair.private,
             jwt_public_keys: pair.public,
             cursor_secret: random_secret()?,
+            sealing_secret: random_secret()?,
             manager_password: random_secret()?,
         })
     }
@@ -117,6 +130,7 @@ impl Secrets {
         let made = [
             ("JwtPublicKeys", &self.jwt_public_keys),
             ("CursorSecret", &self.cursor_secret),
+            ("SealingSecret", &self.sealing_secret),
         ];
         let declared = crate::template::parameter_names(folder)?;
         let known = made

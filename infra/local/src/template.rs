@@ -15,10 +15,10 @@ use serde_json::{Map, Value};
 
 pub use function::{Effect, Function, QueueSource, ScheduleSource, Statement};
 pub use intrinsics::{ACCOUNT, REGION};
-pub use resource::{Cors, Queue, Redrive, Table};
+pub use resource::{Cors, MailTemplate, Queue, Redrive, Table};
 
 use intrinsics::Scope;
-pub(crate) use intrinsics::{parameter_arn, queue_arn, table_arn};
+pub(crate) use intrinsics::{mail_arn, parameter_arn, queue_arn, table_arn};
 
 /// Yields a queue's name from its URL: the last part of its path.
 pub fn queue_name(url: &str) -> Option<&str> {
@@ -38,6 +38,8 @@ pub struct Template {
     pub tables: Vec<Table>,
     /// Every `AWS::SQS::Queue`.
     pub queues: Vec<Queue>,
+    /// Every `AWS::SES::Template`.
+    pub mails: Vec<MailTemplate>,
     /// What the HTTP API answers browsers of other origins.
     pub cors: Option<Cors>,
     /// The parameters as resolved: defaults, overridden by what the caller gave.
@@ -92,6 +94,7 @@ impl Template {
             routes: Vec::new(),
             tables: Vec::new(),
             queues: Vec::new(),
+            mails: Vec::new(),
             cors: None,
             parameters: scope.parameter_texts(),
         };
@@ -132,6 +135,7 @@ impl Template {
             "AWS::Serverless::HttpApi" => self.cors = resource::cors(&scope.resolve(&raw)?)?,
             "AWS::DynamoDB::Table" => self.tables.push(resource::table(id, &scope.resolve(&raw)?)?),
             "AWS::SQS::Queue" => self.queues.push(resource::queue(id, &scope.resolve(&raw)?)?),
+            "AWS::SES::Template" => self.mails.push(resource::mail_template(id, &scope.resolve(&raw)?)?),
             other if WITHOUT_LOCAL_EFFECT.contains(&other) => {}
             other => bail!("the local stack does not serve {other}"),
         }

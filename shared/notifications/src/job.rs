@@ -191,7 +191,8 @@ impl Job {
         if self.state != JobState::Pending {
             return Begin::Over;
         }
-        if now < self.due_at {
+        // The first time it is due at once, also for a worker whose clock is behind that of who made it.
+        if self.begun > 0 && now < self.due_at {
             return Begin::NotDue;
         }
         if self.begun >= MOST_BEGUN {

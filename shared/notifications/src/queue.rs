@@ -52,8 +52,8 @@ impl NoticeQueue {
 
     /// Tells the notifier of a job once it is due. Best effort as well.
     pub async fn nudge_at(&self, now: Time, due: Time, job: &JobRef) {
-        // A message that came early would find nothing to do.
-        let seconds = (due.millis() - now.millis() + Time::SECOND - 1) / Time::SECOND;
+        // Rounded up, and a second more for clocks that differ: a message that comes early finds nothing to do.
+        let seconds = (due.millis() - now.millis() + Time::SECOND - 1) / Time::SECOND + 1;
         let delay = seconds.clamp(0, LONGEST_DELAY_SECONDS);
         self.send(std::slice::from_ref(job), i32::try_from(delay).unwrap_or(0))
             .await;

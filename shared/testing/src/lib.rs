@@ -4,6 +4,7 @@
 
 mod client;
 mod people;
+mod receiver;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -16,16 +17,22 @@ use axum::Router;
 use event_writer::EventWriter;
 use identity::{Bootstrap, Guard, Issuer};
 use kernel::Time;
-use lambda::{App, Clock, Consumer, Message};
+use kernel::seal::Seal;
+use lambda::{App, Clock, Consumer, Message, Schedule};
+use local::aws::ses::Mail;
 use local::aws::{Aws, Storage};
 use local::gateway;
 use local::template::{Route, Template};
+use notifications::{Desk, MailSettings, NoticeQueue};
+use notifier::Notifier;
+use sweeper::Sweeper;
 use table::{Cursors, Meter, Table, TableName};
 use telemetry::EventQueue;
 use utoipa_axum::router::OpenApiRouter;
 
 pub use client::{Client, Reply};
 pub use people::{MANAGER_EMAIL, MANAGER_PASSWORD, PASSWORD, Person, Tenant};
+pub use receiver::{Call, Receiver};
 
 /// The moment at which every test begins.
 pub const START: Time = Time::from_millis(1_800_000_000_000);
@@ -43,9 +50,12 @@ struct Inner {
     /// By the name of the function.
     routers: BTreeMap<String, Router>,
     writer: EventWriter,
-    app: App,
+    writer_app: App,
+    notifier: Notifier,
+    notifier_app: App,
+    sweeper: Sweeper,
+    sweeper_app: App,
     issuer: Issuer,
-    queue: String,
     made: AtomicU32,
     writer_meter: Meter,
     metrics_meter: Meter,
@@ -65,13 +75,9 @@ impl TestApp {
 
         let issuer = Issuer::of_new_key().expect("a key");
         let bootstrap = Bootstrap::known(MANAGER_EMAIL, MANAGER_PASSWORD);
-        let queue = template
-            .queues
-            .iter()
-            .find(|queue| queue.id == "EventQueue")
-            .expect("the event queue");
         let of = |function: &str| app(&aws, &template, &clock, function);
-        let sqs = EventQueue::new(sqs(&aws, "Ingest"), queue.url());
+        let queue_url = |id: &str| queue(&template, id).url();
+        let events_queue = EventQueue::new(sqs(&aws, "Ingest"), queue_url("EventQueue"));
         let mut routers = BTreeMap::new();
         let metrics_meter = Meter::default();
         let mut add = |name: &str, id: &str, routes: &dyn Fn(&Guard) -> OpenApiRouter<App>| {
@@ -89,8 +95,9 @@ impl TestApp {
         add("docs", "Docs", &|_| docs::routes());
         add("events", "Events", &events::routes);
         add("health", "Health", &|_| health::routes());
-        add("ingest", "Ingest", &|guard| ingest::routes(guard, sqs.clone()));
+        add("ingest", "Ingest", &|guard| ingest::routes(guard, events_queue.clone()));
         add("metrics", "Metrics", &metrics::routes);
+        add("notification-jobs", "NotificationJobs", &notification_jobs::routes);
         add("orgs", "Orgs", &orgs::routes);
         add("projects", "Projects", &projects::routes);
         add("users", "Users", &users::routes);
@@ -98,7 +105,10 @@ impl TestApp {
         let mut writer_app = of("EventWriter");
         writer_app.table = writer_app.table.metered(writer_meter.clone());
         let writer = EventWriter::start(&writer_app).expect("a writer");
-        let queue = queue.name.clone();
+        let stack = &template.function("Notifier").expect("the function").environment["MAIL_TEMPLATES"];
+        let notifier = notifier(&aws, &template, stack);
+        let sweeper = Sweeper::new(NoticeQueue::new(sqs(&aws, "Sweeper"), queue_url("NotificationQueue")));
+        let (notifier_app, sweeper_app) = (of("Notifier"), of("Sweeper"));
         let made = AtomicU32::new(0);
         let gateway = gateway::Router::new(&template.routes);
         Self(Arc::new(Inner {
@@ -108,9 +118,12 @@ impl TestApp {
             clock,
             routers,
             writer,
-            app: writer_app,
+            writer_app,
+            notifier,
+            notifier_app,
+            sweeper,
+            sweeper_app,
             issuer,
-            queue,
             made,
             writer_meter,
             metrics_meter,
@@ -169,32 +182,43 @@ impl TestApp {
 
     /// The text of every message on the event queue, which are taken from it.
     pub async fn take_messages(&self) -> Vec<String> {
+        self.take("EventQueue").await
+    }
+
+    /// The text of every message on a queue that is not delayed, which are taken from it.
+    pub async fn take(&self, queue_id: &str) -> Vec<String> {
+        let name = &queue(&self.0.template, queue_id).name;
+        let sqs = self.0.aws.sqs();
         let mut texts = Vec::new();
         loop {
-            let messages = self
-                .0
-                .aws
-                .sqs()
-                .receive(&self.0.queue, 10, 30, Duration::ZERO)
-                .await
-                .expect("the queue");
+            let messages = sqs.receive(name, 10, 30, Duration::ZERO).await.expect("the queue");
             if messages.is_empty() {
                 return texts;
             }
             let receipts: Vec<&str> = messages.iter().map(|message| message.receipt.as_str()).collect();
-            self.0.aws.sqs().delete(&self.0.queue, &receipts).expect("the queue");
+            sqs.delete(name, &receipts).expect("the queue");
             texts.extend(messages.into_iter().map(|message| message.body));
         }
     }
 
     /// Delivers texts to the event writer as one batch. Returns the places of those that must come again.
     pub async fn deliver(&self, texts: &[String]) -> Vec<usize> {
+        self.deliver_from("EventQueue", texts).await
+    }
+
+    /// Delivers texts to what takes a queue, as one batch. Returns the places of those that must come again.
+    pub async fn deliver_from(&self, queue_id: &str, texts: &[String]) -> Vec<usize> {
         let message = |(place, text): (usize, &String)| Message {
             id: place.to_string(),
             body: text.clone(),
         };
         let messages = texts.iter().enumerate().map(message).collect();
-        let failed = self.0.writer.consume(&self.0.app, messages).await;
+        let all = &self.0;
+        let failed = match queue_id {
+            "EventQueue" => all.writer.consume(&all.writer_app, messages).await,
+            "NotificationQueue" => all.notifier.consume(&all.notifier_app, messages).await,
+            other => panic!("say what takes the queue {other}"),
+        };
         failed
             .iter()
             .map(|id| id.parse().expect("the ids are places"))
@@ -203,21 +227,62 @@ impl TestApp {
 
     /// Delivers texts to an event writer that has just started, as after a crash.
     pub async fn deliver_to_new_writer(&self, texts: &[String]) -> Vec<String> {
-        let writer = EventWriter::start(&self.0.app).expect("a writer");
+        let writer = EventWriter::start(&self.0.writer_app).expect("a writer");
         let message = |(place, text): (usize, &String)| Message {
             id: place.to_string(),
             body: text.clone(),
         };
         writer
-            .consume(&self.0.app, texts.iter().enumerate().map(message).collect())
+            .consume(&self.0.writer_app, texts.iter().enumerate().map(message).collect())
             .await
     }
 
-    /// Lets the event writer handle everything that is queued.
+    /// Delivers texts to a notifier whose mails SES refuses: it asks for the templates of a stack that is not there.
+    pub async fn deliver_to_refused_notifier(&self, texts: &[String]) -> Vec<String> {
+        let notifier = notifier(&self.0.aws, &self.0.template, "elsewhere");
+        let message = |(place, text): (usize, &String)| Message {
+            id: place.to_string(),
+            body: text.clone(),
+        };
+        let messages = texts.iter().enumerate().map(message).collect();
+        notifier.consume(&self.0.notifier_app, messages).await
+    }
+
+    /// Lets the consumers handle everything that is queued and not delayed, and what that makes them queue.
     pub async fn settle(&self) {
-        for texts in self.take_messages().await.chunks(10) {
-            assert_eq!(self.deliver(texts).await, Vec::<usize>::new(), "messages failed");
+        for _ in 0..100 {
+            let mut idle = true;
+            for queue in &self.0.template.queues {
+                let sources = self.0.template.functions.iter().flat_map(|one| &one.queues);
+                if !sources.clone().any(|source| source.queue == queue.name) {
+                    continue;
+                }
+                for texts in self.take(&queue.id).await.chunks(10) {
+                    idle = false;
+                    let failed = self.deliver_from(&queue.id, texts).await;
+                    assert_eq!(failed, Vec::<usize>::new(), "messages of {} failed", queue.id);
+                }
+            }
+            if idle {
+                return;
+            }
         }
+        panic!("the queues do not get empty");
+    }
+
+    /// Lets the schedule that finds overdue notices fire once.
+    pub async fn run_sweeper(&self) {
+        self.0.sweeper.fire(&self.0.sweeper_app).await.expect("the sweeper");
+    }
+
+    /// The mails that were sent to an address, oldest first.
+    pub fn mails_to(&self, address: &str) -> Vec<Mail> {
+        self.0.aws.ses().mails(Some(address)).expect("the mails")
+    }
+
+    /// Makes notices, under no function's name.
+    pub fn desk(&self) -> Desk {
+        desk(&self.0.aws, &self.0.template, "tests")
     }
 
     /// The route of the template that the gateway chooses.
@@ -259,6 +324,7 @@ fn template() -> Template {
     for (name, value) in [
         ("JwtPublicKeys", "{\"keys\":[]}"),
         ("CursorSecret", "only for tests, only for tests.."),
+        ("SealingSecret", "only for tests, only for tests.."),
     ] {
         parameters.insert(name.to_owned(), value.to_owned());
     }
@@ -295,6 +361,41 @@ fn sqs(aws: &Aws, function: &str) -> aws_sdk_sqs::Client {
         .endpoint_url(aws.endpoint())
         .build();
     aws_sdk_sqs::Client::from_conf(config)
+}
+
+fn queue<'a>(template: &'a Template, id: &str) -> &'a local::template::Queue {
+    let mut queues = template.queues.iter();
+    queues
+        .find(|queue| queue.id == id)
+        .expect("the queue is in the template")
+}
+
+/// A desk as the environment of `function` would make it.
+fn desk(aws: &Aws, template: &Template, function: &str) -> Desk {
+    let settings = MailSettings {
+        from: template.parameters["MailFrom"].clone(),
+        console_url: template.parameters["ConsoleUrl"].clone(),
+    };
+    let seal = Seal::new(template.parameters["SealingSecret"].as_bytes());
+    Desk::new(
+        sqs(aws, function),
+        queue(template, "NotificationQueue").url(),
+        seal,
+        settings,
+    )
+}
+
+/// A notifier that takes the mail templates of a stack.
+fn notifier(aws: &Aws, template: &Template, stack: &str) -> Notifier {
+    let mails = aws_sdk_sesv2::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .credentials_provider(credentials("Notifier"))
+        .endpoint_url(aws.endpoint());
+    let environment = &template.function("Notifier").expect("the function").environment;
+    let outbound = outbound::Client::new(outbound::AllowList::parse(&environment["OUTBOUND_ALLOW"]));
+    let desk = desk(aws, template, "Notifier");
+    Notifier::new(desk, mails, stack, outbound)
 }
 
 /// The local services take the access key for the caller's name.

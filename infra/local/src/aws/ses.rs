@@ -1,4 +1,6 @@
-//! SES v2: takes mails and keeps them for whoever asks; sends nothing.
+//! SES v2: takes mails by the templates of template.yaml and keeps them for whoever asks; sends nothing.
+
+use std::collections::{BTreeMap, HashMap};
 
 use anyhow::Result;
 use http::Method;
@@ -9,15 +11,17 @@ use serde_json::{Map, Value, json};
 use super::ServiceError;
 use super::store::Store;
 use crate::clock::Clock;
+use crate::template::MailTemplate;
 
 /// The mails of one stack.
 #[derive(Debug)]
 pub struct Ses {
     store: Store,
     clock: Clock,
+    templates: HashMap<String, MailTemplate>,
 }
 
-/// A mail as it was given to SES.
+/// A mail as it was given to SES, its template filled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Mail {
@@ -33,6 +37,8 @@ pub struct Mail {
     pub html: Option<String>,
     /// Plain body.
     pub text: Option<String>,
+    /// Headers that its sender added.
+    pub headers: BTreeMap<String, String>,
     /// When it was given, by the test clock, as RFC 3339.
     pub sent_at: String,
 }
@@ -63,48 +69,35 @@ struct Destination {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 struct Content {
-    simple: Option<Simple>,
     template: Option<Templated>,
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Simple {
-    subject: Part,
-    body: SimpleBody,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct SimpleBody {
-    html: Option<Part>,
-    text: Option<Part>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Part {
-    data: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
 struct Templated {
-    template_content: Option<TemplateContent>,
+    template_name: String,
     template_data: Option<String>,
+    #[serde(default)]
+    headers: Vec<Header>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct TemplateContent {
-    subject: Option<String>,
-    text: Option<String>,
-    html: Option<String>,
+struct Header {
+    name: String,
+    value: String,
 }
 
 impl Ses {
-    pub(super) fn new(store: Store, clock: Clock) -> Self {
-        Self { store, clock }
+    pub(super) fn new(store: Store, clock: Clock, templates: &[MailTemplate]) -> Self {
+        let templates = templates
+            .iter()
+            .map(|template| (template.name.clone(), template.clone()));
+        Self {
+            store,
+            clock,
+            templates: templates.collect(),
+        }
     }
 
     pub(super) fn answer(&self, method: &Method, path: &str, body: &[u8]) -> Result<Value, ServiceError> {
@@ -128,30 +121,40 @@ impl Ses {
         if let Some(address) = to.iter().find(|address| !address.contains('@')) {
             return Err(bad(format!("{address:?} is no address")));
         }
-        let (subject, html, text) = render(input.content).map_err(bad)?;
-        if html.is_none() && text.is_none() {
-            return Err(bad("the mail has no body".into()));
-        }
-        let id = format!("{}-000000", uuid::Uuid::new_v4());
-        self.keep(&id, &from, &to, &subject, html.as_deref(), text.as_deref())
+        let content = input.content.template;
+        let content = content.ok_or_else(|| bad("only mails by a template are served locally".into()))?;
+        let missing = || format!("Template {} does not exist", content.template_name);
+        let template = self.templates.get(&content.template_name);
+        let template = template.ok_or_else(|| ServiceError::refused("NotFoundException", missing()))?;
+        let (subject, html, text) = render(template, content.template_data.as_deref()).map_err(bad)?;
+        let mail = Mail {
+            id: format!("{}-000000", uuid::Uuid::new_v4()),
+            from,
+            to,
+            subject,
+            html,
+            text,
+            headers: headers(content.headers).map_err(bad)?,
+            sent_at: String::new(),
+        };
+        self.keep(&mail)
             .map_err(|error| ServiceError::refused("InternalServiceErrorException", error.to_string()))?;
 
-        Ok(json!({"MessageId": id}))
+        Ok(json!({"MessageId": mail.id}))
     }
 
-    fn keep(
-        &self,
-        id: &str,
-        from: &str,
-        to: &[String],
-        subject: &str,
-        html: Option<&str>,
-        text: Option<&str>,
-    ) -> rusqlite::Result<()> {
-        let recipients = Value::from(to.to_vec()).to_string();
+    fn keep(&self, mail: &Mail) -> rusqlite::Result<()> {
+        let recipients = Value::from(mail.to.clone()).to_string();
         let sql = "INSERT INTO mail (id, sender, recipients, subject, html, plain, sent_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-        let values = params![id, from, recipients, subject, html, text, self.clock.now_ms()];
-        self.store.write(|db| db.execute(sql, values)).map(|_| ())
+        let now = self.clock.now_ms();
+        let values = params![mail.id, mail.from, recipients, mail.subject, mail.html, mail.text, now];
+        self.store.write(|db| {
+            for (name, value) in &mail.headers {
+                let sql = "INSERT INTO mail_header (mail, name, value) VALUES (?1, ?2, ?3)";
+                db.execute(sql, params![mail.id, name, value])?;
+            }
+            db.execute(sql, values).map(|_| ())
+        })
     }
 
     /// Lists the mails to `recipient`, or all, oldest first; at most the newest 1,000.
@@ -162,9 +165,13 @@ impl Ses {
                  WHERE ?1 IS NULL OR EXISTS (SELECT 1 FROM json_each(recipients) WHERE lower(value) = lower(?1))
                  ORDER BY number DESC LIMIT 1000",
             )?;
+            let mut headers = db.prepare_cached("SELECT name, value FROM mail_header WHERE mail = ?1")?;
             let rows = select.query_map([recipient], |row| {
+                let id: String = row.get(0)?;
+                let headers = headers.query_map([&id], |row| Ok((row.get(0)?, row.get(1)?)))?;
                 Ok(Mail {
-                    id: row.get(0)?,
+                    headers: headers.collect::<rusqlite::Result<_>>()?,
+                    id,
                     from: row.get(1)?,
                     to: serde_json::from_str(&row.get::<_, String>(2)?).unwrap_or_default(),
                     subject: row.get(3)?,
@@ -180,45 +187,115 @@ impl Ses {
     }
 }
 
+fn headers(given: Vec<Header>) -> Result<BTreeMap<String, String>, String> {
+    let token = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    let mut headers = BTreeMap::new();
+    for Header { name, value } in given {
+        if name.is_empty() || !name.chars().all(token) || value.chars().any(char::is_control) {
+            return Err(format!("{name:?} is no header"));
+        }
+        headers.insert(name, value);
+    }
+    Ok(headers)
+}
+
 /// Subject, HTML and plain body.
 type Rendered = (String, Option<String>, Option<String>);
 
-fn render(content: Content) -> Result<Rendered, String> {
-    if let Some(simple) = content.simple {
-        let SimpleBody { html, text } = simple.body;
-        return Ok((
-            simple.subject.data,
-            html.map(|part| part.data),
-            text.map(|part| part.data),
-        ));
+fn render(template: &MailTemplate, data: Option<&str>) -> Result<Rendered, String> {
+    let data = data.unwrap_or("{}");
+    let data: Map<String, Value> = serde_json::from_str(data).map_err(|error| format!("TemplateData: {error}"))?;
+    let fill = |text: &Option<String>| text.as_deref().map(|text| substitute(text, &data)).transpose();
+    let subject = substitute(&template.subject, &data)?;
+    let (html, text) = (fill(&template.html)?, fill(&template.text)?);
+    if html.is_none() && text.is_none() {
+        return Err(format!("Template {} has no body", template.name));
     }
-    let template = content.template.ok_or("Content has neither Simple nor Template")?;
-    let inline = template
-        .template_content
-        .ok_or("only templates given in TemplateContent are served locally")?;
-    let data = template.template_data.unwrap_or_else(|| "{}".into());
-    let data: Map<String, Value> = serde_json::from_str(&data).map_err(|error| format!("TemplateData: {error}"))?;
-    let fill = |text: Option<String>| text.map(|text| substitute(&text, &data)).transpose();
-    let subject = fill(inline.subject)?.ok_or("the template has no subject")?;
 
-    Ok((subject, fill(inline.html)?, fill(inline.text)?))
+    Ok((subject, html, text))
 }
 
-/// Replaces `{{name}}`; a name without a value is an error, as SES would fail to render it.
-fn substitute(text: &str, data: &Map<String, Value>) -> Result<String, String> {
-    let mut out = String::new();
+/// A part of a template: text as it is, or a name that a value stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Piece<'a> {
+    /// Text.
+    Text(&'a str),
+    /// The name in `{{name}}`.
+    Name(&'a str),
+}
+
+/// Cuts a template into its pieces. SES knows more of Handlebars than `{{name}}`; here all else is an error.
+pub fn parse(text: &str) -> Result<Vec<Piece<'_>>, String> {
+    let mut pieces = Vec::new();
     let mut rest = text;
     while let Some(start) = rest.find("{{") {
-        out.push_str(&rest[..start]);
         let end = rest[start..].find("}}").ok_or("`{{` without `}}`")? + start;
         let name = rest[start + 2..end].trim();
-        let value = data
-            .get(name)
-            .ok_or_else(|| format!("the template data has no {name:?}"))?;
-        out.push_str(&value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+        let plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        if !plain || rest[end + 2..].starts_with('}') {
+            return Err(format!(
+                "only {{{{name}}}} is served in a template of mails, not {{{{{name}}}}}"
+            ));
+        }
+        pieces.extend([Piece::Text(&rest[..start]), Piece::Name(name)]);
         rest = &rest[end + 2..];
     }
-    out.push_str(rest);
+    if rest.contains("}}") {
+        return Err("`}}` without `{{`".into());
+    }
+    pieces.push(Piece::Text(rest));
+
+    Ok(pieces)
+}
+
+/// Puts values in the place of names, as they are: SES escapes nothing. A name without a value is an error, as SES
+/// would fail to render it.
+fn substitute(text: &str, data: &Map<String, Value>) -> Result<String, String> {
+    let mut out = String::new();
+    for piece in parse(text)? {
+        match piece {
+            Piece::Text(text) => out.push_str(text),
+            Piece::Name(name) => {
+                let value = data.get(name);
+                let value = value.ok_or_else(|| format!("the template data has no {name:?}"))?;
+                out.push_str(&value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+            }
+        }
+    }
 
     Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fill(text: &str) -> Result<String, String> {
+        let data = json!({"name": "A & <b>", "count": 5, "trick": "{{name}}"});
+        substitute(text, data.as_object().expect("an object"))
+    }
+
+    #[test]
+    fn names_are_replaced_by_values_as_they_are() {
+        assert_eq!(fill("{{name}} has {{ count }}.").unwrap(), "A & <b> has 5.");
+        assert_eq!(fill("{{trick}}").unwrap(), "{{name}}");
+        assert_eq!(fill("no names, { } nor }").unwrap(), "no names, { } nor }");
+    }
+
+    #[test]
+    fn what_is_not_served_is_refused() {
+        for text in [
+            "{{absent}}",
+            "{{{name}}}",
+            "{{#if name}}x{{/if}}",
+            "{{> part}}",
+            "{{!note}}",
+            "{{a.b}}",
+            "{{}}",
+            "{{name",
+            "name}}",
+        ] {
+            assert!(fill(text).is_err(), "{text}");
+        }
+    }
 }

@@ -32,6 +32,9 @@ Resources:
       VisibilityTimeout: 12
       RedrivePolicy: {deadLetterTargetArn: !GetAtt Dead.Arn, maxReceiveCount: 3}
   Dead: {Type: AWS::SQS::Queue}
+  Welcome:
+    Type: AWS::SES::Template
+    Properties: {Template: {TemplateName: !Sub "${AWS::StackName}-welcome", SubjectPart: "Hi {{name}}", TextPart: "Hello"}}
   Worker:
     Type: AWS::Serverless::Function
     Metadata: {BuildProperties: {Binary: worker}}
@@ -137,4 +140,18 @@ fn the_repositorys_template_can_be_served() {
     let template = Template::load(&folder, &BTreeMap::from(made)).unwrap();
     assert!(template.function("event-writer").is_some());
     assert!(template.routes.iter().any(|route| route.path == "/v1/auth/{proxy+}"));
+}
+
+#[test]
+fn templates_of_mails_are_read() {
+    let template = parse(SMALL).unwrap();
+    let expected = MailTemplate {
+        name: "local-welcome".into(),
+        subject: "Hi {{name}}".into(),
+        html: None,
+        text: Some("Hello".into()),
+    };
+    assert_eq!(template.mails, [expected]);
+    let error = parse(&SMALL.replace("{{name}}", "{{#if name}}x{{/if}}")).unwrap_err();
+    assert!(format!("{error:#}").contains("only {{name}} is served"), "{error:#}");
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use aws_sdk_dynamodb::config::{Credentials, Region};
 use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
-use aws_sdk_sesv2::types::{Body, Content, Destination, EmailContent, EmailTemplateContent, Message, Template};
+use aws_sdk_sesv2::types::{Body, Content, Destination, EmailContent, Message, MessageHeader, Template};
 use local::aws::{Aws, Storage};
 use local::clock::Clock;
 
@@ -151,71 +151,77 @@ async fn items_expire_by_the_test_clock() {
     check_expiry(&Storage::Folder(folder.path().to_owned())).await;
 }
 
-fn part(data: &str) -> Content {
-    Content::builder().data(data).build().unwrap()
+fn mail(template: &str, data: &str) -> EmailContent {
+    let header = MessageHeader::builder().name("X-Job").value("job_1").build().unwrap();
+    let template = Template::builder()
+        .template_name(template)
+        .template_data(data)
+        .headers(header)
+        .build();
+    EmailContent::builder().template(template).build()
 }
 
 #[tokio::test]
-async fn mails_are_kept_for_those_who_ask() {
+async fn mails_are_filled_in_and_kept_for_those_who_ask() {
     let aws = start(&Storage::Memory).await;
     let ses = client!(aws_sdk_sesv2, aws, "tests");
-    let body = Body::builder().text(part("Hello")).html(part("<b>Hello</b>")).build();
-    let message = Message::builder().subject(part("Hi")).body(body).build();
-    let to = |address: &str| Destination::builder().to_addresses(address).build();
-    let send = ses
-        .send_email()
-        .from_email_address("us@example.com")
-        .destination(to("Her@example.com"));
-    send.content(EmailContent::builder().simple(message).build())
-        .send()
-        .await
-        .unwrap();
-    let inline = EmailTemplateContent::builder()
-        .subject("For {{name}}")
-        .text("Dear {{ name }}")
-        .build();
-    let inline = Template::builder()
-        .template_content(inline)
-        .template_data(r#"{"name":"Him"}"#)
-        .build();
-    let send = ses
-        .send_email()
-        .from_email_address("us@example.com")
-        .destination(to("him@example.com"));
-    send.content(EmailContent::builder().template(inline).build())
-        .send()
-        .await
-        .unwrap();
-
+    let send = async |to: &str, content: EmailContent| {
+        let to = Destination::builder().to_addresses(to).build();
+        let send = ses.send_email().from_email_address("us@example.com").destination(to);
+        send.content(content).send().await
+    };
+    for (to, name) in [("Her@example.com", "<Her>"), ("him@example.com", "Him")] {
+        let data = format!(r#"{{"name":"{name}"}}"#);
+        send(to, mail("local-welcome", &data)).await.unwrap();
+    }
     assert_eq!(aws.ses().mails(None).unwrap().len(), 2);
-    let hers = aws.ses().mails(Some("her@example.com")).unwrap();
+    let hers = aws.ses().mails(Some("her@example.com")).unwrap().remove(0);
     assert_eq!(
-        (hers[0].subject.as_str(), hers[0].html.as_deref()),
-        ("Hi", Some("<b>Hello</b>"))
+        (hers.subject.as_str(), hers.from.as_str()),
+        ("For <Her>", "us@example.com")
     );
-    let his = aws.ses().mails(Some("him@example.com")).unwrap();
-    assert_eq!(
-        (his[0].subject.as_str(), his[0].text.as_deref()),
-        ("For Him", Some("Dear Him"))
-    );
+    assert_eq!(hers.html.as_deref(), Some("<p>Dear <Her></p>"));
+    assert_eq!(hers.text.as_deref(), Some("Dear <Her>"));
+    assert_eq!(hers.headers["X-Job"], "job_1");
+
+    let unknown = send("her@example.com", mail("local-farewell", "{}")).await.unwrap_err();
+    assert!(unknown.into_service_error().is_not_found_exception());
+    let part = |data: &str| Content::builder().data(data).build().unwrap();
+    let body = Body::builder().text(part("x")).build();
+    let message = Message::builder().subject(part("Hi")).body(body).build();
+    let simple = EmailContent::builder().simple(message).build();
+    for bad in [mail("local-welcome", "{}"), mail("local-welcome", "{"), simple] {
+        let error = send("her@example.com", bad).await.unwrap_err();
+        assert_eq!(error.code(), Some("BadRequestException"));
+    }
+    assert_eq!(aws.ses().mails(None).unwrap().len(), 2);
 }
 
 #[tokio::test]
 async fn a_mail_without_a_recipient_is_refused() {
     let aws = start(&Storage::Memory).await;
     let ses = client!(aws_sdk_sesv2, aws, "tests");
-    let message = Message::builder()
-        .subject(part("Hi"))
-        .body(Body::builder().text(part("x")).build())
-        .build();
     let send = ses.send_email().from_email_address("us@example.com");
-    let error = send
-        .content(EmailContent::builder().simple(message).build())
-        .send()
-        .await
-        .unwrap_err();
+    let content = mail("local-welcome", r#"{"name":"x"}"#);
+    let error = send.content(content).send().await.unwrap_err();
     assert_eq!(error.code(), Some("BadRequestException"));
     assert!(aws.ses().mails(None).unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_function_sends_only_as_whom_and_by_what_it_may() {
+    let aws = start(&Storage::Memory).await;
+    let send = async |from: &str, template: &str| {
+        let ses = client!(aws_sdk_sesv2, aws, "Web");
+        let to = Destination::builder().to_addresses("her@example.com").build();
+        let send = ses.send_email().from_email_address(from).destination(to);
+        let sent = send.content(mail(template, r#"{"name":"x"}"#)).send().await;
+        sent.err().and_then(|error| error.code().map(str::to_owned))
+    };
+    assert_eq!(send("us@example.com", "local-welcome").await, None);
+    let denied = Some("AccessDeniedException".to_owned());
+    assert_eq!(send("them@example.org", "local-welcome").await, denied);
+    assert_eq!(send("us@example.com", "local-farewell").await, denied);
 }
 
 #[tokio::test]

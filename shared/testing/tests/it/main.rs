@@ -15,6 +15,7 @@ mod events;
 mod grants;
 mod ingest;
 mod metrics;
+mod notices;
 mod orgs;
 mod projects;
 mod roles;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use aws_lambda_events::eventbridge::EventBridgeEvent;
 use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use local::template::Effect;
 use serde_json::Value;
@@ -157,7 +158,9 @@ async fn every_function_takes_its_sample_event() {
             &acme.owner.access_token
         };
         let text = sample(name, &acme, token);
-        if function.queues.is_empty() {
+        if !function.schedules.is_empty() {
+            let _: EventBridgeEvent<Value> = serde_json::from_str(&text).unwrap();
+        } else if function.queues.is_empty() {
             takes_request(&app, name, &text).await;
             taken += 1;
         }
@@ -226,6 +229,20 @@ async fn the_event_writer_takes_its_sample_event_and_counts_it_once() {
     };
     let sent = app.take_messages().await.remove(0);
     assert_eq!(members(&bodies[0]), members(&sent));
+}
+
+#[tokio::test]
+async fn the_notifier_takes_its_sample_event() {
+    let app = TestApp::start().await;
+    let event: aws_lambda_events::sqs::SqsEvent = serde_json::from_str(&read("events/notifier.json")).unwrap();
+    let bodies: Vec<String> = event.records.into_iter().map(|record| record.body.unwrap()).collect();
+    // It names a job that is not there, so there is nothing to send.
+    assert_eq!(
+        app.deliver_from("NotificationQueue", &bodies).await,
+        Vec::<usize>::new()
+    );
+    let named: notifications::JobRef = serde_json::from_str(&bodies[0]).unwrap();
+    assert_eq!(serde_json::to_string(&named).unwrap(), bodies[0]);
 }
 
 #[test]
