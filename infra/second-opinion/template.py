@@ -1,0 +1,112 @@
+"""Our template as ministack can deploy it. Everything that is changed is changed here, and nothing else is.
+
+AWS's own SAM transform makes plain CloudFormation of `template.yaml`. Of that:
+
+- `Code`: the function's own binary for this machine, started by a script of one line, instead of a package for arm64.
+- `Api`: ministack reads no OpenAPI from `Body`. Each path of it becomes a route and an integration, and its CORS
+  settings the property `CorsConfiguration`, whose names ministack wants to begin with a small letter.
+- `DeletionPolicy: Retain` goes, so that deleting the stack deletes everything.
+"""
+
+import io
+import json
+import os
+import zipfile
+
+# The SAM transform asks for a region and finds none otherwise.
+os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
+
+from samtranslator.translator.transform import transform  # noqa: E402
+from samtranslator.yaml_helper import yaml_parse  # noqa: E402
+
+BUCKET = "countinghouse-code"
+OPENAPI_METHODS = {"x-amazon-apigateway-any-method": "ANY"}
+
+
+class _NoPolicies:
+    """The transform's loader of AWS's managed policies: it knows the usual ones by itself."""
+
+    def load(self):
+        return {}
+
+
+def load(path):
+    """Reads our template; yields it as plain CloudFormation that ministack deploys, and its functions' binaries."""
+    with open(path, encoding="utf-8") as file:
+        template = yaml_parse(file.read())
+    binaries = _name_packages(template["Resources"])
+    template = transform(template, _lists(template["Parameters"]), _NoPolicies())
+    resources = template["Resources"]
+    for resource in resources.values():
+        resource.pop("DeletionPolicy", None)
+        resource.pop("UpdateReplacePolicy", None)
+        if resource["Type"] == "AWS::Lambda::Function":
+            resource["Properties"].pop("Architectures")
+    for name, resource in list(resources.items()):
+        if resource["Type"] == "AWS::ApiGatewayV2::Api" and "Body" in resource["Properties"]:
+            resources.update(_routes(name, resource["Properties"]))
+    return json.dumps(template), binaries
+
+
+def package(program):
+    """Packs a program as Lambda wants it: a zip with `bootstrap` in it."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        entry = zipfile.ZipInfo("bootstrap")
+        entry.external_attr = 0o755 << 16
+        archive.writestr(entry, f"#!/bin/sh\nexec '{program}'\n")
+    return packed.getvalue()
+
+
+def _lists(parameters):
+    """The defaults of list parameters, as CloudFormation hands them to a transform; ours are the only ones it reads."""
+    lists = {name: it["Default"] for name, it in parameters.items() if it["Type"] == "CommaDelimitedList"}
+    return {name: [part.strip() for part in text.split(",")] for name, text in lists.items()}
+
+
+def _name_packages(resources):
+    binaries = []
+    for resource in resources.values():
+        if resource["Type"] == "AWS::Serverless::Function":
+            binary = resource["Metadata"]["BuildProperties"]["Binary"]
+            resource["Properties"]["CodeUri"] = f"s3://{BUCKET}/{binary}.zip"
+            binaries.append(binary)
+    return binaries
+
+
+def _routes(api, properties):
+    """Takes the OpenAPI document out of an API; yields its routes as resources."""
+    body = properties.pop("Body")
+    properties["Name"], properties["ProtocolType"] = api, "HTTP"
+    cors = body.get("x-amazon-apigateway-cors")
+    if cors:
+        properties["CorsConfiguration"] = cors
+    resources = {}
+    for path, methods in body["paths"].items():
+        for method, operation in methods.items():
+            if "x-amazon-apigateway-integration" not in operation:
+                continue
+            number = len(resources) // 2
+            resources[f"{api}Integration{number}"] = _integration(api, operation["x-amazon-apigateway-integration"])
+            method = OPENAPI_METHODS.get(method, method.upper())
+            resources[f"{api}Route{number}"] = {
+                "Type": "AWS::ApiGatewayV2::Route",
+                "Properties": {
+                    "ApiId": {"Ref": api},
+                    "RouteKey": path if path == "$default" else f"{method} {path}",
+                    "Target": {"Fn::Join": ["/", ["integrations", {"Ref": f"{api}Integration{number}"}]]},
+                },
+            }
+    return resources
+
+
+def _integration(api, given):
+    return {
+        "Type": "AWS::ApiGatewayV2::Integration",
+        "Properties": {
+            "ApiId": {"Ref": api},
+            "IntegrationType": "AWS_PROXY",
+            "IntegrationUri": given["uri"],
+            "PayloadFormatVersion": given["payloadFormatVersion"],
+        },
+    }
