@@ -1,9 +1,11 @@
 """Starts a local stack, makes people and things on it, lets schemathesis call everything. `run` tells the rest."""
 
 import argparse
+import collections
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -47,7 +49,10 @@ def main():
         finally:
             stack.terminate()
             stack.wait()
-        errors = [line for line in log.read_text(errors="replace").splitlines() if '"level":"ERROR"' in line]
+        lines = log.read_text(errors="replace").splitlines()
+        statuses = collections.Counter(re.findall(r'"http.response.status_code":(\d+)', "\n".join(lines)))
+        print("replies by status:", ", ".join(f"{many} × {status}" for status, many in sorted(statuses.items())))
+        errors = [line for line in lines if '"level":"ERROR"' in line]
         if failed or errors:
             print("\n".join(errors[-20:]))
             sys.exit(f"failed: {', '.join(failed) or 'functions logged errors'}")
@@ -106,7 +111,7 @@ def exclude(operations):
 
 
 def variables(api):
-    """Registers a person with an organization, a project and a key; yields what schemathesis.toml names."""
+    """Registers a person with an organization, a project and a key; yields their variables."""
     email = f"fuzz-{time.time_ns()}@example.com"
     token = api.call("POST", "/v1/auth/register", {"email": email, "password": PASSWORD, "name": "Fuzz"})["accessToken"]
     me = {"authorization": f"Bearer {token}"}

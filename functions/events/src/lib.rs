@@ -1,8 +1,8 @@
 //! /v1/events: search of the raw events.
 
 use axum::extract::State;
-use identity::Guard;
 use identity::project::Project;
+use identity::{Guard, OrgHeader};
 use kernel::{EventId, ProjectId, Scope, Time, policy};
 use lambda::{App, Json, List, Path, Problem, Query};
 use serde::Deserialize;
@@ -62,7 +62,7 @@ struct Bookmark {
     path = "/v1/events",
     tag = "Events",
     security(("bearer" = [])),
-    params(SearchQuery, ("x-org-id" = String, Header, description = "The organization.")),
+    params(SearchQuery, OrgHeader),
     responses((status = 200, description = "A page of events.", body = List<EventView>), Problem)
 )]
 async fn search_events(
@@ -130,7 +130,7 @@ struct GetQuery {
     params(
         ("eventId" = EventId, Path, description = "The event."),
         GetQuery,
-        ("x-org-id" = String, Header, description = "The organization.")
+        OrgHeader
     ),
     responses((status = 200, description = "The event.", body = EventView), Problem)
 )]

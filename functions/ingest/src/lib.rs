@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use identity::Guard;
 use kernel::{Error, Scope, policy};
 use lambda::{App, Json, Problem};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use telemetry::EventQueue;
 use telemetry::batch::{self, CloudEvent, Format, Rejected};
 use telemetry::event::NewEvent;
@@ -46,10 +46,12 @@ pub struct Taken {
 }
 
 /// A batch of events.
-#[derive(utoipa::ToSchema)]
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "it documents what telemetry::batch reads event by event")]
 struct NewEvents {
     /// 1 to 1,000 events, together at most 1 MiB.
+    #[schema(min_items = 1, max_items = 1000)]
     events: Vec<NewEvent>,
 }
 

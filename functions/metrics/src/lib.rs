@@ -1,8 +1,8 @@
 //! /v1/metrics: what a project's events add up to.
 
 use axum::extract::State;
-use identity::Guard;
 use identity::project::Project;
+use identity::{Guard, OrgHeader};
 use kernel::{ProjectId, Scope, Time, policy};
 use lambda::{App, Json, Problem, Query};
 use serde::Deserialize;
@@ -38,7 +38,7 @@ struct OverviewQuery {
     path = "/v1/metrics/overview",
     tag = "Metrics",
     security(("bearer" = [])),
-    params(OverviewQuery, ("x-org-id" = String, Header, description = "The organization.")),
+    params(OverviewQuery, OrgHeader),
     responses((status = 200, description = "The numbers.", body = Overview), Problem)
 )]
 async fn overview(
@@ -62,8 +62,8 @@ struct TimeseriesQuery {
     from: Option<Time>,
     /// The first moment after; now if absent. The last bucket ends with it or later.
     to: Option<Time>,
-    /// The width of the buckets; at most 10,080 of them are answered.
-    #[param(inline, default = "1h")]
+    /// The width of the buckets, `1h` if absent; at most 10,080 of them are answered.
+    #[param(inline)]
     interval: Option<Interval>,
     /// Only events of this type.
     r#type: Option<String>,
@@ -79,7 +79,7 @@ struct TimeseriesQuery {
     path = "/v1/metrics/events/timeseries",
     tag = "Metrics",
     security(("bearer" = [])),
-    params(TimeseriesQuery, ("x-org-id" = String, Header, description = "The organization.")),
+    params(TimeseriesQuery, OrgHeader),
     responses((status = 200, description = "The buckets.", body = Timeseries), Problem)
 )]
 async fn timeseries(
@@ -121,7 +121,7 @@ struct TopErrorsQuery {
     path = "/v1/metrics/errors/top",
     tag = "Metrics",
     security(("bearer" = [])),
-    params(TopErrorsQuery, ("x-org-id" = String, Header, description = "The organization.")),
+    params(TopErrorsQuery, OrgHeader),
     responses((status = 200, description = "The errors, the most frequent first.", body = TopErrors), Problem)
 )]
 async fn top_errors(

@@ -49,14 +49,14 @@ impl<T: DeserializeOwned + Input> FromRequest<App> for Json<T> {
     }
 }
 
-/// A body that may be left out: nothing when it is empty.
+/// A body that may be left out: nothing when it is empty or `null`.
 impl<T: DeserializeOwned + Input> OptionalFromRequest<App> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &App) -> Result<Option<Self>, Problem> {
         let (parts, body) = request.into_parts();
         let bytes = read_body(body, LONGEST_BODY).await?;
-        if bytes.is_empty() {
+        if matches!(bytes.trim_ascii(), b"" | b"null") {
             return Ok(None);
         }
         let request = Request::from_parts(parts, bytes.into());

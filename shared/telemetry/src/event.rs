@@ -18,16 +18,16 @@ pub const ERROR: &str = "ERROR";
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NewEvent {
     /// Your own id, 1 to 200 characters; the same id within 24 hours counts once.
-    #[schema(example = "order-4711-failed")]
+    #[schema(min_length = 1, max_length = 200, example = "order-4711-failed")]
     pub id: Option<String>,
     /// `ERROR`, `REQUEST`, `CUSTOM` or a type of your own: 1 to 64 letters, digits, `_`, `.` or `-`.
-    #[schema(example = "ERROR")]
+    #[schema(pattern = "^[A-Za-z0-9_.-]{1,64}$", example = "ERROR")]
     pub r#type: String,
     /// What happened, 1 to 1,000 characters.
-    #[schema(example = "payment_failed")]
+    #[schema(min_length = 1, max_length = 1000, example = "payment_failed")]
     pub name: String,
     /// Who it happened to, 1 to 200 characters; an id of yours, ideally not personal data.
-    #[schema(example = "user-42")]
+    #[schema(min_length = 1, max_length = 200, example = "user-42")]
     pub user_id: Option<String>,
     /// Any JSON.
     #[schema(value_type = Option<serde_json::Value>)]

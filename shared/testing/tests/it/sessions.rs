@@ -174,6 +174,11 @@ async fn logging_out_ends_the_session_by_either_token() {
         .send(Method::POST, "/v1/auth/logout", Vec::new())
         .await
         .problem(401, "not_authenticated");
+    // A body of `null` is none.
+    app.client()
+        .post("/v1/auth/logout", json!(null))
+        .await
+        .problem(401, "not_authenticated");
     third
         .client
         .post("/v1/auth/logout", json!({"all": true}))
