@@ -1,6 +1,6 @@
 //! `/_local/…`: what tests and developers may look at and move. Exists on one machine only.
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::response::Response;
 use http::{HeaderValue, Method, Request, StatusCode, header};
 use serde::Deserialize;
@@ -12,12 +12,13 @@ use crate::stack::Stack;
 /// The farthest that one move takes the clock: ten years.
 const MAX_ADVANCE_SECONDS: u32 = 10 * 366 * 86_400;
 
-const AIDS: [(&str, Method); 5] = [
-    ("emails", Method::GET),
-    ("clock", Method::POST),
-    ("functions", Method::GET),
-    ("manager", Method::GET),
-    ("queues", Method::GET),
+const AIDS: [(&str, &[Method]); 6] = [
+    ("chaos", &[Method::GET, Method::POST]),
+    ("emails", &[Method::GET]),
+    ("clock", &[Method::POST]),
+    ("functions", &[Method::GET]),
+    ("manager", &[Method::GET]),
+    ("queues", &[Method::GET]),
 ];
 
 #[derive(Deserialize)]
@@ -26,11 +27,17 @@ struct Advance {
     advance_seconds: u32,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Switch {
+    enabled: bool,
+}
+
 /// Answers a request whose path begins with `/_local/`.
 pub async fn answer(stack: &Stack, request: Request<Body>) -> Response {
     let (parts, body) = request.into_parts();
     let name = parts.uri.path().trim_start_matches("/_local/");
-    let Some((_, method)) = AIDS.iter().find(|(aid, _)| *aid == name) else {
+    let Some((_, methods)) = AIDS.iter().find(|(aid, _)| *aid == name) else {
         let names: Vec<String> = AIDS.iter().map(|(aid, _)| format!("/_local/{aid}")).collect();
         return problem(
             StatusCode::NOT_FOUND,
@@ -38,19 +45,19 @@ pub async fn answer(stack: &Stack, request: Request<Body>) -> Response {
             &format!("there are {}", names.join(", ")),
         );
     };
-    if *method != parts.method {
+    if !methods.contains(&parts.method) {
+        let methods: Vec<&str> = methods.iter().map(Method::as_str).collect();
         return problem(
             StatusCode::METHOD_NOT_ALLOWED,
             "method_not_allowed",
-            &format!("use {method}"),
+            &format!("use {}", methods.join(" or ")),
         );
     }
     let done = match name {
         "emails" => emails(stack, parts.uri.query().unwrap_or_default()),
-        "clock" => match axum::body::to_bytes(body, 1024).await {
-            Ok(body) => clock(stack, &body),
-            Err(_) => Err("the body is too large".into()),
-        },
+        "clock" => small(body).await.and_then(|body| clock(stack, &body)),
+        "chaos" if parts.method == Method::POST => small(body).await.and_then(|body| chaos(stack, &body)),
+        "chaos" => Ok(json!(stack.chaos.report())),
         "functions" => Ok(json!({"data": stack.processes()})),
         "queues" => queues(stack),
         _ => match &stack.manager {
@@ -62,6 +69,11 @@ pub async fn answer(stack: &Stack, request: Request<Body>) -> Response {
         Ok(reply) => json_reply(StatusCode::OK, "application/json", &reply),
         Err(detail) => problem(StatusCode::BAD_REQUEST, "invalid_request", &detail),
     }
+}
+
+async fn small(body: Body) -> Result<Bytes, String> {
+    let read = axum::body::to_bytes(body, 1024).await;
+    read.map_err(|_| "the body is too large".to_owned())
 }
 
 fn emails(stack: &Stack, query: &str) -> Result<Value, String> {
@@ -101,6 +113,15 @@ fn clock(stack: &Stack, body: &[u8]) -> Result<Value, String> {
         .advance(advance.advance_seconds)
         .map_err(|error| error.to_string())?;
     Ok(json!({"now": rfc3339(stack.clock.now_ms()), "offsetSeconds": stack.clock.offset_ms() / 1000}))
+}
+
+fn chaos(stack: &Stack, body: &[u8]) -> Result<Value, String> {
+    let switch: Switch =
+        serde_json::from_slice(body).map_err(|error| format!("the body must be {{\"enabled\": bool}}: {error}"))?;
+    if !stack.chaos.enable(switch.enabled) {
+        return Err("this stack knows no cruelty; start it with --chaos SEED".into());
+    }
+    Ok(json!(stack.chaos.report()))
 }
 
 fn queues(stack: &Stack) -> Result<Value, String> {

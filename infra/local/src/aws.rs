@@ -6,6 +6,7 @@
 //! do everything.
 
 pub mod dynamodb;
+mod faults;
 pub mod iam;
 pub mod ses;
 pub mod sqs;
@@ -23,11 +24,13 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::serve::ListenerExt as _;
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use crate::chaos::Chaos;
 use crate::clock::Clock;
 use crate::template::Template;
 use dynamodb::DynamoDb;
@@ -65,6 +68,7 @@ struct Services {
     ssm: Ssm,
     policies: Policies,
     store: Store,
+    chaos: Chaos,
 }
 
 impl Aws {
@@ -75,6 +79,17 @@ impl Aws {
         parameters: BTreeMap<String, String>,
         storage: &Storage,
         clock: &Clock,
+    ) -> Result<Self> {
+        Self::start_under(template, parameters, storage, clock, Chaos::default()).await
+    }
+
+    /// Starts the services under this cruelty: functions suffer it, tools of the developer's do not.
+    pub async fn start_under(
+        template: &Template,
+        parameters: BTreeMap<String, String>,
+        storage: &Storage,
+        clock: &Clock,
+        chaos: Chaos,
     ) -> Result<Self> {
         let (dynamodb, store) = match storage {
             Storage::Memory => (DynamoDb::memory(clock, &template.tables)?, Store::memory()?),
@@ -88,11 +103,12 @@ impl Aws {
         };
         let services = Arc::new(Services {
             dynamodb,
-            sqs: Sqs::new(store.clone(), clock.clone(), &template.queues)?,
+            sqs: Sqs::new(store.clone(), clock.clone(), &template.queues, chaos.clone())?,
             ses: Ses::new(store.clone(), clock.clone(), &template.mails),
             ssm: Ssm::new(parameters),
             policies: Policies::of(template),
             store,
+            chaos,
         });
         let listener = TcpListener::bind(("127.0.0.1", 0))
             .await
@@ -201,8 +217,16 @@ async fn answer(State(services): State<Arc<Services>>, request: Request) -> Resp
             query_code: None,
         });
     };
+    let caller = iam::caller(text(&parts.headers, "authorization"));
+    if services.chaos.is_active() && services.policies.knows(caller) {
+        return faults::answer(services, parts, body).await;
+    }
+    respond(&services, &parts, body).await
+}
+
+async fn respond(services: &Services, parts: &Parts, body: Bytes) -> Response {
     let target = text(&parts.headers, "x-amz-target");
-    match dispatch(&services, &parts.method, parts.uri.path(), target, &parts.headers, body).await {
+    match dispatch(services, &parts.method, parts.uri.path(), target, &parts.headers, body).await {
         Ok(reply) => reply,
         Err(error) => {
             tracing::warn!(target, code = error.code, "AWS refuses: {}", error.message);

@@ -39,6 +39,7 @@ pub async fn run(options: &Options) -> Result<()> {
         fresh: false,
         release: options.release,
         log_file: Some(log.clone()),
+        chaos: None,
     };
     let starting = up::start(&stack);
     let running = tokio::select! {

@@ -18,6 +18,7 @@ use axum::body::{Body, Bytes};
 use axum::response::Response;
 use http::{Method, Request, StatusCode};
 
+use crate::chaos::{Chaos, Fault, cut};
 use crate::clock::Clock;
 use crate::runtime::{MAX_PAYLOAD_BYTES, Outcome, Pool};
 use crate::template::{Cors, Template};
@@ -31,16 +32,18 @@ pub struct Gateway {
     cors: Option<Cors>,
     pools: HashMap<String, Arc<Pool>>,
     clock: Clock,
+    chaos: Chaos,
 }
 
 impl Gateway {
     /// Makes the API of a template, in front of the pools by logical id.
-    pub fn new(template: &Template, pools: HashMap<String, Arc<Pool>>, clock: Clock) -> Self {
+    pub fn new(template: &Template, pools: HashMap<String, Arc<Pool>>, clock: Clock, chaos: Chaos) -> Self {
         Self {
             router: Router::new(&template.routes),
             cors: template.cors.clone(),
             pools,
             clock,
+            chaos,
         }
     }
 
@@ -54,6 +57,9 @@ impl Gateway {
             return cors::preflight(cors, origin.as_ref());
         }
         let mut response = self.route(&parts, body, peer).await;
+        if self.chaos.strike(Fault::LostAnswer, "gateway").is_some() {
+            return cut();
+        }
         if let Some(cors) = &self.cors {
             cors::decorate(cors, origin.as_ref(), response.headers_mut());
         }

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::aws::{Aws, Storage};
 use crate::build;
+use crate::chaos::Chaos;
 use crate::clock::Clock;
 use crate::data::Data;
 use crate::runtime::{Outcome, Pool, Shared};
@@ -64,6 +65,7 @@ pub async fn run(options: &Options) -> Result<bool> {
         environment,
         guard: Some(std::env::current_exe()?),
         log: log(None)?,
+        chaos: Chaos::default(),
     };
     let pool = Pool::new(function.clone(), program, shared);
     let outcome = invoke(&pool, event).await;

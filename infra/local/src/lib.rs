@@ -6,6 +6,7 @@
 //! - [`gateway`]: the HTTP API (payload 2.0): routes, events, replies, CORS.
 //! - [`poller`], [`schedule`]: what calls functions besides HTTP.
 //! - [`stack`]: all of it together, on a data folder; [`up`], [`invoke`], [`demo`]: the commands on top.
+//! - [`chaos`]: what goes wrong where the stack is told to be cruel; [`reliability`]: that nothing is lost then.
 //! - [`replay`], [`access_log`], [`sample`]: an access log as events.
 //! - [`audit`]: verifying an export of the audit trail.
 
@@ -14,6 +15,7 @@ pub mod aids;
 pub mod audit;
 pub mod aws;
 pub mod build;
+pub mod chaos;
 pub mod clock;
 pub mod data;
 pub mod demo;
@@ -21,6 +23,7 @@ pub mod gateway;
 pub mod invoke;
 pub mod keys;
 pub mod poller;
+pub mod reliability;
 pub mod replay;
 pub mod runtime;
 pub mod sample;

@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 use local::keys::KeyPair;
-use local::{audit, build, demo, invoke, replay, sample, up};
+use local::{audit, build, demo, invoke, reliability, replay, sample, up};
 
 /// Runs the stack of template.yaml on this machine, without containers.
 #[derive(Parser)]
@@ -33,6 +33,9 @@ enum Action {
         /// Runs release builds of the functions.
         #[arg(long)]
         release: bool,
+        /// Is cruel by this seed: kills functions, repeats messages, loses replies.
+        #[arg(long, value_name = "SEED")]
+        chaos: Option<u64>,
     },
     /// Sends one event to one function and prints its reply.
     Invoke {
@@ -76,6 +79,8 @@ enum Action {
     /// What can be done with an audit trail offline.
     #[command(subcommand)]
     Audit(AuditAction),
+    /// Works on a cruel stack of its own, then compares every total with what clients were told.
+    Reliability(reliability::Options),
     /// Writes the sample access log that the repository ships.
     #[command(hide = true)]
     Sample,
@@ -116,7 +121,12 @@ fn main() -> ExitCode {
     if let Action::Exec { program, arguments } = &arguments.command {
         return exec(program, arguments);
     }
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
+    // Deaths are what a reliability run is about.
+    let usual = match arguments.command {
+        Action::Reliability(_) => "local::reliability=warn",
+        _ => "warn",
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| usual.into());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -145,11 +155,7 @@ fn exec(program: &PathBuf, arguments: &[String]) -> ExitCode {
 
 #[tokio::main(worker_threads = 4)]
 async fn run(action: Action) -> Result<ExitCode> {
-    let wants_speed = matches!(
-        action,
-        Action::Up { release: true, .. } | Action::Demo { release: true, .. }
-    );
-    if wants_speed && cfg!(debug_assertions) {
+    if wants_speed(&action) && cfg!(debug_assertions) {
         return become_release().await;
     }
     match action {
@@ -158,6 +164,7 @@ async fn run(action: Action) -> Result<ExitCode> {
             data,
             fresh,
             release,
+            chaos,
         } => {
             let folder = up::find_folder()?;
             let data = data.unwrap_or_else(|| folder.join(".local"));
@@ -168,6 +175,7 @@ async fn run(action: Action) -> Result<ExitCode> {
                 fresh,
                 release,
                 log_file: None,
+                chaos,
             })
             .await?;
         }
@@ -205,11 +213,24 @@ async fn run(action: Action) -> Result<ExitCode> {
             .await?;
         }
         Action::Audit(action) => verify_audit(&action)?,
+        Action::Reliability(options) if !reliability::run(&up::find_folder()?, &options).await? => {
+            return Ok(ExitCode::FAILURE);
+        }
+        Action::Reliability(_) => {}
         Action::Sample => print!("{}", sample::log()),
         Action::Keys => print_keys()?,
         Action::Exec { .. } => unreachable!("handled before the runtime starts"),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn wants_speed(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::Up { release: true, .. }
+            | Action::Demo { release: true, .. }
+            | Action::Reliability(reliability::Options { release: true, .. })
+    )
 }
 
 /// Goes on as a release build of this program, with the same arguments.

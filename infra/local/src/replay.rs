@@ -126,6 +126,23 @@ pub async fn run(options: &Options) -> Result<Summary> {
     Ok(summary)
 }
 
+/// Yields the ids that the events of a log are sent with.
+pub fn ids(file: &Path) -> Result<Vec<String>> {
+    let mut lines = Lines::open(file)?;
+    let mut ids = Vec::new();
+    while let Some(text) = lines.next()? {
+        if Line::parse(&text).is_ok() {
+            ids.push(id(&text, lines.number));
+        }
+    }
+    Ok(ids)
+}
+
+fn id(text: &str, number: u64) -> String {
+    let sum = digest(&SHA256, format!("{number} {text}").as_bytes());
+    hex::encode(&sum.as_ref()[..16])
+}
+
 fn progress(shown: bool, lines: u64) -> ProgressBar {
     if !shown {
         return ProgressBar::hidden();
@@ -259,10 +276,9 @@ impl Event {
 }
 
 fn event(line: &Line, text: &str, number: u64, shift_ms: i64) -> Event {
-    let sum = digest(&SHA256, format!("{number} {text}").as_bytes());
     let owned = |field: &Option<std::borrow::Cow<str>>| field.as_ref().map(|text| text.clone().into_owned());
     Event {
-        id: hex::encode(&sum.as_ref()[..16]),
+        id: id(text, number),
         r#type: if line.status >= 400 { "ERROR" } else { "REQUEST" },
         name: line.name().chars().take(MAX_NAME_CHARS).collect(),
         user_id: line.address.to_owned(),

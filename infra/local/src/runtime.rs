@@ -16,6 +16,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::chaos::Chaos;
+
 /// How many processes a function may have where the template does not say.
 pub const MAX_PROCESSES: usize = 8;
 /// The largest event and the largest reply of a synchronous invocation, in bytes.
@@ -50,4 +52,6 @@ pub struct Shared {
     pub guard: Option<PathBuf>,
     /// Where functions' output goes.
     pub log: Log,
+    /// What goes wrong.
+    pub chaos: Chaos,
 }

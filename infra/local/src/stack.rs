@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::aws::{Aws, Storage};
+use crate::chaos::Chaos;
 use crate::clock::Clock;
 use crate::gateway::Gateway;
 use crate::runtime::{Log, Pool, Program, Shared, Snapshot};
@@ -44,6 +45,8 @@ pub struct Plan {
     pub log: Log,
     /// Address and password of the first platform manager.
     pub manager: Option<(String, String)>,
+    /// What goes wrong, once everything has started.
+    pub chaos: Chaos,
 }
 
 /// A running stack.
@@ -54,6 +57,8 @@ pub struct Stack {
     pub clock: Clock,
     /// Address and password of the first platform manager.
     pub manager: Option<(String, String)>,
+    /// What goes wrong.
+    pub chaos: Chaos,
     pools: HashMap<String, Arc<Pool>>,
     gateway: Gateway,
     stop: watch::Sender<bool>,
@@ -74,8 +79,9 @@ impl Stack {
             guard,
             log,
             manager,
+            chaos,
         } = plan;
-        let aws = Aws::start(&template, ssm, &storage, &clock).await?;
+        let aws = Aws::start_under(&template, ssm, &storage, &clock, chaos.clone()).await?;
         let mut environment = aws.environment();
         if let Some(file) = clock.file() {
             environment.insert("LOCAL_CLOCK".into(), file.display().to_string());
@@ -84,6 +90,7 @@ impl Stack {
             environment,
             guard,
             log,
+            chaos: chaos.clone(),
         };
         let mut pools = HashMap::new();
         for function in &template.functions {
@@ -103,11 +110,12 @@ impl Stack {
             bail!("not every function starts:\n{}", failures.join("\n"));
         }
         let has_ready_route = template.routes.iter().any(|route| route.path == "/ready");
-        let gateway = Gateway::new(&template, pools.clone(), clock.clone());
+        let gateway = Gateway::new(&template, pools.clone(), clock.clone(), chaos.clone());
         let mut stack = Self {
             aws,
             clock,
             manager,
+            chaos,
             pools,
             gateway,
             stop: watch::Sender::new(false),
@@ -115,6 +123,7 @@ impl Stack {
             has_ready_route,
         };
         stack.feed(&template)?;
+        stack.chaos.enable(true);
 
         Ok(stack)
     }

@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 use crate::aids::{self, json_reply, problem};
 use crate::aws::Storage;
 use crate::build;
+use crate::chaos::Chaos;
 use crate::clock::Clock;
 use crate::data::Data;
 use crate::runtime::Log;
@@ -43,6 +44,8 @@ pub struct Options {
     pub release: bool,
     /// The file for the functions' output; stderr if none.
     pub log_file: Option<PathBuf>,
+    /// The seed of the cruelty, if there is to be any.
+    pub chaos: Option<u64>,
 }
 
 /// A stack that listens.
@@ -102,6 +105,7 @@ pub async fn start(options: &Options) -> Result<Running> {
         clock: Clock::open(&data.folder().join("clock"))?,
         guard: Some(std::env::current_exe()?),
         log: log(options.log_file.as_deref())?,
+        chaos: options.chaos.map(Chaos::seeded).unwrap_or_default(),
         template,
         programs,
     };

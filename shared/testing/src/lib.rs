@@ -37,6 +37,8 @@ pub use receiver::{Call, Receiver};
 /// The moment at which every test begins.
 pub const START: Time = Time::from_millis(1_800_000_000_000);
 
+pub use local::chaos::{Chaos, Fault};
+
 /// The app of one test.
 #[derive(Debug, Clone)]
 pub struct TestApp(Arc<Inner>);
@@ -64,12 +66,17 @@ struct Inner {
 impl TestApp {
     /// Starts an app with nothing in it, at [`START`].
     pub async fn start() -> Self {
+        Self::start_under(Chaos::default()).await
+    }
+
+    /// Starts an app whose functions meet these faults when they call AWS, once the test switches them on.
+    pub async fn start_under(chaos: Chaos) -> Self {
         let clock = Clock::at(START);
         let template = template();
         let parameters = BTreeMap::from([("/unused".to_owned(), String::new())]);
         let moved = clock.clone();
         let local_clock = local::clock::Clock::following(move || moved.now().millis());
-        let aws = Aws::start(&template, parameters, &Storage::Memory, &local_clock)
+        let aws = Aws::start_under(&template, parameters, &Storage::Memory, &local_clock, chaos)
             .await
             .expect("services start");
 

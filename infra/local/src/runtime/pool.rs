@@ -226,6 +226,7 @@ impl Pool {
                 late.kill();
             }
         });
+        self.threaten(process, &job.id);
         let running = Running {
             id: job.id,
             reply: job.reply,
@@ -235,11 +236,27 @@ impl Pool {
         *process.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(running);
     }
 
+    /// Lets chaos decide whether the process lives to see the end of its invocation.
+    fn threaten(&self, process: &Arc<Process>, invocation: &str) {
+        let (chaos, name) = (self.shared.chaos.clone(), &self.function.binary);
+        chaos.begin(name, &process.token, process.pid.load(Ordering::Relaxed));
+        if let Some(later) = chaos.kill_later(name) {
+            let (process, id) = (Arc::clone(process), invocation.to_owned());
+            tokio::spawn(async move {
+                tokio::time::sleep(later).await;
+                if process.is_busy_with(&id) {
+                    chaos.killed_later();
+                    process.kill();
+                }
+            });
+        }
+    }
+
     fn start(self: &Arc<Self>) {
         let process = {
             let mut state = self.state();
             state.next_number += 1;
-            let process = Arc::new(Process::new(state.next_number));
+            let process = Arc::new(Process::new(&self.function, state.next_number));
             state.live.insert(process.number, Arc::clone(&process));
             process
         };
@@ -249,7 +266,7 @@ impl Pool {
                 let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
                 let address = listener.local_addr()?.to_string();
                 let server = api::serve(listener, Arc::clone(&pool), Arc::clone(&process));
-                let child = process::spawn(&pool.function, &pool.program, &pool.shared, &address);
+                let child = process::spawn(&pool.function, &pool.program, &pool.shared, &process, &address);
                 anyhow::Ok((child?, server.abort_handle()))
             };
             match started.await {
@@ -261,6 +278,7 @@ impl Pool {
 
     /// Removes a process that has ended, and sees to what it leaves behind; `killed` by somebody else with -9.
     pub(super) fn bury(self: &Arc<Self>, process: &Process, obituary: &str, killed: bool) {
+        self.shared.chaos.forget(&process.token);
         let was_ready = process.ready.load(Ordering::Relaxed);
         if let Some(running) = process.finish(None) {
             let _ = running.reply.send(Outcome::Crashed(obituary.to_owned()));

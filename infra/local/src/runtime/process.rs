@@ -32,7 +32,9 @@ const USEFUL_LIFE: Duration = Duration::from_secs(1);
 /// A live process.
 pub(super) struct Process {
     pub(super) number: u64,
-    pid: AtomicU32,
+    /// Its session token, by which AWS calls tell which process makes them.
+    pub(super) token: String,
+    pub(super) pid: AtomicU32,
     /// It has asked for work at least once.
     pub(super) ready: AtomicBool,
     pub(super) current: Mutex<Option<Running>>,
@@ -68,9 +70,10 @@ pub struct Snapshot {
 }
 
 impl Process {
-    pub(super) fn new(number: u64) -> Self {
+    pub(super) fn new(function: &Function, number: u64) -> Self {
         Self {
             number,
+            token: format!("{}-{number}", function.id),
             pid: AtomicU32::new(0),
             ready: AtomicBool::new(false),
             current: Mutex::new(None),
@@ -101,6 +104,11 @@ impl Process {
     /// Tells whether it did something, or lived for some time, before it ended.
     pub(super) fn was_useful(&self) -> bool {
         self.invocations.load(Ordering::Relaxed) > 0 || self.started.elapsed() > USEFUL_LIFE
+    }
+
+    pub(super) fn is_busy_with(&self, id: &str) -> bool {
+        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        current.as_ref().is_some_and(|running| running.id == id)
     }
 
     pub(super) fn is_busy(&self) -> bool {
@@ -158,7 +166,13 @@ fn resident_bytes(pid: u32) -> Option<u64> {
 }
 
 /// Starts the program with the function's environment.
-pub(super) fn spawn(function: &Function, program: &Program, shared: &Shared, api: &str) -> Result<Child> {
+pub(super) fn spawn(
+    function: &Function,
+    program: &Program,
+    shared: &Shared,
+    process: &Process,
+    api: &str,
+) -> Result<Child> {
     let mut command = match &shared.guard {
         Some(guard) => {
             let mut command = Command::new(guard);
@@ -185,6 +199,7 @@ pub(super) fn spawn(function: &Function, program: &Program, shared: &Shared, api
             ("AWS_DEFAULT_REGION", REGION),
             ("AWS_ACCESS_KEY_ID", &function.id),
             ("AWS_SECRET_ACCESS_KEY", "local"),
+            ("AWS_SESSION_TOKEN", &process.token),
             ("TZ", ":UTC"),
         ])
         .envs(&shared.environment)

@@ -12,6 +12,7 @@ use axum::body::Body;
 use axum::http::{Request, Response};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use local::aws::Storage;
+use local::chaos::Chaos;
 use local::clock::Clock;
 use local::runtime::Program;
 use local::stack::{Plan, Stack};
@@ -35,10 +36,10 @@ impl Fixture {
 
     /// Starts a stack on a folder that an earlier one may have used.
     pub(crate) async fn start_in(folder: Arc<tempfile::TempDir>) -> Self {
-        Self::try_start(folder, "function").await.unwrap()
+        Self::try_start(folder, "function", Chaos::default()).await.unwrap()
     }
 
-    pub(crate) async fn try_start(folder: Arc<tempfile::TempDir>, test: &str) -> anyhow::Result<Self> {
+    pub(crate) async fn try_start(folder: Arc<tempfile::TempDir>, test: &str, chaos: Chaos) -> anyhow::Result<Self> {
         let template = template(folder.path());
         let clock = Clock::open(&folder.path().join("clock"))?;
         let output = Arc::new(Mutex::new(Vec::new()));
@@ -56,6 +57,7 @@ impl Fixture {
             guard: Some(env!("CARGO_BIN_EXE_local").into()),
             log: Arc::new(move |name, line| heard.lock().unwrap().push(format!("{name}: {line}"))),
             manager: None,
+            chaos,
         };
         Ok(Self {
             stack: Stack::start(plan).await?,

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use local::chaos::Chaos;
+
 use crate::fixture::Fixture;
 
 #[tokio::test]
@@ -39,7 +41,7 @@ async fn a_function_may_do_what_its_policy_grants_and_no_more() {
 #[tokio::test]
 async fn a_function_that_does_not_start_is_named_with_its_last_words() {
     let folder = Arc::new(tempfile::tempdir().unwrap());
-    let error = Fixture::try_start(folder, "function_that_does_not_start")
+    let error = Fixture::try_start(folder, "function_that_does_not_start", Chaos::default())
         .await
         .err()
         .unwrap()

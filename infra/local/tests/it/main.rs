@@ -3,11 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops where it is")]
 
 mod audit;
+mod chaos;
 mod fixture;
 mod functions;
 mod golden_path;
 mod http;
 mod queues;
+mod reliability;
 mod replay;
 mod services;
 mod sqs;

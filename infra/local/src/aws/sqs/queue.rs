@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::checksum;
 use crate::aws::store::Store;
+use crate::chaos::{Chaos, Fault};
 use crate::clock::{Clock, real_ms};
 use crate::template::Queue;
 
@@ -24,6 +25,7 @@ struct Inner {
     store: Store,
     clock: Clock,
     queues: BTreeMap<String, Known>,
+    chaos: Chaos,
 }
 
 #[derive(Debug)]
@@ -129,12 +131,19 @@ impl From<rusqlite::Error> for Refusal {
 /// The stack was killed and everything that was in flight with it; nobody else can hold a message.
 const RELEASE_ALL: &str = "UPDATE message SET in_flight = 0, hidden_until_ms = ?1 WHERE in_flight = 1";
 
+const OLDEST_FIRST: &str = "SELECT number, id, body, md5, attributes, system_attributes, source, sent_ms, receives, \
+    first_received_ms FROM message WHERE queue = ?1 AND hidden_until_ms <= ?2 AND delayed_until_ms <= ?3 \
+    ORDER BY hidden_until_ms LIMIT ?4";
+const NEWEST_FIRST: &str = "SELECT number, id, body, md5, attributes, system_attributes, source, sent_ms, receives, \
+    first_received_ms FROM message WHERE queue = ?1 AND hidden_until_ms <= ?2 AND delayed_until_ms <= ?3 \
+    ORDER BY hidden_until_ms DESC LIMIT ?4";
+
 /// How much one receive yields at most; an event of a function has at most 6 MB, escapes included.
 const MAX_RECEIVE_BYTES: usize = 4 * 1024 * 1024;
 
 impl Sqs {
     /// Opens the queues over a store. Messages that were in flight become visible: whoever held them is gone.
-    pub fn new(store: Store, clock: Clock, queues: &[Queue]) -> Result<Self> {
+    pub fn new(store: Store, clock: Clock, queues: &[Queue], chaos: Chaos) -> Result<Self> {
         store.write(|db| db.execute(RELEASE_ALL, [real_ms()]))?;
         let known = |queue: &Queue| {
             (
@@ -146,7 +155,12 @@ impl Sqs {
             )
         };
         let queues = queues.iter().map(known).collect();
-        Ok(Self(Arc::new(Inner { store, clock, queues })))
+        Ok(Self(Arc::new(Inner {
+            store,
+            clock,
+            queues,
+            chaos,
+        })))
     }
 
     /// Names the queues.
@@ -181,7 +195,8 @@ impl Sqs {
                 let md5 = checksum::of_body(&message.body);
                 let [own, system] = [&message.attributes, &message.system_attributes]
                     .map(|map| (!map.is_empty()).then(|| Value::from(map.clone()).to_string()));
-                insert.execute(params![name, id, message.body, md5, own, system, now, due, real_ms()])?;
+                let hidden = real_ms() + self.0.chaos.lateness_ms(Fault::LateMessage, name);
+                insert.execute(params![name, id, message.body, md5, own, system, now, due, hidden])?;
                 ids.push(id);
             }
             Ok(ids)
@@ -225,11 +240,10 @@ impl Sqs {
         let (messages, buried) = self.0.store.write(|db| {
             let mut messages = Vec::new();
             let mut buried = 0;
-            let mut select = db.prepare_cached(
-                "SELECT number, id, body, md5, attributes, system_attributes, source, sent_ms, receives, first_received_ms
-                 FROM message WHERE queue = ?1 AND hidden_until_ms <= ?2 AND delayed_until_ms <= ?3
-                 ORDER BY hidden_until_ms LIMIT ?4",
-            )?;
+            let mut select = db.prepare_cached(match self.0.chaos.strike(Fault::Reorder, &queue.name) {
+                None => OLDEST_FIRST,
+                Some(_) => NEWEST_FIRST,
+            })?;
             let mut rows = select.query(params![queue.name, real, now, i64::try_from(most).unwrap_or(10)])?;
             let mut found = Vec::new();
             while let Some(row) = rows.next()? {
@@ -248,7 +262,11 @@ impl Sqs {
                     buried += 1;
                     continue;
                 }
-                let hidden = real + i64::from(visibility_s) * 1000;
+                // Still visible, it goes to whoever asks next as well; the first receipt then deletes nothing.
+                let hidden = match self.0.chaos.strike(Fault::TwoConsumers, &queue.name) {
+                    None => real + i64::from(visibility_s) * 1000,
+                    Some(_) => real,
+                };
                 db.prepare_cached(
                     "UPDATE message SET hidden_until_ms = ?2, in_flight = 1, receives = receives + 1,
                      first_received_ms = coalesce(first_received_ms, ?3) WHERE number = ?1",
@@ -284,6 +302,16 @@ impl Sqs {
     pub fn delete(&self, name: &str, receipts: &[&str]) -> Result<Vec<Result<(), Refusal>>, Refusal> {
         self.known(name)?;
         self.by_receipt(receipts, |db, number, receives| {
+            let late = self.0.chaos.lateness_ms(Fault::Undeleted, name);
+            if late > 0 {
+                return db
+                    .prepare_cached(
+                        "UPDATE message SET hidden_until_ms = ?4, in_flight = 0
+                         WHERE number = ?1 AND receives = ?2 AND queue = ?3",
+                    )?
+                    .execute(params![number, receives, name, real_ms() + late])
+                    .map(|_| Ok(()));
+            }
             db.prepare_cached("DELETE FROM message WHERE number = ?1 AND receives = ?2 AND queue = ?3")?
                 .execute(params![number, receives, name])
                 .map(|_| Ok(()))
