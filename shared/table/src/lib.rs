@@ -5,6 +5,7 @@
 //! several writes happen together or not at all; no read is without a bound.
 
 mod cursor;
+mod mark;
 mod meter;
 mod query;
 mod record;
@@ -18,6 +19,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use kernel::Result;
 
 pub use cursor::Cursors;
+pub use mark::{mark, marked, marking};
 pub use meter::{Cost, Meter};
 pub use query::{Page, Position, Query, Slice};
 pub use record::{Key, Record, TableName};
@@ -86,7 +88,7 @@ impl Table {
             .set_key(Some(nothing));
         read.send()
             .await
-            .with_context(|| format!("reading {}", table.variable()))?;
+            .map_err(|error| write::failed(error, format!("reading {}", table.variable())))?;
         Ok(())
     }
 
@@ -110,7 +112,7 @@ impl Table {
             .set_return_consumed_capacity(meter::wanted(self.meter()))
             .send()
             .await
-            .with_context(|| format!("reading a {}", R::KIND))?;
+            .map_err(|error| write::failed(error, format!("reading a {}", R::KIND)))?;
         meter::note(self.meter(), &reply.consumed_capacity);
         reply.item.map(record::from_item).transpose()
     }
@@ -137,7 +139,7 @@ impl Table {
                     .set_return_consumed_capacity(meter::wanted(self.meter()))
                     .send()
                     .await
-                    .with_context(|| format!("reading many {}s", R::KIND))?;
+                    .map_err(|error| write::failed(error, format!("reading many {}s", R::KIND)))?;
                 meter::note(self.meter(), reply.consumed_capacity());
                 for item in reply.responses.into_iter().flatten().flat_map(|(_, items)| items) {
                     records.push(record::from_item(item)?);

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Context;
 use aws_sdk_dynamodb::types::AttributeValue;
 use kernel::Result;
 
 use crate::record::{self, Record, text};
-use crate::{Item, Table, meter};
+use crate::{Item, Table, meter, write};
 
 /// Where a page ended: the key attributes of its last item.
 pub type Position = BTreeMap<String, String>;
@@ -162,7 +161,7 @@ pub(crate) async fn run<R: Record>(handle: &Table, table: &str, query: Query) ->
         .set_return_consumed_capacity(meter::wanted(handle.meter()))
         .send()
         .await
-        .with_context(|| format!("listing {}s", R::KIND))?;
+        .map_err(|error| write::failed(error, format!("listing {}s", R::KIND)))?;
     meter::note(handle.meter(), &reply.consumed_capacity);
     let mut items = reply.items.unwrap_or_default();
     let mut next = reply.last_evaluated_key;

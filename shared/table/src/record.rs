@@ -64,8 +64,11 @@ pub(crate) fn number(value: impl Into<i128>) -> AttributeValue {
     AttributeValue::N(value.into().to_string())
 }
 
+/// The attribute by which a put that was sent twice knows its own item.
+pub(crate) const WRITE_NUMBER: &str = "writeNumber";
+
 /// Something stored under a key. Its serialized fields become attributes; the names `pk`, `sk`, `gsi1pk`, `gsi1sk`,
-/// `kind` and `expiresAt` belong to this crate, and `version` is kept by it.
+/// `kind`, `writeNumber` and `expiresAt` belong to this crate, and `version` is kept by it.
 pub trait Record: Serialize + DeserializeOwned + Send + Sync {
     /// What it is, for people who look at the table.
     const KIND: &'static str;

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use aws_sdk_dynamodb::error::SdkError;
-use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
+use aws_sdk_dynamodb::config::retry::RetryConfig;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, ConditionCheck, Delete, Put, PutRequest, TransactWriteItem, Update as UpdateItem, WriteRequest,
+    AttributeValue, ConditionCheck, Delete, Put, PutRequest, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
+    Update as UpdateItem, WriteRequest,
 };
 use kernel::{Error, Result};
 
@@ -21,6 +21,10 @@ use crate::{Item, Key, Table};
 const TRANSACTION: usize = 100;
 /// DynamoDB takes this many puts in one `BatchWriteItem`.
 const BATCH_PUT: usize = 25;
+/// So many attempts of a transaction may stay unanswered: a third is the caller's to make.
+const UNANSWERED: u32 = 2;
+/// The number of a write has this many random bytes.
+const WRITE_NUMBER: usize = 8;
 /// A transaction that met another one on the same item is tried this often.
 const ATTEMPTS: u32 = 8;
 
@@ -214,6 +218,19 @@ impl Update {
         self.set(name, number(value))
     }
 
+    /// Sets an attribute to a text.
+    #[must_use]
+    pub fn set_text(self, name: &str, value: &str) -> Self {
+        self.set(name, record::text(value))
+    }
+
+    /// Happens only to a record that has this version, and gives it the next.
+    #[must_use]
+    pub fn if_version(mut self, version: u64) -> Self {
+        self.write.if_version(version);
+        self.add("version", number(1))
+    }
+
     /// Adds to a number, which starts at 0.
     #[must_use]
     pub fn add_number(self, name: &str, delta: i64) -> Self {
@@ -261,76 +278,94 @@ impl From<Update> for Write {
     }
 }
 
-pub(crate) async fn run(table: &Table, writes: Vec<Write>) -> Result<(), WriteError> {
-    match <[Write; 1]>::try_from(writes) {
-        Ok([write]) => single(table, write).await,
-        Err(writes) if writes.is_empty() => Ok(()),
-        Err(writes) => transaction(table, writes).await,
+pub(crate) async fn run(table: &Table, mut writes: Vec<Write>) -> Result<(), WriteError> {
+    match writes.as_slice() {
+        [] => Ok(()),
+        // Alone a put is half the price, and can say itself whether it was done. What cannot goes as a transaction,
+        // whose token says so.
+        [write] if matches!(write.action, Action::Put(_)) => put(table, writes.swap_remove(0)).await,
+        _ => transaction(table, writes).await,
     }
 }
 
-async fn single(table: &Table, write: Write) -> Result<(), WriteError> {
-    let name = table.name(write.table)?;
-    let names = (!write.names.is_empty()).then(|| write.names.into_iter().collect());
-    let values = (!write.values.is_empty()).then(|| write.values.into_iter().collect());
-    let wanted = meter::wanted(table.meter());
-    let sent = match write.action {
-        Action::Put(item) => table
-            .client
-            .put_item()
-            .table_name(name)
-            .set_item(Some(item))
-            .set_condition_expression(write.condition)
-            .set_expression_attribute_names(names)
-            .set_expression_attribute_values(values)
-            .set_return_consumed_capacity(wanted)
-            .send()
-            .await
-            .map(|reply| reply.consumed_capacity)
-            .map_err(|error| refusal(error, PutItemError::is_conditional_check_failed_exception)),
-        Action::Delete(key) => table
-            .client
-            .delete_item()
-            .table_name(name)
-            .set_key(Some(key))
-            .set_condition_expression(write.condition)
-            .set_expression_attribute_names(names)
-            .set_expression_attribute_values(values)
-            .set_return_consumed_capacity(wanted)
-            .send()
-            .await
-            .map(|reply| reply.consumed_capacity)
-            .map_err(|error| refusal(error, DeleteItemError::is_conditional_check_failed_exception)),
-        Action::Check(_) => return Err(Error::from(anyhow!("a check belongs in a transaction")).into()),
-        Action::Update(key, expression) => table
-            .client
-            .update_item()
-            .table_name(name)
-            .set_key(Some(key))
-            .update_expression(expression)
-            .set_condition_expression(write.condition)
-            .set_expression_attribute_names(names)
-            .set_expression_attribute_values(values)
-            .set_return_consumed_capacity(wanted)
-            .send()
-            .await
-            .map(|reply| reply.consumed_capacity)
-            .map_err(|error| refusal(error, UpdateItemError::is_conditional_check_failed_exception)),
+/// Puts one item. Its reply may be lost, and the SDK sends it again: then the condition does not hold, because the put
+/// was done. So an item with a condition carries the number of its write, and a refusal shows the item that is there.
+async fn put(table: &Table, write: Write) -> Result<(), WriteError> {
+    let Action::Put(mut item) = write.action else {
+        return Err(Error::from(anyhow!("this is no put")).into());
     };
-    meter::note(table.meter(), &sent?);
-    Ok(())
-}
-
-fn refusal<E: std::error::Error + Send + Sync + 'static>(
-    error: SdkError<E>,
-    conditional: fn(&E) -> bool,
-) -> WriteError {
-    if error.as_service_error().is_some_and(conditional) {
-        return WriteError::Condition(vec![0]);
+    let number = AttributeValue::B(kernel::id::random::<WRITE_NUMBER>().to_vec().into());
+    if write.condition.is_some() {
+        item.insert(record::WRITE_NUMBER.to_owned(), number.clone());
     }
-    WriteError::Other(Error::Internal(anyhow::Error::new(error).context("writing a record")))
+    let request = table
+        .client
+        .put_item()
+        .table_name(table.name(write.table)?)
+        .set_item(Some(item))
+        .set_condition_expression(write.condition)
+        .set_expression_attribute_names((!write.names.is_empty()).then(|| write.names.into_iter().collect()))
+        .set_expression_attribute_values((!write.values.is_empty()).then(|| write.values.into_iter().collect()))
+        .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+        .set_return_consumed_capacity(meter::wanted(table.meter()));
+    for attempt in 0..ATTEMPTS {
+        let error = match request.clone().send().await {
+            Ok(reply) => {
+                meter::note(table.meter(), &reply.consumed_capacity);
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        match error.as_service_error() {
+            Some(PutItemError::ConditionalCheckFailedException(failed)) => {
+                let there = failed.item().and_then(|item| item.get(record::WRITE_NUMBER));
+                return if there == Some(&number) {
+                    Ok(())
+                } else {
+                    Err(WriteError::Condition(vec![0]))
+                };
+            }
+            Some(PutItemError::TransactionConflictException(_)) => pause(attempt).await,
+            _ => return Err(failed(error, "writing a record").into()),
+        }
+    }
+    Err(Error::Busy.into())
 }
 
+/// What to tell of a call that failed: `Busy` if it may succeed later. A write may have been done even so.
+pub(crate) fn failed<E>(error: SdkError<E>, doing: impl std::fmt::Display) -> Error
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    let is_away = is_away(&error);
+    let error = anyhow::Error::new(error).context(doing.to_string());
+    if !is_away {
+        return Error::Internal(error);
+    }
+    tracing::warn!(error = format!("{error:#}"), "a table is overloaded or away");
+    Error::Busy
+}
+
+/// Whether DynamoDB had no time for a call, or no answer came.
+fn is_away<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
+    match error {
+        SdkError::ServiceError(refused) => {
+            refused.raw().status().is_server_error() || refused.err().code().is_some_and(|code| BUSY.contains(&code))
+        }
+        SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => true,
+        _ => false,
+    }
+}
+
+/// The codes with which DynamoDB refuses what comes too fast.
+const BUSY: [&str; 3] = [
+    "ProvisionedThroughputExceededException",
+    "ThrottlingException",
+    "RequestLimitExceeded",
+];
+
+/// Does a transaction, again where it met another one or its reply was lost. DynamoDB does one with the same token
+/// once, so the token stays the same for as long as an attempt with it may have been done.
 async fn transaction(table: &Table, writes: Vec<Write>) -> Result<(), WriteError> {
     if writes.len() > TRANSACTION {
         return Err(Error::from(anyhow!("{} writes do not fit a transaction", writes.len())).into());
@@ -339,78 +374,87 @@ async fn transaction(table: &Table, writes: Vec<Write>) -> Result<(), WriteError
         .into_iter()
         .map(|write| write.transact(table))
         .collect::<Result<Vec<_>>>()?;
-    let mut token = new_token();
+    let (mut token, mut unanswered) = (new_token(), 0);
     for attempt in 0..ATTEMPTS {
-        let reply = table
+        let request = table
             .client
             .transact_write_items()
             .client_request_token(&token)
             .set_transact_items(Some(items.clone()))
-            .set_return_consumed_capacity(meter::wanted(table.meter()))
-            .send()
-            .await;
-        let error = match reply {
+            .set_return_consumed_capacity(meter::wanted(table.meter()));
+        // The SDK's own attempts would not tell whether one of them was unanswered.
+        let once = aws_sdk_dynamodb::config::Builder::new().retry_config(RetryConfig::disabled());
+        let error = match request.customize().config_override(once).send().await {
             Ok(reply) => {
                 meter::note(table.meter(), reply.consumed_capacity());
                 return Ok(());
             }
             Err(error) => error,
         };
-        match cancellation(&error) {
-            Some(Cancelled::Conditions(places)) => return Err(WriteError::Condition(places)),
-            Some(Cancelled::Conflict) => {
-                token = new_token();
-                pause(attempt).await;
-            }
-            // The same token, so that we learn what became of our own transaction.
-            Some(Cancelled::InProgress) => pause(attempt).await,
-            None => {
-                return Err(Error::from(anyhow::Error::new(error).context("writing a transaction")).into());
-            }
+        match Outcome::of(&error) {
+            Outcome::Conditions(places) => return Err(WriteError::Condition(places)),
+            Outcome::NotDone if unanswered == 0 => token = new_token(),
+            Outcome::NotDone | Outcome::InProgress => {}
+            Outcome::Unknown if unanswered < UNANSWERED => unanswered += 1,
+            Outcome::Unknown | Outcome::Impossible => return Err(failed(error, "writing a transaction").into()),
         }
+        pause(attempt).await;
     }
     Err(Error::Busy.into())
 }
 
-/// DynamoDB takes a transaction with the same token once.
+/// DynamoDB takes a transaction with the same token once, for ten minutes.
 fn new_token() -> String {
     format!("{:032x}", u128::from_be_bytes(kernel::id::random()))
 }
 
-enum Cancelled {
+/// What became of an attempt that failed.
+enum Outcome {
+    /// Nothing was done: the conditions at these places do not hold.
     Conditions(Vec<usize>),
-    /// Nothing was done.
-    Conflict,
+    /// Nothing was done: it met another transaction, or came too fast.
+    NotDone,
     /// The same transaction is still being done.
     InProgress,
+    /// It may have been done.
+    Unknown,
+    /// Nothing was done, and nothing ever will be.
+    Impossible,
 }
 
-fn cancellation(error: &SdkError<TransactWriteItemsError>) -> Option<Cancelled> {
-    match error.as_service_error()? {
-        TransactWriteItemsError::TransactionCanceledException(cancelled) => {
-            let code = |wanted: &str| {
-                let reasons = cancelled.cancellation_reasons().iter().enumerate();
-                reasons
-                    .filter(|(_, reason)| reason.code() == Some(wanted))
-                    .map(|(place, _)| place)
-                    .collect::<Vec<_>>()
+impl Outcome {
+    fn of(error: &SdkError<TransactWriteItemsError>) -> Self {
+        let SdkError::ServiceError(refused) = error else {
+            return if is_away(error) {
+                Self::Unknown
+            } else {
+                Self::Impossible
             };
-            let failed = code("ConditionalCheckFailed");
-            if !failed.is_empty() {
-                return Some(Cancelled::Conditions(failed));
+        };
+        match refused.err() {
+            TransactWriteItemsError::TransactionCanceledException(cancelled) => {
+                let mut failed = Vec::new();
+                let mut collided = false;
+                for (place, reason) in cancelled.cancellation_reasons().iter().enumerate() {
+                    match reason.code() {
+                        Some("ConditionalCheckFailed") => failed.push(place),
+                        Some("TransactionConflict" | "ThrottlingError" | "ProvisionedThroughputExceeded") => {
+                            collided = true;
+                        }
+                        _ => {}
+                    }
+                }
+                match (failed.is_empty(), collided) {
+                    (false, _) => Self::Conditions(failed),
+                    (true, true) => Self::NotDone,
+                    (true, false) => Self::Impossible,
+                }
             }
-            let again = [
-                "TransactionConflict",
-                "ThrottlingError",
-                "ProvisionedThroughputExceeded",
-            ];
-            again
-                .iter()
-                .any(|wanted| !code(wanted).is_empty())
-                .then_some(Cancelled::Conflict)
+            TransactWriteItemsError::TransactionInProgressException(_) => Self::InProgress,
+            _ if refused.raw().status().is_server_error() => Self::Unknown,
+            _ if is_away(error) => Self::NotDone,
+            _ => Self::Impossible,
         }
-        TransactWriteItemsError::TransactionInProgressException(_) => Some(Cancelled::InProgress),
-        _ => None,
     }
 }
 
@@ -425,7 +469,7 @@ pub(crate) async fn put_all<R: Record>(table: &Table, records: &[R]) -> Result<(
     let name = table.name(R::TABLE)?;
     for records in records.chunks(BATCH_PUT) {
         if let [record] = records {
-            single(table, Write::put(record)?).await?;
+            put(table, Write::put(record)?).await?;
             continue;
         }
         let mut requests = records.iter().map(put_request).collect::<Result<Vec<_>>>()?;
@@ -437,7 +481,7 @@ pub(crate) async fn put_all<R: Record>(table: &Table, records: &[R]) -> Result<(
                 .set_return_consumed_capacity(meter::wanted(table.meter()))
                 .send()
                 .await
-                .with_context(|| format!("putting {}s", R::KIND))?;
+                .map_err(|error| failed(error, format!("putting {}s", R::KIND)))?;
             meter::note(table.meter(), reply.consumed_capacity());
             requests = reply
                 .unprocessed_items
