@@ -1,7 +1,11 @@
 //! What every function starts with: its tables, its clock, its secret for cursors. Built once, during init, from the
 //! environment alone: no profile files, no metadata service.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use kernel::Time;
 use table::{Cursors, Table};
@@ -37,6 +41,14 @@ impl App {
     }
 }
 
+/// A call that stays unanswered for so long is made again; without a limit silence would last until the function's
+/// own timeout kills it.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
+/// So often is a call made that is refused for its rate, fails on the other side or stays unanswered.
+const ATTEMPTS: u32 = 4;
+/// The longest first pause between two; it doubles. DynamoDB and SQS recover within milliseconds.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+
 /// Reads what every AWS client needs from the environment that Lambda sets: region and credentials.
 pub fn aws_config() -> Result<SdkConfig> {
     let credentials = aws_sdk_dynamodb::config::Credentials::new(
@@ -49,6 +61,16 @@ pub fn aws_config() -> Result<SdkConfig> {
     Ok(SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(variable("AWS_REGION")?))
+        .retry_config(
+            RetryConfig::standard()
+                .with_max_attempts(ATTEMPTS)
+                .with_initial_backoff(FIRST_PAUSE),
+        )
+        .timeout_config(
+            TimeoutConfig::builder()
+                .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+                .build(),
+        )
         .credentials_provider(aws_sdk_dynamodb::config::SharedCredentialsProvider::new(credentials))
         .build())
 }
