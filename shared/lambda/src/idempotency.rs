@@ -1,5 +1,8 @@
-//! `Idempotency-Key`: a POST that is sent again is answered with the first reply, and does nothing more. The exception
-//! is a function that died between its effect and the storing of its reply: the key is free again after the lease.
+//! `Idempotency-Key`: a POST that is sent again is answered with the first reply, and does nothing more.
+//!
+//! A function may die between its effect and the storing of its reply. So the effect's transaction marks the claim, if
+//! it is still this request's: after the lease a request that had its effect is answered 409 `already_done`, which
+//! names the effect, and one that had none is done. A process that was only thought dead comes too late for its effect.
 //!
 //! A key belongs to a tenant (or person, or nobody) and a route. The body's fingerprint is compared before anything
 //! is answered. Replies may hold secrets that are stored nowhere else, so they are encrypted under a key derived
@@ -14,7 +17,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use kernel::seal::Seal;
 use kernel::{Caller, Error, Time};
 use serde::{Deserialize, Serialize};
-use table::{Key, Record, TableName, Write, WriteError};
+use table::{Key, Record, TableName, Update, Write, WriteError};
 
 use crate::extract::read_body;
 use crate::{App, Problem};
@@ -41,6 +44,8 @@ struct Seen {
     /// In flight until then; remembered until then once `status` is there.
     until: Time,
     status: Option<u16>,
+    /// What was done, once something was.
+    effect: Option<String>,
     content_type: Option<String>,
     #[serde(default, with = "serde_bytes")]
     reply: Vec<u8>,
@@ -116,6 +121,7 @@ async fn attempt(app: &App, given: &HeaderValue, request: Request, next: Next) -
         fingerprint: fingerprint.to_vec(),
         until: app.now().plus_millis(LEASE),
         status: None,
+        effect: None,
         content_type: None,
         reply: Vec::new(),
         version: 0,
@@ -123,7 +129,9 @@ async fn attempt(app: &App, given: &HeaderValue, request: Request, next: Next) -
     if let Some(replay) = claim(app, &mut seen, &secret).await? {
         return Ok(replay);
     }
-    let response = next.run(Request::from_parts(parts, Body::from(body))).await;
+    let mark = Update::of::<Seen>(&seen.key()).if_version(seen.version);
+    let (response, marked) = table::marking(mark, next.run(Request::from_parts(parts, Body::from(body)))).await;
+    seen.version += u64::from(marked);
     settle(app, seen, &secret, response).await
 }
 
@@ -169,14 +177,22 @@ async fn claim(app: &App, seen: &mut Seen, secret: &str) -> Result<Option<Respon
     let Some(before) = app.table.get::<Seen>(&seen.key()).await? else {
         return Err(in_flight.into());
     };
-    if before.until > now {
+    if before.until > now || before.effect.is_some() {
         if before.fingerprint != seen.fingerprint {
             return Err(Error::KeyReused.into());
         }
+    }
+    if before.until > now {
         let Some(status) = before.status else {
             return Err(in_flight.into());
         };
         return replay(&before, status, secret).map(Some);
+    }
+    if let Some(effect) = before.effect
+        && before.until.plus_millis(MEMORY) > now
+    {
+        let detail = format!("this request was carried out before, but its reply was lost; see {effect}");
+        return Err(Error::refused("already_done", detail).into());
     }
     seen.version = before.version;
     match app.table.write([Write::replace(&*seen)?]).await {

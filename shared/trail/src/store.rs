@@ -53,7 +53,8 @@ async fn last(table: &Table, chain: Chain) -> Result<Option<Entry>> {
 }
 
 /// Does `writes` and notes `change` in `chain`, together or not at all. `WriteError::Condition` names places in
-/// `writes`; when only someone else's entry came first, it tries again.
+/// `writes`; when only someone else's entry came first, it tries again. A request that must happen once is marked as
+/// done with it.
 pub async fn commit(
     table: &Table,
     now: Time,
@@ -65,13 +66,22 @@ pub async fn commit(
         let entry = Entry::after(last(table, chain).await?.as_ref(), chain, &change, now);
         let mut all = writes.clone();
         all.push(Write::create(&entry)?);
+        all.extend(table::mark(&format!("{} {}", change.target_type, change.target_id)));
         match table.write(all).await {
+            Ok(()) => {
+                table::marked();
+                return Ok(());
+            }
+            // Whoever holds the request's key now does it, or has done it.
+            Err(WriteError::Condition(places)) if places.contains(&(writes.len() + 1)) => {
+                return Err(Error::InFlight { retry_after_seconds: 1 }.into());
+            }
             Err(WriteError::Condition(places)) if places == [writes.len()] => backoff(attempt).await,
             Err(WriteError::Condition(mut places)) => {
                 places.retain(|place| *place < writes.len());
                 return Err(WriteError::Condition(places));
             }
-            done => return done,
+            Err(error) => return Err(error),
         }
     }
     Err(Error::Busy.into())

@@ -14,6 +14,7 @@ mod event_writer;
 mod events;
 mod grants;
 mod ingest;
+mod lost_replies;
 mod metrics;
 mod notices;
 mod orgs;
