@@ -19,11 +19,12 @@ use utoipa_axum::routes;
 /// The routes of this function.
 pub fn routes(guard: &Guard, issuer: Issuer, bootstrap: Bootstrap) -> OpenApiRouter<App> {
     // Logging in and refreshing again does no harm and has its own rules, so only registering remembers its reply.
-    let open = OpenApiRouter::new()
-        .routes(routes!(log_in))
-        .routes(routes!(refresh))
-        .routes(routes!(jwks));
-    open.merge(guard.public(OpenApiRouter::new().routes(routes!(register))))
+    let open = OpenApiRouter::new().routes(routes!(refresh)).routes(routes!(jwks));
+    // What hashes a password is limited by address; a token of 256 bits cannot be tried out.
+    let costly = guard
+        .public(OpenApiRouter::new().routes(routes!(register)))
+        .routes(routes!(log_in));
+    open.merge(guard.by_address(costly))
         .merge(guard.anyone(OpenApiRouter::new().routes(routes!(log_out))))
         .merge(
             guard.signed_in(

@@ -225,10 +225,31 @@ mod tests {
         );
     }
 
+    /// What is read of a line that may be none can be shown.
+    fn check_damaged(text: &str) {
+        match Line::parse(text) {
+            Ok(line) => assert!(!line.name().is_empty() && (100..=999).contains(&line.status)),
+            Err(error) => assert!(!error.to_string().is_empty()),
+        }
+    }
+
     proptest! {
         #[test]
         fn nothing_makes_it_panic(line in ".*") {
-            let _ = Line::parse(&line);
+            check_damaged(&line);
+        }
+
+        #[test]
+        fn no_damage_to_a_line_makes_it_panic(
+            edits in prop::collection::vec((any::<prop::sample::Index>(), "\\PC?|[\"\\\\ \\[\\]]", 0..4_usize), 1..6),
+        ) {
+            let mut line: Vec<char> = r#"198.51.100.7 - ada [21/Nov/2026:10:05:03 +0100] "GET /a?b=c HTTP/1.1" 200 512 "https://e.com/\"x\"" "Mozilla/5.0""#.chars().collect();
+            for (place, text, cut) in edits {
+                let place = place.index(line.len() + 1);
+                let end = (place + cut).min(line.len());
+                line.splice(place..end, text.chars());
+            }
+            check_damaged(&line.into_iter().collect::<String>());
         }
 
         #[test]

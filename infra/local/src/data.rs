@@ -125,8 +125,9 @@ impl Secrets {
         })
     }
 
-    /// Reads the template in `folder` with these secrets as parameters, as far as it has such parameters.
-    pub fn template(&self, folder: &Path) -> Result<Template> {
+    /// Reads the template in `folder` with these secrets as parameters, as far as it has such parameters, then with
+    /// those that are given.
+    pub fn template(&self, folder: &Path, given: &BTreeMap<String, String>) -> Result<Template> {
         let made = [
             ("JwtPublicKeys", &self.jwt_public_keys),
             ("CursorSecret", &self.cursor_secret),
@@ -136,10 +137,9 @@ impl Secrets {
         let known = made
             .into_iter()
             .filter(|(name, _)| declared.iter().any(|other| other == name));
-        Template::load(
-            folder,
-            &known.map(|(name, value)| (name.to_owned(), value.clone())).collect(),
-        )
+        let mut parameters: BTreeMap<_, _> = known.map(|(name, value)| (name.to_owned(), value.clone())).collect();
+        parameters.extend(given.clone());
+        Template::load(folder, &parameters)
     }
 
     /// Yields the SSM parameters that a template names.

@@ -1,5 +1,6 @@
 //! `cargo local demo`: the main job from registration to numbers, on a stack of its own.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -40,6 +41,7 @@ pub async fn run(options: &Options) -> Result<()> {
         release: options.release,
         log_file: Some(log.clone()),
         chaos: None,
+        parameters: BTreeMap::new(),
     };
     let starting = up::start(&stack);
     let running = tokio::select! {

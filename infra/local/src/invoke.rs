@@ -37,7 +37,7 @@ pub async fn run(options: &Options) -> Result<bool> {
     let temporary = tempfile::tempdir().context("make a data folder")?;
     let data = Data::open(options.data.as_deref().unwrap_or(temporary.path()), false)?;
     let secrets = data.secrets()?;
-    let template = secrets.template(&options.folder)?;
+    let template = secrets.template(&options.folder, &BTreeMap::new())?;
     let Some(function) = template.function(&options.function) else {
         let names: Vec<&str> = template
             .functions

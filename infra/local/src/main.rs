@@ -36,6 +36,9 @@ enum Action {
         /// Is cruel by this seed: kills functions, repeats messages, loses replies.
         #[arg(long, value_name = "SEED")]
         chaos: Option<u64>,
+        /// Gives a parameter of the template another value, `RateLimitPerAddress=5`; may be repeated.
+        #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = parameter)]
+        parameters: Vec<(String, String)>,
     },
     /// Sends one event to one function and prints its reply.
     Invoke {
@@ -165,6 +168,7 @@ async fn run(action: Action) -> Result<ExitCode> {
             fresh,
             release,
             chaos,
+            parameters,
         } => {
             let folder = up::find_folder()?;
             let data = data.unwrap_or_else(|| folder.join(".local"));
@@ -176,6 +180,7 @@ async fn run(action: Action) -> Result<ExitCode> {
                 release,
                 log_file: None,
                 chaos,
+                parameters: parameters.into_iter().collect(),
             })
             .await?;
         }
@@ -185,9 +190,8 @@ async fn run(action: Action) -> Result<ExitCode> {
             data,
             release,
         } => {
-            let folder = up::find_folder()?;
             let options = invoke::Options {
-                folder,
+                folder: up::find_folder()?,
                 function,
                 event,
                 data,
@@ -261,6 +265,11 @@ fn verify_audit(action: &AuditAction) -> Result<()> {
     let AuditAction::Verify { file, head } = action;
     println!("{}", audit::verify(file, head.as_deref())?);
     Ok(())
+}
+
+fn parameter(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 fn print_keys() -> Result<()> {

@@ -8,6 +8,7 @@ mod caller;
 mod check;
 mod tenant;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -75,6 +76,7 @@ pub async fn run(root: &Path, options: &Options) -> Result<bool> {
         release: options.release,
         log_file: Some(log.clone()),
         chaos: Some(options.seed),
+        parameters: BTreeMap::new(),
     };
     let running = tokio::select! {
         running = up::start(&stack) => running?,

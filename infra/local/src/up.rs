@@ -1,5 +1,6 @@
 //! `cargo local up`: the stack on a data folder, until somebody stops it.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -46,6 +47,8 @@ pub struct Options {
     pub log_file: Option<PathBuf>,
     /// The seed of the cruelty, if there is to be any.
     pub chaos: Option<u64>,
+    /// Values of the template's parameters, instead of samconfig.toml's and the defaults.
+    pub parameters: BTreeMap<String, String>,
 }
 
 /// A stack that listens.
@@ -92,7 +95,7 @@ pub async fn start(options: &Options) -> Result<Running> {
     let address = listener.local_addr()?;
     let data = Data::open(&options.data, options.fresh)?;
     let secrets = data.secrets()?;
-    let template = secrets.template(&options.folder)?;
+    let template = secrets.template(&options.folder, &options.parameters)?;
     let front = Arc::new(Front(RwLock::new(Stage::Starting("the functions are being built"))));
     let (close, server) = serve(listener, Arc::clone(&front));
     let programs = build::build(&options.folder, &template.functions, options.release).await?;

@@ -157,7 +157,7 @@ pub struct NewApiKey {
     /// What it may be used for; all there is if absent.
     #[schema(min_items = 1)]
     pub scopes: Option<Vec<KeyScope>>,
-    /// How many requests a minute it may make. Kept, but not enforced yet.
+    /// How many requests a minute it may make; the default if absent. The organization's limit holds besides.
     #[schema(minimum = 1, maximum = 1_000_000)]
     pub rate_limit_per_minute: Option<u32>,
     /// From when on it does not work; in the future.
@@ -329,7 +329,7 @@ pub struct ApiKeyView {
     pub status: KeyStatus,
     /// What it may be used for.
     pub scopes: Vec<KeyScope>,
-    /// How many requests a minute it may make; null: the default. Not enforced yet.
+    /// How many requests a minute it may make; null: the default.
     #[schema(required)]
     pub rate_limit_per_minute: Option<u32>,
     /// When it was last used; null if it never was.

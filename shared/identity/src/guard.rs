@@ -3,18 +3,22 @@
 //!
 //! A person's status is read again after 30 seconds at the latest, an API key's too; whether someone is a member of an
 //! organization, with which role and which grants, is read each time.
+//!
+//! Whoever is known takes from their limits: an API key from its own and its tenant's, a member from the tenant's. Where
+//! nobody is known yet, the address does.
 
 use std::sync::Arc;
 
 use axum::RequestPartsExt;
 use axum::extract::{RawPathParams, Request, State};
 use axum::middleware::{self, Next};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use http::header::AUTHORIZATION;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use kernel::{Caller, Error, OrgId, PlatformRole, Result, Time, UserId};
 use lambda::{App, Problem};
+use limits::{Limits, Rates, Verdict};
 use table::{Key, Record};
 use utoipa_axum::router::OpenApiRouter;
 
@@ -28,6 +32,8 @@ use crate::user::{self, User, deactivated};
 
 const ORG_HEADER: HeaderName = HeaderName::from_static("x-org-id");
 const KEY_HEADER: HeaderName = HeaderName::from_static("x-api-key");
+const LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 /// The path parameter that names an organization.
 const ORG_PARAMETER: &str = "orgId";
 /// How many people, and how many keys, one process remembers.
@@ -52,26 +58,26 @@ struct Gate {
     keys: PublicKeys,
     people: Recent<Claims, PlatformRole>,
     api_keys: Recent<String, Option<ApiKey>>,
+    limits: Limits,
 }
 
 impl Guard {
-    /// Guards with these keys.
-    pub fn new(app: &App, keys: PublicKeys) -> Self {
+    /// Guards with these keys, and limits by these rates.
+    pub fn new(app: &App, keys: PublicKeys, rates: Rates) -> Self {
         let (people, api_keys) = (Recent::new(REMEMBERED), Recent::new(REMEMBERED));
         Self(Some(Arc::new(Gate {
             app: app.clone(),
             keys,
             people,
             api_keys,
+            limits: Limits::new(app.table.clone(), rates),
         })))
     }
 
-    /// Guards with the keys of `JWT_PUBLIC_KEYS`.
+    /// Guards with the keys of `JWT_PUBLIC_KEYS`, and limits by the rates of the environment.
     pub fn from_env(app: &App) -> anyhow::Result<Self> {
-        Ok(Self::new(
-            app,
-            PublicKeys::parse(&lambda::variable("JWT_PUBLIC_KEYS")?)?,
-        ))
+        let keys = PublicKeys::parse(&lambda::variable("JWT_PUBLIC_KEYS")?)?;
+        Ok(Self::new(app, keys, Rates::from_env()?))
     }
 
     /// Guards nothing, for routes that are only described: without a caller no handler that needs a scope runs.
@@ -83,6 +89,13 @@ impl Guard {
     pub fn public(&self, router: OpenApiRouter<App>) -> OpenApiRouter<App> {
         let Some(gate) = &self.0 else { return router };
         router.route_layer(middleware::from_fn_with_state(gate.app.clone(), lambda::remember))
+    }
+
+    /// Lets in as many calls a minute as one address may make, all routes of this kind together: for those that anyone
+    /// may try, and that hash a password or send a mail.
+    pub fn by_address(&self, router: OpenApiRouter<App>) -> OpenApiRouter<App> {
+        let Some(gate) = &self.0 else { return router };
+        router.route_layer(middleware::from_fn_with_state(gate.clone(), address))
     }
 
     /// Lets in who is logged in.
@@ -110,6 +123,26 @@ impl Guard {
         let Some(gate) = &self.0 else { return router };
         router.route_layer(middleware::from_fn_with_state(gate.clone(), server))
     }
+}
+
+async fn address(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Result<Response, Problem> {
+    let from = lambda::client_address(request.extensions());
+    let verdict = gate.limits.address(from, || gate.app.now()).await?;
+    Ok(pass(&verdict, request, next).await)
+}
+
+/// Lets a call pass that its limits admit. Every reply tells what is left of them.
+async fn pass(verdict: &Verdict, request: Request, next: Next) -> Response {
+    let mut response = match verdict.refusal() {
+        Some(refusal) => Problem::from(refusal).into_response(),
+        None => next.run(request).await,
+    };
+    for (name, value) in [(LIMIT_POLICY, verdict.policy()), (LIMIT, verdict.remaining())] {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
 }
 
 async fn person(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Result<Response, Problem> {
@@ -147,6 +180,7 @@ async fn member(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> 
     let (platform_role, membership) = tokio::join!(gate.standing(claims, now), membership);
     let (platform_role, org) = (platform_role?, org?);
     let member = membership?.ok_or(Error::NotFound("organization"))?;
+    let verdict = gate.limits.tenant(org, || gate.app.now()).await?;
     let Claims { user, session } = claims;
     parts.extensions.insert(Caller::Member {
         user,
@@ -156,7 +190,7 @@ async fn member(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> 
         role: member.role,
         grants: member.grants.into_iter().map(Into::into).collect(),
     });
-    Ok(next.run(Request::from_parts(parts, body)).await)
+    Ok(pass(&verdict, Request::from_parts(parts, body), next).await)
 }
 
 async fn server(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Result<Response, Problem> {
@@ -166,9 +200,15 @@ async fn server(State(gate): State<Arc<Gate>>, mut request: Request, next: Next)
         detail: "send your API key as `x-api-key`",
     })?;
     let secret = given.to_str().ok().and_then(Secret::parse).ok_or_else(bad_api_key)?;
-    let caller = gate.server(&secret).await?;
-    request.extensions_mut().insert(caller);
-    Ok(next.run(request).await)
+    let key = gate.server(&secret).await?;
+    let rate = key.rate_limit_per_minute;
+    let verdict = gate.limits.key(key.id, rate, key.org, || gate.app.now()).await?;
+    request.extensions_mut().insert(Caller::ApiKey {
+        key: key.id,
+        org: key.org,
+        project: key.project,
+    });
+    Ok(pass(&verdict, request, next).await)
 }
 
 fn bad_api_key() -> Error {
@@ -268,7 +308,8 @@ impl Gate {
         }
     }
 
-    async fn server(&self, secret: &Secret) -> Result<Caller> {
+    /// The key that a secret opens, if it works.
+    async fn server(&self, secret: &Secret) -> Result<ApiKey> {
         let (now, hash) = (self.app.now(), secret.hash());
         let found = if let Some(found) = self.api_keys.get(&hash, now) {
             found
@@ -279,11 +320,7 @@ impl Gate {
         };
         let key = found.ok_or_else(bad_api_key)?;
         match key.status(now) {
-            KeyStatus::Active => Ok(Caller::ApiKey {
-                key: key.id,
-                org: key.org,
-                project: key.project,
-            }),
+            KeyStatus::Active => Ok(key),
             KeyStatus::Disabled => Err(Error::Unauthenticated {
                 code: "api_key_disabled",
                 detail: "this API key is disabled",

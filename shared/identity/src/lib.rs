@@ -27,6 +27,7 @@ pub use api_key::ApiKey;
 pub use bootstrap::Bootstrap;
 pub use grant::Grant;
 pub use guard::{Guard, OrgHeader};
+pub use limits::Rates;
 pub use member::Member;
 pub use org::Org;
 pub use project::Project;

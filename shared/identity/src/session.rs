@@ -339,5 +339,18 @@ mod tests {
                 prop_assert_eq!(token.reveal(), text);
             }
         }
+
+        #[test]
+        fn a_changed_token_is_another_or_none(secret: [u8; 32], place: prop::sample::Index, letter in "\\PC", cut: bool) {
+            let (user, session) = (UserId::from_bits(1), SessionId::from_bits(2));
+            let token = RefreshToken { user, session, secret };
+            let mut text = token.reveal();
+            let place = place.index(text.len());
+            if cut { text.truncate(place) } else { text.replace_range(place..=place, &letter) }
+            prop_assume!(text != token.reveal());
+            if let Some(other) = RefreshToken::parse(&text) {
+                prop_assert!(other != token && other.reveal() == text);
+            }
+        }
     }
 }

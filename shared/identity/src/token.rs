@@ -368,7 +368,8 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
+        // Making a key takes a while.
+        #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.div_ceil(4), ..ProptestConfig::default() })]
         #[test]
         fn a_changed_token_is_refused(place: prop::sample::Index, letter in "[a-zA-Z0-9_.-]") {
             let issuer = Issuer::of_new_key().unwrap();
@@ -378,6 +379,20 @@ mod tests {
             changed.replace_range(place..=place, &letter);
             prop_assume!(changed != token);
             prop_assert_eq!(code(issuer.public.verify(NOW, &changed)), "not_authenticated");
+        }
+
+        #[test]
+        fn no_text_is_a_token(
+            text in "\\PC{0,200}|[a-zA-Z0-9_-]{0,80}\\.[a-zA-Z0-9_-]{0,80}\\.[a-zA-Z0-9_-]{0,90}",
+            header in "\\{\"alg\":\"(EdDSA|none|HS256|RS256|[a-z]{0,5})\"(,\"(kid|typ|jku|crit|b64)\":(\"[a-z]{0,5}\"|null|7|\\[\\]))?\\}",
+            payload in "\\{(\"(exp|iat|sub|sid|iss)\":(\"[a-z_0-9]{0,30}\"|-?[0-9]{1,20}|null))?\\}", signature: Vec<u8>,
+        ) {
+            let issuer = Issuer::of_new_key().unwrap();
+            let [header, payload] = [header, payload].map(|text| URL_SAFE_NO_PAD.encode(text));
+            let made = format!("{header}.{payload}.{}", URL_SAFE_NO_PAD.encode(signature));
+            for text in [text, made] {
+                prop_assert_eq!(code(issuer.public.verify(NOW, &text)), "not_authenticated");
+            }
         }
     }
 }

@@ -73,8 +73,12 @@ pub enum Error {
     #[error("this idempotency key was used with another request")]
     KeyReused,
     /// Too many calls (429 with `Retry-After`).
-    #[error("too many calls")]
+    #[error("this {whose} may make {limit} calls a minute; call again in {retry_after_seconds} s")]
     Limited {
+        /// Whose limit it is, in words.
+        whose: &'static str,
+        /// How many calls a minute it allows.
+        limit: u32,
         /// When to call again.
         retry_after_seconds: u64,
     },

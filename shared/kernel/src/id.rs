@@ -193,8 +193,10 @@ mod tests {
         }
 
         #[test]
-        fn no_text_makes_it_panic(text in ".{0,64}") {
-            let _ = text.parse::<ProjectId>();
+        fn a_text_that_is_read_is_the_only_one_for_its_id(text in ".{0,64}|(prj_|org_)?[0-9a-zA-Z]{24,28}|prj_[0-7][0-9a-hjkmnp-tv-zé]{25}") {
+            if let Ok(id) = text.parse::<ProjectId>() {
+                prop_assert_eq!(id.to_string(), text);
+            }
         }
     }
 }

@@ -145,5 +145,15 @@ mod tests {
             prop_assert_eq!(time.to_string().parse::<Time>(), Ok(time));
             prop_assert!(time.floor(Time::HOUR) <= time);
         }
+
+        #[test]
+        fn what_is_read_is_written_and_read_the_same(
+            text in "\\PC{0,40}|-?[0-9]{4,6}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}([.,][0-9]{1,12})?([Zz]|[+-][0-9]{2}:?[0-9]{2})",
+        ) {
+            if let Ok(time) = text.parse::<Time>() {
+                prop_assert_eq!(time.to_string().parse::<Time>(), Ok(time));
+                prop_assert_eq!(time.day().len(), time.to_string().find('T').unwrap());
+            }
+        }
     }
 }

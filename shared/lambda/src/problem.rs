@@ -94,7 +94,9 @@ impl From<Error> for Problem {
                 ..simple(StatusCode::UNPROCESSABLE_ENTITY, "invalid")
             },
             Error::KeyReused => simple(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused"),
-            Error::Limited { retry_after_seconds } => Self {
+            Error::Limited {
+                retry_after_seconds, ..
+            } => Self {
                 retry_after_seconds: Some(retry_after_seconds),
                 ..simple(StatusCode::TOO_MANY_REQUESTS, "rate_limited")
             },

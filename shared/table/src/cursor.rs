@@ -71,5 +71,17 @@ mod tests {
         fn no_text_opens(text in "\\PC{0,100}") {
             prop_assert!(Cursors::new(b"secret").open::<serde_json::Value>("here", &text).is_err());
         }
+
+        #[test]
+        fn a_changed_cursor_does_not_open(position in "\\PC{0,40}", place: prop::sample::Index, letter in "[a-zA-Z0-9_=-]", cut: bool) {
+            let cursors = Cursors::new(b"secret");
+            let cursor = cursors.seal("here", &position).unwrap();
+            prop_assert_eq!(cursors.open::<String>("here", &cursor).unwrap(), position);
+            let place = place.index(cursor.len());
+            let mut changed = cursor.clone();
+            if cut { changed.truncate(place) } else { changed.replace_range(place..=place, &letter) }
+            prop_assume!(changed != cursor);
+            prop_assert!(matches!(cursors.open::<String>("here", &changed), Err(Error::Malformed { code: "bad_cursor", .. })));
+        }
     }
 }

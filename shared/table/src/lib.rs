@@ -23,7 +23,7 @@ pub use mark::{mark, marked, marking};
 pub use meter::{Cost, Meter};
 pub use query::{Page, Position, Query, Slice};
 pub use record::{Key, Record, TableName};
-pub use write::{Update, Write, WriteError, pause};
+pub use write::{Update, Updated, Write, WriteError, pause};
 
 /// A stored item as the SDK gives it.
 pub(crate) type Item = HashMap<String, AttributeValue>;
@@ -170,6 +170,12 @@ impl Table {
     /// Does these writes together or not at all; one alone costs half of what a transaction does.
     pub async fn write(&self, writes: impl IntoIterator<Item = Write>) -> Result<(), WriteError> {
         write::run(self, writes.into_iter().collect()).await
+    }
+
+    /// Does one update of a record of kind `R`, and tells what the record is then, whether its condition held or not.
+    /// `Busy` when the table is overloaded or away.
+    pub async fn update<R: Record>(&self, update: Update) -> Result<Updated<R>> {
+        write::update(self, update).await
     }
 
     /// Puts records that need no condition, 25 to a request. Each is put or the whole call fails; a repeat changes nothing.

@@ -7,9 +7,10 @@ use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, ConditionCheck, Delete, Put, PutRequest, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
-    Update as UpdateItem, WriteRequest,
+    AttributeValue, ConditionCheck, Delete, Put, PutRequest, ReturnValue, ReturnValuesOnConditionCheckFailure,
+    TransactWriteItem, Update as UpdateItem, WriteRequest,
 };
 use kernel::{Error, Result};
 
@@ -243,6 +244,32 @@ impl Update {
         self.add(name, AttributeValue::Ss(members))
     }
 
+    /// Happens only if an attribute is there and at most `value`.
+    #[must_use]
+    pub fn if_at_most(self, name: &str, value: i64) -> Self {
+        self.only_if(name, value, |name, value| format!("{name} <= {value}"))
+    }
+
+    /// Happens only if an attribute is there and more than `value`.
+    #[must_use]
+    pub fn if_more_than(self, name: &str, value: i64) -> Self {
+        self.only_if(name, value, |name, value| format!("{name} > {value}"))
+    }
+
+    /// Happens only if an attribute is absent or at most `value`.
+    #[must_use]
+    pub fn if_absent_or_at_most(self, name: &str, value: i64) -> Self {
+        self.only_if(name, value, |name, value| {
+            format!("(attribute_not_exists({name}) OR {name} <= {value})")
+        })
+    }
+
+    fn only_if(mut self, name: &str, value: i64, condition: impl FnOnce(&str, &str) -> String) -> Self {
+        let (name, value) = self.write.bind(name, number(value));
+        self.write.and(&condition(&name, &value));
+        self
+    }
+
     /// Removes members from a set of texts.
     #[must_use]
     pub fn remove_from_set(mut self, name: &str, members: Vec<String>) -> Self {
@@ -330,6 +357,52 @@ async fn put(table: &Table, write: Write) -> Result<(), WriteError> {
         }
     }
     Err(Error::Busy.into())
+}
+
+/// What became of an update with a condition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Updated<R> {
+    /// It happened; the record as it is now.
+    Done(R),
+    /// Its condition does not hold, so nothing happened; the record as it is, if there is one.
+    Refused(Option<R>),
+}
+
+/// Does one update and tells what the record is then, whether it happened or not: one request, no read.
+pub(crate) async fn update<R: Record>(table: &Table, update: Update) -> Result<Updated<R>> {
+    let write = Write::from(update);
+    let Action::Update(key, expression) = write.action else {
+        return Err(anyhow!("an update is an update").into());
+    };
+    let sent = table
+        .client
+        .update_item()
+        .table_name(table.name(write.table)?)
+        .set_key(Some(key))
+        .update_expression(expression)
+        .set_condition_expression(write.condition)
+        .set_expression_attribute_names(Some(write.names.into_iter().collect()))
+        .set_expression_attribute_values(Some(write.values.into_iter().collect()))
+        .return_values(ReturnValue::AllNew)
+        .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+        .set_return_consumed_capacity(meter::wanted(table.meter()))
+        .send()
+        .await;
+    match sent {
+        Ok(reply) => {
+            meter::note(table.meter(), &reply.consumed_capacity);
+            let item = reply.attributes.context("an update tells what it left")?;
+            Ok(Updated::Done(record::from_item(item)?))
+        }
+        Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => {
+            meter::note_refusal(table.meter());
+            let UpdateItemError::ConditionalCheckFailedException(refused) = error.into_err() else {
+                return Err(anyhow!("a refusal is a refusal").into());
+            };
+            Ok(Updated::Refused(refused.item.map(record::from_item).transpose()?))
+        }
+        Err(error) => Err(failed(error, format!("updating a {}", R::KIND))),
+    }
 }
 
 /// What to tell of a call that failed: `Busy` if it may succeed later. A write may have been done even so.

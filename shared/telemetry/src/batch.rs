@@ -299,6 +299,7 @@ pub fn join_binary<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::damage::{damaged, edits};
     use proptest::prelude::*;
     use std::io::Write;
 
@@ -446,20 +447,145 @@ mod tests {
         assert!(good.is_empty() && bad[0].detail.contains("specversion"));
     }
 
+    /// Whether it is the caller's fault, and says so.
+    fn is_callers(error: &Error) -> bool {
+        let named = !error.to_string().is_empty();
+        named
+            && matches!(
+                error,
+                Error::Malformed { .. } | Error::Invalid(_) | Error::TooLarge(_) | Error::Unsupported(_)
+            )
+    }
+
+    /// Reads a body in every format. Whatever it is, each of its events is taken or rejected, and each error is the
+    /// caller's.
+    fn check_body(body: &[u8]) {
+        for format in [Format::Plain, Format::CloudEvent, Format::CloudEvents] {
+            if let Err(error) = read_one(body, format, NOW) {
+                assert!(is_callers(&error), "{error:?}");
+            }
+            match read_many(body, format, NOW) {
+                Ok((good, bad)) => {
+                    let mut places: Vec<usize> = good.iter().map(|(place, _)| *place).collect();
+                    places.extend(bad.iter().map(|bad| bad.index));
+                    places.sort_unstable();
+                    assert_eq!(places, (0..good.len() + bad.len()).collect::<Vec<_>>());
+                    assert!(
+                        bad.iter()
+                            .all(|bad| !bad.detail.is_empty() && bad.code != "unavailable")
+                    );
+                    // What is taken can be sent and read again.
+                    let events: Vec<Event> = good.into_iter().map(|(_, event)| event).collect();
+                    let sent = crate::message::encode(&events).unwrap();
+                    assert_eq!(crate::message::decode(&sent).unwrap(), events);
+                }
+                Err(error) => assert!(is_callers(&error), "{error:?}"),
+            }
+        }
+    }
+
+    const EVENT: &str = r#"{"id":"order-1","type":"ERROR","name":"payment_failed","userId":"u",
+        "payload":{"a":[1,2.5e3,null,"\u00e9\n"]},"metadata":{"b":true},"occurredAt":"2027-01-15T08:00:00.123Z"}"#;
+    const CLOUD_EVENT: &str = r#"{"specversion":"1.0","id":"7","source":"/shop?x=1","type":"com.example.sold","subject":"s",
+        "time":"2027-01-15T08:00:00Z","datacontenttype":"application/json","data":{"a":1},"userid":"u","more":7}"#;
+    const CLOUD_BYTES: &str =
+        r#"{"specversion":"1.0","id":"7","source":"/s","type":"REQUEST","data_base64":"AAEC/w=="}"#;
+
+    fn valid_body() -> impl Strategy<Value = String> {
+        prop_oneof![
+            Just(EVENT.to_owned()),
+            Just(CLOUD_EVENT.to_owned()),
+            Just(CLOUD_BYTES.to_owned()),
+            (1..4_usize).prop_map(|many| format!(r#"{{"events":[{}]}}"#, vec![EVENT; many].join(","))),
+            (1..4_usize).prop_map(|many| format!("[{}]", vec![CLOUD_EVENT; many].join(" , "))),
+        ]
+    }
+
+    #[test]
+    fn the_valid_bodies_are_valid() {
+        assert!(read_one(EVENT.as_bytes(), Format::Plain, NOW).is_ok());
+        for body in [CLOUD_EVENT, CLOUD_BYTES] {
+            read_one(body.as_bytes(), Format::CloudEvent, NOW).unwrap();
+        }
+    }
+
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(bytes: Vec<u8>, gz: bool) {
-            let _ = expand(bytes.clone(), Some(if gz { "gzip" } else { "zstd" }));
-            for format in [Format::Plain, Format::CloudEvent, Format::CloudEvents] {
-                let _ = read_one(&bytes, format, NOW);
-                let _ = read_many(&bytes, format, NOW);
+            if let Err(error) = expand(bytes.clone(), Some(if gz { "gzip" } else { "zstd" })) {
+                prop_assert!(is_callers(&error));
             }
+            check_body(&bytes);
+        }
+
+        #[test]
+        fn no_damage_to_a_body_makes_it_panic(body in valid_body(), edits in edits()) {
+            check_body(&damaged(body.as_bytes(), &edits));
         }
 
         #[test]
         fn no_text_in_a_field_makes_it_panic(text in "\\PC{0,40}") {
             let event = serde_json::json!({"type": text, "name": text, "id": text, "occurredAt": text});
-            let _ = read_one(event.to_string().as_bytes(), Format::Plain, NOW);
+            check_body(event.to_string().as_bytes());
+            let event = serde_json::json!({"specversion": "1.0", "type": text, "id": text, "source": text, "time": text,
+                "subject": text, "data_base64": text, "userid": text, &text: text});
+            check_body(event.to_string().as_bytes());
+        }
+
+        #[test]
+        fn no_json_in_a_field_makes_it_panic(field in "type|name|id|userId|payload|metadata|occurredAt|[a-z]{1,8}", depth in 0..300_usize) {
+            let mut event: serde_json::Value = serde_json::from_str(EVENT).unwrap();
+            event[&field] = serde_json::from_str(&format!("{}{}", "[".repeat(depth.min(100)), "]".repeat(depth.min(100)))).unwrap_or_default();
+            check_body(event.to_string().as_bytes());
+            // Deeper than a parser may follow.
+            check_body(format!(r#"{{"type":"A","name":"a","payload":{}{}}}"#, "[".repeat(depth * 100), "]".repeat(depth * 100)).as_bytes());
+        }
+
+        #[test]
+        fn no_header_makes_a_binary_cloud_event_panic(
+            headers in prop::collection::vec(("ce-[a-z_]{0,12}|ce-(specversion|id|source|type|time|data)|[a-z]{1,5}", "[ -~]{0,20}|1\\.0|%[0-9a-f]{0,3}"), 0..8),
+            kind in "application/json|image/png|text/plain; charset=utf-8|[ -~]{0,12}", body: Vec<u8>,
+        ) {
+            let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+            match join_binary(headers, &kind, &body) {
+                Ok(joined) => check_body(&joined),
+                Err(error) => prop_assert!(is_callers(&error)),
+            }
+        }
+
+        #[test]
+        fn what_is_compressed_is_read_back_and_damage_is_named(
+            parts in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 1..4), edits in edits(), cut: prop::sample::Index,
+        ) {
+            let plain = parts.concat();
+            let gzip: Vec<u8> = parts.iter().flat_map(|part| gzip(part)).collect();
+            let zstd: Vec<u8> = parts.iter().flat_map(|part| zstd::encode_all(part.as_slice(), 1).unwrap()).collect();
+            for (encoding, sent) in [("gzip", gzip), ("zstd", zstd)] {
+                // Several in a row are one body.
+                prop_assert_eq!(&expand(sent.clone(), Some(encoding)).unwrap(), &plain);
+                let cut = &sent[..cut.index(sent.len())];
+                for bytes in [cut.to_vec(), damaged(&sent, &edits)] {
+                    match expand(bytes, Some(encoding)) {
+                        Ok(expanded) => prop_assert!(expanded.len() <= LONGEST_BODY),
+                        Err(error) => prop_assert!(is_callers(&error)),
+                    }
+                }
+            }
+        }
+    }
+
+    proptest! {
+        // A bomb takes a while to make.
+        #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.div_ceil(32), ..ProptestConfig::default() })]
+        #[test]
+        fn no_bomb_grows_past_the_bound(byte: u8, over in 1..3_000_000_usize, level in 1..4, parts in 1..4_usize) {
+            let most = LONGEST_BODY / parts + over;
+            let part = vec![byte; most];
+            let gzip: Vec<u8> = (0..parts).flat_map(|_| gzip(&part)).collect();
+            let zstd: Vec<u8> = (0..parts).flat_map(|_| zstd::encode_all(part.as_slice(), level).unwrap()).collect();
+            for (encoding, bomb) in [("gzip", gzip), ("zstd", zstd)] {
+                prop_assert!(matches!(expand(bomb, Some(encoding)), Err(Error::TooLarge(_))));
+            }
         }
     }
 }

@@ -15,6 +15,8 @@
 //! - An event's id tells its day, chunk and place, so that no index of ids is needed.
 
 pub mod batch;
+#[cfg(test)]
+mod damage;
 pub mod event;
 pub mod hll;
 pub mod message;

@@ -239,6 +239,7 @@ fn new_chunk() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::damage::{damaged, edits};
     use proptest::prelude::*;
 
     fn event(at: i64, payload: String) -> Event {
@@ -307,6 +308,46 @@ mod tests {
         #[test]
         fn no_text_makes_it_panic(text in "\\PC{0,200}", bytes: Vec<u8>) {
             if let Ok(message) = Message::from_text(&text) { let _ = message.chunks(); }
+            let _ = decode(&bytes);
+            let mut versioned = vec![VERSION];
+            versioned.extend(zstd::bulk::compress(&bytes, 1).unwrap());
+            if let Ok(events) = decode(&versioned) {
+                prop_assert!(events.len() <= bytes.len());
+            }
+        }
+
+        #[test]
+        fn what_was_sent_is_read(times in prop::collection::vec(0_i64..4_000_000_000_000, 1..20), payload in "\\PC{0,40}") {
+            let events: Vec<Event> = times.iter().map(|at| event(*at, payload.clone())).collect();
+            let sent = message(&events);
+            let read = Message::from_text(&sent.to_text().unwrap()).unwrap();
+            let mut found: Vec<Event> = read.chunks().unwrap().into_iter().flat_map(|chunk| chunk.events).collect();
+            let mut wanted = events;
+            wanted.sort_by_key(|event| event.occurred_at().day());
+            found.sort_by_key(|event| event.occurred_at().day());
+            prop_assert_eq!(found, wanted);
+        }
+
+        #[test]
+        fn no_damage_to_a_message_makes_it_panic(times in prop::collection::vec(any::<i64>(), 1..5), edits in edits(), inside: bool) {
+            let events: Vec<Event> = times.iter().map(|at| event(*at, at.to_string())).collect();
+            let mut sent = message(&events);
+            if inside {
+                // Whole JSON and base64, poisoned events.
+                sent.events = STANDARD.encode(damaged(&encode(&events).unwrap(), &edits));
+            }
+            let mut text = sent.to_text().unwrap();
+            if !inside {
+                text = String::from_utf8_lossy(&damaged(text.as_bytes(), &edits)).into_owned();
+            }
+            if let Ok(message) = Message::from_text(&text) { let _ = message.chunks(); }
+        }
+
+        #[test]
+        fn no_damage_to_stored_events_makes_it_panic(edits in edits()) {
+            let plain = postcard::to_stdvec(&vec![event(1, "a".to_owned()), event(2, "b".to_owned())]).unwrap();
+            let mut bytes = vec![VERSION];
+            bytes.extend(zstd::bulk::compress(&damaged(&plain, &edits), 1).unwrap());
             let _ = decode(&bytes);
         }
     }

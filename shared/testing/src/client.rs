@@ -1,6 +1,7 @@
 //! A caller of the API: HTTP verbs on one side, replies that are easy to compare on the other.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use axum::body::Body;
 use http::{HeaderMap, HeaderName, Method, Request, StatusCode, header};
@@ -17,12 +18,14 @@ use crate::{ADDRESS, TestApp};
 pub struct Client {
     app: TestApp,
     headers: HeaderMap,
+    address: IpAddr,
 }
 
 impl Client {
     pub(crate) fn new(app: TestApp) -> Self {
         Self {
             app,
+            address: ADDRESS,
             headers: HeaderMap::new(),
         }
     }
@@ -34,6 +37,14 @@ impl Client {
         let name: HeaderName = name.parse().expect("a header name");
         let value = value.as_ref().parse().expect("a header value");
         client.headers.insert(name, value);
+        client
+    }
+
+    /// The same caller from another address, as the gateway sees it.
+    #[must_use]
+    pub fn from(&self, address: &str) -> Self {
+        let mut client = self.clone();
+        client.address = address.parse().expect("an address");
         client
     }
 
@@ -121,7 +132,7 @@ impl Client {
             .expect("a request");
         *request.headers_mut() = self.headers.clone();
         let mut context = ApiGatewayV2httpRequestContext::default();
-        context.http.source_ip = Some(ADDRESS.to_string());
+        context.http.source_ip = Some(self.address.to_string());
         request.extensions_mut().insert(RequestContext::ApiGatewayV2(context));
         let response = self
             .app

@@ -9,7 +9,7 @@ mod receiver;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
@@ -31,6 +31,7 @@ use telemetry::EventQueue;
 use utoipa_axum::router::OpenApiRouter;
 
 pub use client::{Client, Reply};
+pub use identity::Rates;
 pub use people::{MANAGER_EMAIL, MANAGER_PASSWORD, PASSWORD, Person, Tenant};
 pub use receiver::{Call, Receiver};
 
@@ -38,6 +39,13 @@ pub use receiver::{Call, Receiver};
 pub const START: Time = Time::from_millis(1_800_000_000_000);
 
 pub use local::chaos::{Chaos, Fault};
+
+/// The limits of tests that are not about limits.
+pub const RATES: Rates = Rates {
+    per_key: 60_000,
+    per_tenant: 600_000,
+    per_address: 600,
+};
 
 /// The app of one test.
 #[derive(Debug, Clone)]
@@ -49,8 +57,10 @@ struct Inner {
     template: Template,
     gateway: gateway::Router,
     clock: Clock,
-    /// By the name of the function.
-    routers: BTreeMap<String, Router>,
+    /// By the name of the function, one for each of its processes.
+    routers: BTreeMap<String, Vec<Router>>,
+    /// Counts requests; they go to the processes in turn.
+    requests: AtomicUsize,
     writer: EventWriter,
     writer_app: App,
     notifier: Notifier,
@@ -60,17 +70,27 @@ struct Inner {
     issuer: Issuer,
     made: AtomicU32,
     writer_meter: Meter,
-    metrics_meter: Meter,
+    /// By the name of the function.
+    meters: BTreeMap<String, Meter>,
 }
 
 impl TestApp {
     /// Starts an app with nothing in it, at [`START`].
     pub async fn start() -> Self {
-        Self::start_under(Chaos::default()).await
+        Self::start_as(Chaos::default(), RATES, 1).await
     }
 
     /// Starts an app whose functions meet these faults when they call AWS, once the test switches them on.
     pub async fn start_under(chaos: Chaos) -> Self {
+        Self::start_as(chaos, RATES, 1).await
+    }
+
+    /// Starts an app that limits by these rates, with so many processes of each function that serves HTTP.
+    pub async fn start_with(rates: Rates, processes: usize) -> Self {
+        Self::start_as(Chaos::default(), rates, processes).await
+    }
+
+    async fn start_as(chaos: Chaos, rates: Rates, processes: usize) -> Self {
         let clock = Clock::at(START);
         let template = template();
         let parameters = BTreeMap::from([("/unused".to_owned(), String::new())]);
@@ -86,14 +106,17 @@ impl TestApp {
         let queue_url = |id: &str| queue(&template, id).url();
         let events_queue = EventQueue::new(sqs(&aws, "Ingest"), queue_url("EventQueue"));
         let mut routers = BTreeMap::new();
-        let metrics_meter = Meter::default();
+        let mut meters = BTreeMap::new();
         let mut add = |name: &str, id: &str, routes: &dyn Fn(&Guard) -> OpenApiRouter<App>| {
             let mut app = of(id);
-            if name == "metrics" {
-                app.table = app.table.metered(metrics_meter.clone());
-            }
-            let guard = Guard::new(&app, issuer.public_keys().clone());
-            routers.insert(name.to_owned(), lambda::service(app, routes(&guard)));
+            let meter = Meter::default();
+            app.table = app.table.metered(meter.clone());
+            meters.insert(name.to_owned(), meter);
+            let process = |_| {
+                let guard = Guard::new(&app, issuer.public_keys().clone(), rates);
+                lambda::service(app.clone(), routes(&guard))
+            };
+            routers.insert(name.to_owned(), (0..processes).map(process).collect());
         };
         add("audit", "Audit", &audit::routes);
         add("auth", "Auth", &|guard| {
@@ -116,14 +139,13 @@ impl TestApp {
         let notifier = notifier(&aws, &template, stack);
         let sweeper = Sweeper::new(NoticeQueue::new(sqs(&aws, "Sweeper"), queue_url("NotificationQueue")));
         let (notifier_app, sweeper_app) = (of("Notifier"), of("Sweeper"));
-        let made = AtomicU32::new(0);
-        let gateway = gateway::Router::new(&template.routes);
         Self(Arc::new(Inner {
+            gateway: gateway::Router::new(&template.routes),
             aws,
             template,
-            gateway,
             clock,
             routers,
+            requests: AtomicUsize::new(0),
             writer,
             writer_app,
             notifier,
@@ -131,9 +153,9 @@ impl TestApp {
             sweeper,
             sweeper_app,
             issuer,
-            made,
+            made: AtomicU32::new(0),
             writer_meter,
-            metrics_meter,
+            meters,
         }))
     }
 
@@ -159,7 +181,12 @@ impl TestApp {
 
     /// What the metrics function's calls to DynamoDB cost.
     pub fn metrics_meter(&self) -> &Meter {
-        &self.0.metrics_meter
+        &self.0.meters["metrics"]
+    }
+
+    /// What the ingest function's calls to DynamoDB cost.
+    pub fn ingest_meter(&self) -> &Meter {
+        &self.0.meters["ingest"]
     }
 
     /// Signs access tokens as `auth` does.
@@ -304,12 +331,12 @@ impl TestApp {
         Some(&self.0.template.function(&route.function)?.binary)
     }
 
+    /// A process of a function; the next one each time.
     pub(crate) fn router(&self, function: &str) -> Router {
-        self.0
-            .routers
-            .get(function)
-            .unwrap_or_else(|| panic!("no test router for the function {function}"))
-            .clone()
+        let processes = self.0.routers.get(function);
+        let processes = processes.unwrap_or_else(|| panic!("no test router for the function {function}"));
+        let turn = self.0.requests.fetch_add(1, Ordering::Relaxed);
+        processes[turn % processes.len()].clone()
     }
 }
 

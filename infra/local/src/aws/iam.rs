@@ -21,6 +21,8 @@ pub struct Need {
     pub action: String,
     /// ARNs of which one must be granted; mostly one.
     pub resources: Vec<String>,
+    /// The partition key of the one item that it is about; none if it is about others.
+    pub leading_key: Option<String>,
 }
 
 /// The statements of every function.
@@ -68,6 +70,11 @@ fn allowed(statements: &[Statement], need: &Need) -> bool {
             .iter()
             .any(|action| matches(&action.to_lowercase(), &need.action.to_lowercase()))
             && statement.resources.iter().any(|pattern| matches(pattern, resource))
+            && (statement.leading_keys.is_empty()
+                || need
+                    .leading_key
+                    .as_ref()
+                    .is_some_and(|key| statement.leading_keys.iter().any(|pattern| matches(pattern, key))))
     };
     need.resources.iter().any(|resource| {
         let mut hits = statements
@@ -118,6 +125,21 @@ struct TableRequest<'a> {
     request_items: Vec<Cow<'a, str>>,
     #[serde(borrow, default)]
     transact_items: Vec<HashMap<Cow<'a, str>, TableItem<'a>>>,
+    #[serde(borrow)]
+    key: Option<ItemKey<'a>>,
+}
+
+/// The key of one item; of it, what policies can be bounded to.
+#[derive(Deserialize)]
+struct ItemKey<'a> {
+    #[serde(borrow)]
+    pk: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Text<'a> {
+    #[serde(rename = "S", borrow)]
+    text: Option<Cow<'a, str>>,
 }
 
 /// Reads the keys of a map and skips its values.
@@ -152,6 +174,7 @@ fn need(action: impl Into<String>, resource: String) -> Need {
     Need {
         action: action.into(),
         resources: vec![resource],
+        leading_key: None,
     }
 }
 
@@ -186,7 +209,11 @@ pub(super) fn dynamodb_needs(operation: &str, body: &[u8]) -> Result<Vec<Need>, 
                 Some(index) => format!("{table}/index/{index}"),
                 None => table,
             };
-            Ok(vec![need(action, resource)])
+            let pk = request.key.and_then(|key| key.pk?.text);
+            Ok(vec![Need {
+                leading_key: pk.map(Cow::into_owned),
+                ..need(action, resource)
+            }])
         }
     }
 }
@@ -278,6 +305,7 @@ pub(super) fn ses_needs(body: &[u8]) -> Result<Vec<Need>, String> {
     let mut needs = vec![Need {
         action: "ses:SendEmail".into(),
         resources: vec![identity(address), identity(domain)],
+        leading_key: None,
     }];
     if let Some(name) = request.content.template.and_then(|template| template.template_name) {
         needs.push(need("ses:SendEmail", mail_arn(&format!("template/{name}"))));
@@ -349,7 +377,23 @@ mod tests {
             effect,
             actions: vec![action.into()],
             resources: vec![resource.into()],
+            leading_keys: vec![],
         }
+    }
+
+    #[test]
+    fn a_statement_may_be_bounded_to_some_keys() {
+        let granted = Statement {
+            leading_keys: vec!["LIMIT#*".into()],
+            ..statement(Effect::Allow, "dynamodb:UpdateItem", &table_arn("A"))
+        };
+        let policies = Policies(HashMap::from([("F".to_owned(), vec![granted])]));
+        let check = |body: &str| policies.check("F", &dynamodb_needs("UpdateItem", body.as_bytes()).unwrap());
+        let of = |pk: &str| format!(r#"{{"TableName":"A","Key":{{"pk":{{"S":"{pk}"}},"sk":{{"S":"X"}}}}}}"#);
+        assert_eq!(check(&of("LIMIT#KEY#1")), Ok(()));
+        assert!(check(&of("ORG#1")).is_err());
+        assert!(check(r#"{"TableName":"A","Key":{"pk":{"N":"1"}}}"#).is_err());
+        assert!(check(r#"{"TableName":"A"}"#).is_err());
     }
 
     #[test]

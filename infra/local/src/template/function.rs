@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::Route;
 use super::intrinsics::{function_arn, text_of};
@@ -85,6 +85,8 @@ pub struct Statement {
     pub actions: Vec<String>,
     /// ARNs, with the same wildcards.
     pub resources: Vec<String>,
+    /// Partition keys of items it is bounded to, with the same wildcards; any if there are none.
+    pub leading_keys: Vec<String>,
 }
 
 pub(super) fn read(id: &str, resource: &Value, properties: Value, globals: &Value) -> Result<(Function, Vec<Route>)> {
@@ -181,7 +183,7 @@ fn policy(properties: &Value) -> Result<Vec<Statement>> {
 fn read_statement(statement: &Value) -> Result<Statement> {
     let map = statement.as_object().context("a statement must be a map")?;
     for key in map.keys() {
-        if !["Sid", "Effect", "Action", "Resource"].contains(&key.as_str()) {
+        if !["Sid", "Effect", "Action", "Resource", "Condition"].contains(&key.as_str()) {
             bail!("{key} of a policy statement is not checked locally");
         }
     }
@@ -196,7 +198,24 @@ fn read_statement(statement: &Value) -> Result<Statement> {
         effect,
         actions: texts("Action"),
         resources: texts("Resource"),
+        leading_keys: leading_keys(statement)?,
     })
+}
+
+/// Reads the one kind of condition that is checked here: which partition keys a statement is for.
+fn leading_keys(statement: &Value) -> Result<Vec<String>> {
+    let Some(condition) = statement.get("Condition") else {
+        return Ok(Vec::new());
+    };
+    let keys = &condition["ForAllValues:StringLike"]["dynamodb:LeadingKeys"];
+    let keys: Vec<String> = list_of(keys)
+        .iter()
+        .filter_map(|key| key.as_str().map(str::to_owned))
+        .collect();
+    if keys.is_empty() || *condition != json!({"ForAllValues:StringLike": {"dynamodb:LeadingKeys": keys}}) {
+        bail!("of a Condition only ForAllValues:StringLike on a list of dynamodb:LeadingKeys is checked locally");
+    }
+    Ok(keys)
 }
 
 fn list_of(value: &Value) -> Vec<Value> {

@@ -22,17 +22,23 @@ fn root() -> PathBuf {
 }
 
 /// A running `cargo local up`.
-struct Up {
+pub(crate) struct Up {
     child: Child,
-    url: String,
-    http: Client,
+    pub(crate) url: String,
+    pub(crate) http: Client,
 }
 
 impl Up {
     async fn start(data: &Path) -> Self {
+        Self::start_with(data, &[]).await
+    }
+
+    /// Starts it with more arguments.
+    pub(crate) async fn start_with(data: &Path, arguments: &[&str]) -> Self {
         let mut child = Command::new(LOCAL)
             .args(["up", "--port", "0", "--data"])
             .arg(data)
+            .args(arguments)
             .current_dir(root())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -74,7 +80,7 @@ impl Up {
         panic!("waited in vain until {what}");
     }
 
-    async fn call(
+    pub(crate) async fn call(
         &self,
         method: Method,
         path: &str,
@@ -93,7 +99,7 @@ impl Up {
     }
 
     /// Kills every process of these functions with -9. Returns how many.
-    async fn kill(&self, functions: &[&str]) -> usize {
+    pub(crate) async fn kill(&self, functions: &[&str]) -> usize {
         let (_, running) = self.call(Method::GET, "/_local/functions", &[], None).await;
         let mut killed = 0;
         for process in running["data"].as_array().expect("processes") {
@@ -163,15 +169,15 @@ fn truth(shift_ms: i64) -> Truth {
     truth
 }
 
-struct Tenant {
-    token: String,
-    org: String,
-    project: String,
+pub(crate) struct Tenant {
+    pub(crate) token: String,
+    pub(crate) org: String,
+    pub(crate) project: String,
     key: String,
 }
 
 impl Tenant {
-    async fn register(up: &Up) -> Self {
+    pub(crate) async fn register(up: &Up) -> Self {
         let body = json!({"email": "ada@example.com", "password": "a long enough one", "name": "Ada"});
         let (status, person) = up.call(Method::POST, "/v1/auth/register", &[], Some(body)).await;
         assert_eq!(status, 201, "{person}");

@@ -8,6 +8,7 @@ mod fixture;
 mod functions;
 mod golden_path;
 mod http;
+mod limits;
 mod queues;
 mod reliability;
 mod replay;
