@@ -138,6 +138,8 @@ def deploy(programs, port):
         code = template.package(programs / binary)
         client("s3", port).put_object(Bucket=template.BUCKET, Key=f"{binary}.zip", Body=code)
     parameters = {"JwtPublicKeys": public, "CursorSecret": secrets.token_urlsafe(48), "BootstrapManagerEmail": MANAGER}
+    # All its people register from one address.
+    parameters["RateLimitPerAddress"] = "600"
     client("cloudformation", port).create_stack(
         StackName=STACK,
         TemplateBody=body,
