@@ -104,10 +104,12 @@ impl Desk {
         data: Value,
     ) -> Result<Job> {
         webhook::key(secret)?;
+        let mut body = json!({"type": event, "timestamp": now});
+        body["data"] = data;
         let contents = Contents::Webhook(Webhook {
             url: url.to_owned(),
             secret: secret.to_owned(),
-            body: json!({"type": event, "timestamp": now, "data": data}).to_string(),
+            body: body.to_string(),
         });
         self.job(now, owner, cause, Channel::Webhook, url, &contents)
     }

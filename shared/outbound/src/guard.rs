@@ -149,11 +149,10 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
 
 fn is_public_v6(address: Ipv6Addr) -> bool {
     match address.segments() {
-        [0x2001, 0..=0x01ff, ..]            // protocol assignments, Teredo
-        | [0x2001, 0x0db8, ..]              // documentation
-        | [0x2002, ..]                      // 6to4
-        | [0x2620, 0x004f, 0x8000, ..]      // AS112
-        | [0x3fff, 0..=0x0fff, ..] => false, // documentation
+        // Protocol assignments with Teredo, documentation twice, 6to4, AS112.
+        [0x2001, 0..=0x01ff | 0x0db8, ..] | [0x3fff, 0..=0x0fff, ..] | [0x2002, ..] | [0x2620, 0x004f, 0x8000, ..] => {
+            false
+        }
         // Only 2000::/3 is assigned; all else is loopback, mapped, NAT64, local, multicast or nothing yet.
         [first, ..] => first >> 13 == 1,
     }

@@ -61,17 +61,37 @@ struct Inner {
     routers: BTreeMap<String, Vec<Router>>,
     /// Counts requests; they go to the processes in turn.
     requests: AtomicUsize,
-    writer: EventWriter,
-    writer_app: App,
-    notifier: Notifier,
-    notifier_app: App,
-    sweeper: Sweeper,
-    sweeper_app: App,
+    workers: Workers,
     issuer: Issuer,
     made: AtomicU32,
-    writer_meter: Meter,
     /// By the name of the function.
     meters: BTreeMap<String, Meter>,
+}
+
+/// What queues and schedules call, each with the app of its function.
+#[derive(Debug)]
+struct Workers {
+    writer: (EventWriter, App),
+    writer_meter: Meter,
+    notifier: (Notifier, App),
+    sweeper: (Sweeper, App),
+}
+
+impl Workers {
+    fn start(aws: &Aws, template: &Template, clock: &Clock) -> Self {
+        let of = |function: &str| app(aws, template, clock, function);
+        let writer_meter = Meter::default();
+        let mut writer = of("EventWriter");
+        writer.table = writer.table.metered(writer_meter.clone());
+        let stack = &template.function("Notifier").expect("the function").environment["MAIL_TEMPLATES"];
+        let notices = NoticeQueue::new(sqs(aws, "Sweeper"), queue(template, "NotificationQueue").url());
+        Self {
+            writer: (EventWriter::start(&writer).expect("a writer"), writer),
+            writer_meter,
+            notifier: (notifier(aws, template, stack), of("Notifier")),
+            sweeper: (Sweeper::new(notices), of("Sweeper")),
+        }
+    }
 }
 
 impl TestApp {
@@ -103,8 +123,7 @@ impl TestApp {
         let issuer = Issuer::of_new_key().expect("a key");
         let bootstrap = Bootstrap::known(MANAGER_EMAIL, MANAGER_PASSWORD);
         let of = |function: &str| app(&aws, &template, &clock, function);
-        let queue_url = |id: &str| queue(&template, id).url();
-        let events_queue = EventQueue::new(sqs(&aws, "Ingest"), queue_url("EventQueue"));
+        let events_queue = EventQueue::new(sqs(&aws, "Ingest"), queue(&template, "EventQueue").url());
         let mut routers = BTreeMap::new();
         let mut meters = BTreeMap::new();
         let mut add = |name: &str, id: &str, routes: &dyn Fn(&Guard) -> OpenApiRouter<App>| {
@@ -131,14 +150,7 @@ impl TestApp {
         add("orgs", "Orgs", &orgs::routes);
         add("projects", "Projects", &projects::routes);
         add("users", "Users", &users::routes);
-        let writer_meter = Meter::default();
-        let mut writer_app = of("EventWriter");
-        writer_app.table = writer_app.table.metered(writer_meter.clone());
-        let writer = EventWriter::start(&writer_app).expect("a writer");
-        let stack = &template.function("Notifier").expect("the function").environment["MAIL_TEMPLATES"];
-        let notifier = notifier(&aws, &template, stack);
-        let sweeper = Sweeper::new(NoticeQueue::new(sqs(&aws, "Sweeper"), queue_url("NotificationQueue")));
-        let (notifier_app, sweeper_app) = (of("Notifier"), of("Sweeper"));
+        let workers = Workers::start(&aws, &template, &clock);
         Self(Arc::new(Inner {
             gateway: gateway::Router::new(&template.routes),
             aws,
@@ -146,15 +158,9 @@ impl TestApp {
             clock,
             routers,
             requests: AtomicUsize::new(0),
-            writer,
-            writer_app,
-            notifier,
-            notifier_app,
-            sweeper,
-            sweeper_app,
+            workers,
             issuer,
             made: AtomicU32::new(0),
-            writer_meter,
             meters,
         }))
     }
@@ -176,7 +182,7 @@ impl TestApp {
 
     /// What the event writer's calls to DynamoDB cost.
     pub fn writer_meter(&self) -> &Meter {
-        &self.0.writer_meter
+        &self.0.workers.writer_meter
     }
 
     /// What the metrics function's calls to DynamoDB cost.
@@ -247,10 +253,10 @@ impl TestApp {
             body: text.clone(),
         };
         let messages = texts.iter().enumerate().map(message).collect();
-        let all = &self.0;
+        let Workers { writer, notifier, .. } = &self.0.workers;
         let failed = match queue_id {
-            "EventQueue" => all.writer.consume(&all.writer_app, messages).await,
-            "NotificationQueue" => all.notifier.consume(&all.notifier_app, messages).await,
+            "EventQueue" => writer.0.consume(&writer.1, messages).await,
+            "NotificationQueue" => notifier.0.consume(&notifier.1, messages).await,
             other => panic!("say what takes the queue {other}"),
         };
         failed
@@ -261,13 +267,14 @@ impl TestApp {
 
     /// Delivers texts to an event writer that has just started, as after a crash.
     pub async fn deliver_to_new_writer(&self, texts: &[String]) -> Vec<String> {
-        let writer = EventWriter::start(&self.0.writer_app).expect("a writer");
+        let (_, app) = &self.0.workers.writer;
+        let writer = EventWriter::start(app).expect("a writer");
         let message = |(place, text): (usize, &String)| Message {
             id: place.to_string(),
             body: text.clone(),
         };
         writer
-            .consume(&self.0.writer_app, texts.iter().enumerate().map(message).collect())
+            .consume(app, texts.iter().enumerate().map(message).collect())
             .await
     }
 
@@ -279,7 +286,7 @@ impl TestApp {
             body: text.clone(),
         };
         let messages = texts.iter().enumerate().map(message).collect();
-        notifier.consume(&self.0.notifier_app, messages).await
+        notifier.consume(&self.0.workers.notifier.1, messages).await
     }
 
     /// Lets the consumers handle everything that is queued and not delayed, and what that makes them queue.
@@ -306,7 +313,8 @@ impl TestApp {
 
     /// Lets the schedule that finds overdue notices fire once.
     pub async fn run_sweeper(&self) {
-        self.0.sweeper.fire(&self.0.sweeper_app).await.expect("the sweeper");
+        let (sweeper, app) = &self.0.workers.sweeper;
+        sweeper.fire(app).await.expect("the sweeper");
     }
 
     /// The mails that were sent to an address, oldest first.
