@@ -16,16 +16,17 @@ PASSWORD = "correct horse battery staple"
 class Api:
     """The deployed API. Every call goes over HTTP, to the host name that AWS would give it."""
 
-    def __init__(self, id, port, manager, sqs):
-        self.id, self.manager, self.sqs = id, manager, sqs
+    def __init__(self, id, port, manager, client):
+        self.id, self.manager, self.client = id, manager, client
         self.url, self.host = f"http://127.0.0.1:{port}", f"{id}.execute-api.localhost:{port}"
         self.pool = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(60))
 
     def waiting(self):
         """How many messages were not handled yet, in all queues; in a dead-letter queue they stay."""
         names, count = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"], 0
-        for queue in self.sqs.list_queues().get("QueueUrls", []):
-            found = self.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=names)["Attributes"]
+        sqs = self.client("sqs")
+        for queue in sqs.list_queues()["QueueUrls"]:
+            found = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=names)["Attributes"]
             count += sum(map(int, found.values()))
         return count
 
@@ -62,6 +63,8 @@ def run(api, say):
     say("a message that cannot be read comes again alone; the others of its batch are done")
     check_audit(tenant)
     say("audit trail is chained; a revoked key is refused")
+    check_schedules(api)
+    say("what schedules start runs")
     check_platform(api, person)
     say("the first manager logs in and deactivates the person")
 
@@ -208,7 +211,7 @@ def check_numbers(tenant, events):
 
 def check_poison(tenant):
     """A batch with a message that no consumer can read: the good ones are handled, that one stays."""
-    sqs = tenant.api.sqs
+    sqs = tenant.api.client("sqs")
     queue = next(url for url in sqs.list_queues()["QueueUrls"] if "EventQueue" in url)
     sqs.send_message(QueueUrl=queue, MessageBody="not one of ours")
     before = tenant.ask("/v1/metrics/overview")["events"]
@@ -226,6 +229,24 @@ def check_audit(tenant):
     assert actions[0] == "api_key.revoked" and "project.created" in actions, actions
     for newer, older in zip(trail, trail[1:]):
         assert newer["prevHash"] == older["hash"], (newer, older)
+
+
+def check_schedules(api):
+    """Every schedule has a function, which takes the event that EventBridge sends."""
+    events, functions = api.client("events"), api.client("lambda")
+    rules = events.list_rules()["Rules"]
+    assert rules, "the template has schedules, and ministack has no rule"
+    for rule in rules:
+        for target in events.list_targets_by_rule(Rule=rule["Name"])["Targets"]:
+            event = {"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}, "resources": [rule["Arn"]]}
+            event |= {"version": "0", "id": "1", "account": "000000000000", "region": "us-east-1", "time": now()}
+            reply = functions.invoke(FunctionName=target["Arn"], Payload=json.dumps(event))
+            assert "FunctionError" not in reply, (target["Arn"], reply["Payload"].read())
+
+
+def now():
+    """The time as EventBridge writes it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def check_platform(api, person):

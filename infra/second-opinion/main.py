@@ -1,6 +1,7 @@
 """Starts ministack, deploys our template to it, runs the main job, takes everything down. `run` tells the rest."""
 
 import argparse
+import functools
 import os
 import pathlib
 import secrets
@@ -24,7 +25,6 @@ REGION = "us-east-1"
 ROOT = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 # A bound for each wait; far more than any of them takes.
 PATIENCE_SECONDS = 120
-MANAGER = "manager@countinghouse.local"
 
 
 def main():
@@ -132,24 +132,29 @@ def deploy(programs, port):
     manager_password = secrets.token_urlsafe(24)
     for name, value in (("jwt-private-key", private), ("bootstrap-manager-password", manager_password)):
         client("ssm", port).put_parameter(Name=f"/countinghouse/{name}", Value=value, Type="SecureString")
-    body, binaries = template.load(FOLDER / "template.yaml")
+    body, parameters, binaries, mails = template.load(FOLDER)
     client("s3", port).create_bucket(Bucket=template.BUCKET)
     for binary in binaries:
         code = template.package(programs / binary)
         client("s3", port).put_object(Bucket=template.BUCKET, Key=f"{binary}.zip", Body=code)
-    parameters = {"JwtPublicKeys": public, "CursorSecret": secrets.token_urlsafe(48), "BootstrapManagerEmail": MANAGER}
-    # All its people register from one address.
-    parameters["RateLimitPerAddress"] = "600"
+    for mail in mails:
+        content = {"Subject": mail["SubjectPart"], "Text": mail["TextPart"], "Html": mail["HtmlPart"]}
+        name = mail["TemplateName"]["Fn::Sub"].replace("${AWS::StackName}", STACK)
+        client("sesv2", port).create_email_template(TemplateName=name, TemplateContent=content)
+    client("sesv2", port).create_email_identity(EmailIdentity=parameters["MailFrom"])
+    # By way of S3, as SAM does: CreateStack itself takes 51,200 bytes at most.
+    client("s3", port).put_object(Bucket=template.BUCKET, Key="template.json", Body=body)
+    parameters["JwtPublicKeys"] = public
     client("cloudformation", port).create_stack(
         StackName=STACK,
-        TemplateBody=body,
+        TemplateURL=f"https://s3.{REGION}.amazonaws.com/{template.BUCKET}/template.json",
         Capabilities=["CAPABILITY_IAM"],
         Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
     )
     created(client("cloudformation", port))
     found = client("cloudformation", port).describe_stack_resource(StackName=STACK, LogicalResourceId="Api")
     api = found["StackResourceDetail"]["PhysicalResourceId"]
-    return golden_path.Api(api, port, (MANAGER, manager_password), client("sqs", port))
+    return golden_path.Api(api, port, (parameters["BootstrapManagerEmail"], manager_password), functools.partial(client, port=port))
 
 
 def created(cloudformation):

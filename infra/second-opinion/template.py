@@ -5,12 +5,15 @@ AWS's own SAM transform makes plain CloudFormation of `template.yaml`. Of that:
 - `Code`: the function's own binary for this machine, started by a script of one line, instead of a package for arm64.
 - `Api`: ministack reads no OpenAPI from `Body`. Each path of it becomes a route and an integration, and its CORS
   settings the property `CorsConfiguration`, whose names ministack wants to begin with a small letter.
+- `AWS::SES::Template` goes, which ministack's CloudFormation does not know; main.py makes the templates by SES's API.
 - `DeletionPolicy: Retain` goes, so that deleting the stack deletes everything.
 """
 
 import io
 import json
 import os
+import secrets
+import tomllib
 import zipfile
 
 # The SAM transform asks for a region and finds none otherwise.
@@ -30,22 +33,24 @@ class _NoPolicies:
         return {}
 
 
-def load(path):
-    """Reads our template; yields it as plain CloudFormation that ministack deploys, and its functions' binaries."""
-    with open(path, encoding="utf-8") as file:
-        template = yaml_parse(file.read())
+def load(folder):
+    """Reads our template; yields it as plain CloudFormation that ministack deploys, and what main.py needs besides: the
+    values of parameters as `cargo local` sets them (secrets are made anew), the functions' binaries, the mail templates."""
+    template = yaml_parse((folder / "template.yaml").read_text(encoding="utf-8"))
+    values = _values(folder / "samconfig.toml", template["Parameters"])
     binaries = _name_packages(template["Resources"])
-    template = transform(template, _lists(template["Parameters"]), _NoPolicies())
+    template = transform(template, _lists(template["Parameters"], values), _NoPolicies())
     resources = template["Resources"]
     for resource in resources.values():
         resource.pop("DeletionPolicy", None)
         resource.pop("UpdateReplacePolicy", None)
         if resource["Type"] == "AWS::Lambda::Function":
             resource["Properties"].pop("Architectures")
+    mails = [resources.pop(name) for name, it in list(resources.items()) if it["Type"] == "AWS::SES::Template"]
     for name, resource in list(resources.items()):
         if resource["Type"] == "AWS::ApiGatewayV2::Api" and "Body" in resource["Properties"]:
             resources.update(_routes(name, resource["Properties"]))
-    return json.dumps(template), binaries
+    return json.dumps(template), values, binaries, [mail["Properties"]["Template"] for mail in mails]
 
 
 def package(program):
@@ -58,10 +63,18 @@ def package(program):
     return packed.getvalue()
 
 
-def _lists(parameters):
-    """The defaults of list parameters, as CloudFormation hands them to a transform; ours are the only ones it reads."""
-    lists = {name: it["Default"] for name, it in parameters.items() if it["Type"] == "CommaDelimitedList"}
-    return {name: [part.strip() for part in text.split(",")] for name, text in lists.items()}
+def _values(config, parameters):
+    """The values of samconfig's environment `local`; a secret for each parameter that is one."""
+    with open(config, "rb") as file:
+        overrides = tomllib.load(file)["local"]["deploy"]["parameters"]["parameter_overrides"]
+    values = {name: secrets.token_urlsafe(48) for name, it in parameters.items() if it.get("NoEcho")}
+    return values | dict(text.split("=", 1) for text in overrides)
+
+
+def _lists(parameters, values):
+    """The values of list parameters, as CloudFormation hands them to a transform; ours are the only ones it reads."""
+    names = [name for name, it in parameters.items() if it["Type"] == "CommaDelimitedList"]
+    return {name: [part.strip() for part in values.get(name, parameters[name].get("Default")).split(",")] for name in names}
 
 
 def _name_packages(resources):
