@@ -30,13 +30,17 @@ class Api:
             count += sum(map(int, found.values()))
         return count
 
-    def call(self, method, path, expected, body=None, headers=None):
-        """Calls and checks the status; yields the body read as JSON (None when empty) and the headers."""
+    def ask(self, method, path, body=None, headers=None):
+        """Calls; yields the reply."""
         headers = {"host": self.host, **(headers or {})}
         if body is not None and not isinstance(body, bytes):
             headers.setdefault("content-type", "application/json")
             body = json.dumps(body).encode()
-        reply = self.pool.request(method, self.url + path, body=body, headers=headers)
+        return self.pool.request(method, self.url + path, body=body, headers=headers)
+
+    def call(self, method, path, expected, body=None, headers=None):
+        """Calls and checks the status; yields the body read as JSON (None when empty) and the headers."""
+        reply = self.ask(method, path, body, headers)
         text = reply.data.decode()
         assert reply.status == expected, f"{method} {path}: {reply.status} instead of {expected}: {text}"
         kind = reply.headers.get("content-type", "")
@@ -59,6 +63,8 @@ def run(api, say):
     say(f"sent {len(events)} events and {COMPRESSED} CloudEvents, all of them twice")
     check_numbers(tenant, events)
     say("numbers, search and pages are exact")
+    check_limits(tenant)
+    say("a key is limited to exactly what it may")
     check_poison(tenant)
     say("a message that cannot be read comes again alone; the others of its batch are done")
     check_audit(tenant)
@@ -207,6 +213,20 @@ def check_numbers(tenant, events):
     assert len(found) == total and sorted(it["clientId"] for it in ours) == sorted(it["id"] for it in events)
     one = tenant.call("GET", f"/v1/events/{ours[0]['id']}?projectId={tenant.project}", 200)
     assert one["payload"]["text"] == "Überweisung", one
+
+
+def check_limits(tenant):
+    """A key of 3 calls a minute: the fourth call of a minute is refused, and says when to come again."""
+    path = f"/v1/projects/{tenant.project}/api-keys"
+    key = tenant.call("POST", path, 201, {"label": "slow", "rateLimitPerMinute": 3})
+    event, statuses = {"type": "CUSTOM", "name": "slow"}, []
+    # A minute may end in between, so up to 6 may pass.
+    for _ in range(8):
+        reply = tenant.api.ask("POST", "/v1/ingest/event", event, {"x-api-key": key["key"]})
+        assert "ratelimit" in reply.headers and "ratelimit-policy" in reply.headers, reply.headers
+        assert reply.status == 202 or int(reply.headers["retry-after"]) <= 60, reply.headers
+        statuses.append(reply.status)
+    assert 3 <= statuses.count(202) <= 6 and set(statuses) == {202, 429}, statuses
 
 
 def check_poison(tenant):

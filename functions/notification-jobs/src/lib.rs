@@ -22,7 +22,7 @@ pub fn routes(guard: &Guard) -> OpenApiRouter<App> {
 #[into_params(parameter_in = Query)]
 struct JobQuery {
     /// The alert that caused them.
-    #[param(value_type = String, example = "alr_01m7zckcm3e00a33pgpyxya6y8")]
+    #[param(inline)]
     alert_id: AlertId,
     /// How many at most: 1 to 100, 20 if absent.
     #[param(minimum = 1, maximum = 100)]
