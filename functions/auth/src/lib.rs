@@ -1,5 +1,7 @@
 //! /v1/auth: registering, logging in and out, refreshing, sessions; and the keys that verify access tokens.
 
+mod google;
+
 use axum::Extension;
 use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
@@ -8,7 +10,7 @@ use axum::response::IntoResponse;
 use identity::account::{self, NewUser, Tokens};
 use identity::session::{Device, SessionView};
 use identity::token::{Jwks, LIFETIME_SECONDS, not_authenticated};
-use identity::{Bootstrap, Guard, Issuer, Session, User, UserView, password};
+use identity::{Bootstrap, Google, Guard, Issuer, Session, User, UserView, password};
 use kernel::policy::ManageOwnAccount;
 use kernel::{Caller, Check, Input, Scope, SessionId};
 use lambda::{App, Created, IdempotencyKey, Json, List, Paging, Path, Problem, Query, Result};
@@ -17,13 +19,17 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 /// The routes of this function.
-pub fn routes(guard: &Guard, issuer: Issuer, bootstrap: Bootstrap) -> OpenApiRouter<App> {
+pub fn routes(guard: &Guard, issuer: Issuer, bootstrap: Bootstrap, google: Google) -> OpenApiRouter<App> {
     // Logging in and refreshing again does no harm and has its own rules, so only registering remembers its reply.
-    let open = OpenApiRouter::new().routes(routes!(refresh)).routes(routes!(jwks));
-    // What hashes a password is limited by address; a token of 256 bits cannot be tried out.
+    let open = OpenApiRouter::new()
+        .routes(routes!(refresh))
+        .routes(routes!(google::finish))
+        .routes(routes!(jwks));
+    // What hashes a password, or begins something, is limited by address; a token of 256 bits cannot be tried out.
     let costly = guard
         .public(OpenApiRouter::new().routes(routes!(register)))
-        .routes(routes!(log_in));
+        .routes(routes!(log_in))
+        .routes(routes!(google::begin));
     open.merge(guard.by_address(costly))
         .merge(guard.anyone(OpenApiRouter::new().routes(routes!(log_out))))
         .merge(
@@ -36,6 +42,7 @@ pub fn routes(guard: &Guard, issuer: Issuer, bootstrap: Bootstrap) -> OpenApiRou
         )
         .layer(Extension(issuer))
         .layer(Extension(bootstrap))
+        .layer(Extension(google))
 }
 
 /// What a person registers with.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use identity::{Bootstrap, Guard, Issuer};
+use identity::{Bootstrap, Google, Guard, Issuer};
 use lambda::{App, Json, Path, Problem, ProblemDetails};
 use telemetry::EventQueue;
 use utoipa::OpenApi as _;
@@ -46,7 +46,7 @@ pub fn openapi() -> OpenApi {
     let mut api = Base::openapi();
     for routes in [
         audit::routes(&guard),
-        auth::routes(&guard, issuer, Bootstrap::nobody()),
+        auth::routes(&guard, issuer, Bootstrap::nobody(), Google::nowhere()),
         events::routes(&guard),
         health::routes(),
         ingest::routes(&guard, EventQueue::nowhere()),

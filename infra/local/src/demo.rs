@@ -42,6 +42,7 @@ pub async fn run(options: &Options) -> Result<()> {
         log_file: Some(log.clone()),
         chaos: None,
         parameters: BTreeMap::new(),
+        ssm: BTreeMap::new(),
     };
     let starting = up::start(&stack);
     let running = tokio::select! {

@@ -39,6 +39,9 @@ enum Action {
         /// Gives a parameter of the template another value, `RateLimitPerAddress=5`; may be repeated.
         #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = parameter)]
         parameters: Vec<(String, String)>,
+        /// Gives SSM a value, `/countinghouse/google-client-secret=…`; may be repeated.
+        #[arg(long, value_name = "NAME=VALUE", value_parser = parameter)]
+        ssm: Vec<(String, String)>,
     },
     /// Sends one event to one function and prints its reply.
     Invoke {
@@ -169,6 +172,7 @@ async fn run(action: Action) -> Result<ExitCode> {
             release,
             chaos,
             parameters,
+            ssm,
         } => {
             let folder = up::find_folder()?;
             let data = data.unwrap_or_else(|| folder.join(".local"));
@@ -181,6 +185,7 @@ async fn run(action: Action) -> Result<ExitCode> {
                 log_file: None,
                 chaos,
                 parameters: parameters.into_iter().collect(),
+                ssm: ssm.into_iter().collect(),
             })
             .await?;
         }
@@ -197,9 +202,7 @@ async fn run(action: Action) -> Result<ExitCode> {
                 data,
                 release,
             };
-            if !invoke::run(&options).await? {
-                return Ok(ExitCode::FAILURE);
-            }
+            return Ok(exit(invoke::run(&options).await?));
         }
         Action::Replay {
             file,
@@ -217,10 +220,7 @@ async fn run(action: Action) -> Result<ExitCode> {
             .await?;
         }
         Action::Audit(action) => verify_audit(&action)?,
-        Action::Reliability(options) if !reliability::run(&up::find_folder()?, &options).await? => {
-            return Ok(ExitCode::FAILURE);
-        }
-        Action::Reliability(_) => {}
+        Action::Reliability(options) => return Ok(exit(reliability::run(&up::find_folder()?, &options).await?)),
         Action::Sample => print!("{}", sample::log()),
         Action::Keys => print_keys()?,
         Action::Exec { .. } => unreachable!("handled before the runtime starts"),
@@ -254,11 +254,11 @@ async fn send_log(file: PathBuf, url: String, api_key: String, batch: usize) -> 
     };
     let summary = replay::run(&options).await?;
     println!("{}", serde_json::to_string(&summary)?);
-    Ok(if summary.is_complete() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(exit(summary.is_complete()))
+}
+
+fn exit(good: bool) -> ExitCode {
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn verify_audit(action: &AuditAction) -> Result<()> {

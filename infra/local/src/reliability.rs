@@ -77,6 +77,7 @@ pub async fn run(root: &Path, options: &Options) -> Result<bool> {
         log_file: Some(log.clone()),
         chaos: Some(options.seed),
         parameters: BTreeMap::new(),
+        ssm: BTreeMap::new(),
     };
     let running = tokio::select! {
         running = up::start(&stack) => running?,

@@ -49,6 +49,8 @@ pub struct Options {
     pub chaos: Option<u64>,
     /// Values of the template's parameters, instead of samconfig.toml's and the defaults.
     pub parameters: BTreeMap<String, String>,
+    /// What SSM knows, beside the secrets of the data folder.
+    pub ssm: BTreeMap<String, String>,
 }
 
 /// A stack that listens.
@@ -95,14 +97,14 @@ pub async fn start(options: &Options) -> Result<Running> {
     let address = listener.local_addr()?;
     let data = Data::open(&options.data, options.fresh)?;
     let secrets = data.secrets()?;
-    let template = secrets.template(&options.folder, &options.parameters)?;
+    let template = secrets.template(&options.folder, &parameters(options, address)?)?;
     let front = Arc::new(Front(RwLock::new(Stage::Starting("the functions are being built"))));
     let (close, server) = serve(listener, Arc::clone(&front));
     let programs = build::build(&options.folder, &template.functions, options.release).await?;
     let programs = build::keep(programs, &data.folder().join("bin"))?;
     front.set(Stage::Starting("the functions are being started"));
     let plan = Plan {
-        ssm: secrets.ssm(&template),
+        ssm: secrets.ssm(&template).into_iter().chain(options.ssm.clone()).collect(),
         manager: secrets.manager(&template),
         storage: Storage::Folder(data.folder().to_owned()),
         clock: Clock::open(&data.folder().join("clock"))?,
@@ -125,6 +127,20 @@ pub async fn start(options: &Options) -> Result<Running> {
     })
 }
 
+/// The parameters that are given; and where the API listens, which functions have to tell others.
+fn parameters(options: &Options, address: SocketAddr) -> Result<BTreeMap<String, String>> {
+    let mut parameters = options.parameters.clone();
+    let declared = crate::template::parameter_names(&options.folder)?;
+    if declared.iter().any(|name| name == "PublicUrl") {
+        parameters.entry("PublicUrl".to_owned()).or_insert_with(|| url(address));
+    }
+    Ok(parameters)
+}
+
+fn url(address: SocketAddr) -> String {
+    format!("http://127.0.0.1:{}", address.port())
+}
+
 /// Writes functions' output to stderr or a file, each line with the function's name.
 pub fn log(file: Option<&Path>) -> Result<Log> {
     let Some(path) = file else {
@@ -145,7 +161,7 @@ pub fn log(file: Option<&Path>) -> Result<Log> {
 impl Running {
     /// Yields where it listens.
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.address.port())
+        url(self.address)
     }
 
     /// Yields the stack.

@@ -1,11 +1,11 @@
 //! People, organizations, projects and API keys, and the guard that finds out who calls.
 //!
-//! Entities: a user has logins (by password today) and sessions; an organization has members, who are users with a
-//! role, and may have grants: other roles in single projects; it has projects, which have API keys.
+//! Entities: a user has a login (by password, or by a provider such as Google) and sessions; an organization has members,
+//! who are users with a role, and may have grants: other roles in single projects; it has projects, which have API keys.
 //!
-//! Invariants: an email belongs to one user; a user's password and refresh tokens are stored as hashes only, an API
-//! key as its SHA-256; a refresh token has one successor; an organization always has an owner; whatever a person
-//! changes is noted in the audit trail in the same transaction.
+//! Invariants: an email belongs to one user for each way to log in; passwords and refresh tokens are stored as hashes
+//! only, an API key as its SHA-256; a refresh token has one successor; an organization always has an owner; whatever a
+//! person changes is noted in the audit trail in the same transaction.
 //!
 //! Each entity's keys and queries are in its `store`.
 
@@ -15,6 +15,7 @@ pub mod bootstrap;
 pub mod grant;
 pub mod guard;
 pub mod member;
+pub mod oidc;
 pub mod org;
 pub mod password;
 pub mod project;
@@ -29,6 +30,7 @@ pub use grant::Grant;
 pub use guard::{Guard, OrgHeader};
 pub use limits::Rates;
 pub use member::Member;
+pub use oidc::Google;
 pub use org::Org;
 pub use project::Project;
 pub use session::Session;

@@ -15,7 +15,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use axum::Router;
 use event_writer::EventWriter;
-use identity::{Bootstrap, Guard, Issuer};
+use identity::{Bootstrap, Google, Guard, Issuer};
 use kernel::Time;
 use kernel::seal::Seal;
 use lambda::{App, Clock, Consumer, Message, Schedule};
@@ -97,20 +97,25 @@ impl Workers {
 impl TestApp {
     /// Starts an app with nothing in it, at [`START`].
     pub async fn start() -> Self {
-        Self::start_as(Chaos::default(), RATES, 1).await
+        Self::start_as(Chaos::default(), RATES, 1, Google::nowhere()).await
     }
 
     /// Starts an app whose functions meet these faults when they call AWS, once the test switches them on.
     pub async fn start_under(chaos: Chaos) -> Self {
-        Self::start_as(chaos, RATES, 1).await
+        Self::start_as(chaos, RATES, 1, Google::nowhere()).await
     }
 
     /// Starts an app that limits by these rates, with so many processes of each function that serves HTTP.
     pub async fn start_with(rates: Rates, processes: usize) -> Self {
-        Self::start_as(Chaos::default(), rates, processes).await
+        Self::start_as(Chaos::default(), rates, processes, Google::nowhere()).await
     }
 
-    async fn start_as(chaos: Chaos, rates: Rates, processes: usize) -> Self {
+    /// Starts an app whose people may log in with this provider.
+    pub async fn start_with_google(google: Google) -> Self {
+        Self::start_as(Chaos::default(), RATES, 1, google).await
+    }
+
+    async fn start_as(chaos: Chaos, rates: Rates, processes: usize, google: Google) -> Self {
         let clock = Clock::at(START);
         let template = template();
         let parameters = BTreeMap::from([("/unused".to_owned(), String::new())]);
@@ -139,7 +144,7 @@ impl TestApp {
         };
         add("audit", "Audit", &audit::routes);
         add("auth", "Auth", &|guard| {
-            auth::routes(guard, issuer.clone(), bootstrap.clone())
+            auth::routes(guard, issuer.clone(), bootstrap.clone(), google.clone())
         });
         add("docs", "Docs", &|_| docs::routes());
         add("events", "Events", &events::routes);

@@ -9,6 +9,7 @@ mod functions;
 mod golden_path;
 mod http;
 mod limits;
+mod oidc;
 mod queues;
 mod reliability;
 mod replay;

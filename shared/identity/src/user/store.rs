@@ -1,5 +1,5 @@
 //! A person:            pk USER#<id>                    sk USER      gsi1pk USERS   gsi1sk <id>
-//! A way to log in:     pk LOGIN#<provider>#<email>     sk LOGIN     (one person per provider and address)
+//! A password:          pk LOGIN#password#<email>       sk LOGIN     (one person per way to log in and address)
 
 use kernel::policy::{ManageOwnAccount, ManageUsers};
 use kernel::{Error, PlatformRole, Result, Scope, Time, UserId};

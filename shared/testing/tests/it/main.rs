@@ -13,6 +13,7 @@ mod docs;
 mod event_writer;
 mod events;
 mod fuzz;
+mod google;
 mod grants;
 mod ingest;
 mod limits;

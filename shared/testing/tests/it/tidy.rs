@@ -402,7 +402,7 @@ fn arrows_run_one_way() {
         // The desk opens its queue as functions do, hence `lambda`.
         "notifications" => Some(vec!["kernel", "lambda", "table"]),
         // The guard is a layer of a router, hence `lambda`.
-        "identity" => Some(vec!["kernel", "lambda", "limits", "table", "trail"]),
+        "identity" => Some(vec!["kernel", "lambda", "limits", "outbound", "table", "trail"]),
         // Sees everything.
         "testing" => None,
         other => panic!("say on what shared/{other} may depend"),

@@ -1,0 +1,274 @@
+//! Logging in with Google, or with any other provider of OpenID Connect that the deployment names as issuer:
+//! authorization code with PKCE, state and nonce.
+//!
+//! Entities: an attempt, from leaving for the provider to coming back; a login, which says whose an account of the
+//! provider is.
+//!
+//! Invariants: an attempt is finished once, within 10 minutes, in the browser that began it. A person is whom the
+//! provider's account (issuer and subject) belongs to: an address alone never opens anybody's account, so this login and
+//! a password for the same address are two people.
+
+mod attempt;
+mod id_token;
+mod provider;
+mod store;
+
+use std::sync::Arc;
+
+use kernel::{Check, Error, PlatformRole, Result, Time};
+use lambda::App;
+use serde_json::json;
+use table::{Table, Write, WriteError};
+use trail::{Chain, Change};
+
+use crate::account::Tokens;
+use crate::bootstrap::Parameters;
+use crate::session::{self, Device, Session};
+use crate::token::Issuer;
+use crate::user::User;
+
+use attempt::{Attempt, Secrets};
+use provider::{Account, Provider};
+use store::GoogleLogin;
+
+pub use attempt::LIFETIME_SECONDS;
+
+/// The path that the provider sends people back to.
+pub const CALLBACK: &str = "/v1/auth/google/callback";
+
+/// Where people log in, and as what we are known there.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The provider, as its discovery document and its tokens name it: `https://accounts.google.com`.
+    pub issuer: String,
+    /// Our name at the provider.
+    pub client_id: String,
+    /// Our password there.
+    pub client_secret: ClientSecret,
+    /// Where browsers reach our API, without a slash at the end. Never taken from a request: whoever could choose it
+    /// would be sent other people's codes.
+    pub public_url: String,
+}
+
+/// Our password at the provider.
+#[derive(Clone)]
+pub enum ClientSecret {
+    /// It is this; empty for a public client.
+    Known(String),
+    /// The SSM parameter of this name, read at the first login.
+    Parameter(String),
+}
+
+impl std::fmt::Debug for ClientSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ClientSecret")
+    }
+}
+
+impl ClientSecret {
+    async fn read(&self) -> anyhow::Result<String> {
+        match self {
+            Self::Known(secret) => Ok(secret.clone()),
+            Self::Parameter(name) => {
+                let text = Parameters::from_env()?.read(name).await?;
+                Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+            }
+        }
+    }
+}
+
+/// Logs people in with their account at the provider. Cheap to clone; asks nobody anything before the first login.
+#[derive(Clone, Debug)]
+pub struct Google(Option<Arc<Provider>>);
+
+impl Google {
+    /// Nobody logs in so.
+    pub fn nowhere() -> Self {
+        Self(None)
+    }
+
+    /// With this provider.
+    pub fn new(settings: Settings, http: outbound::Client) -> Self {
+        Self(Some(Arc::new(Provider::new(settings, http))))
+    }
+
+    /// With the provider of `GOOGLE_ISSUER`, as `GOOGLE_CLIENT_ID`; nobody if that or `PUBLIC_URL` is empty.
+    pub fn from_env() -> anyhow::Result<Self> {
+        let (client_id, public_url) = (lambda::variable("GOOGLE_CLIENT_ID")?, lambda::variable("PUBLIC_URL")?);
+        if client_id.is_empty() || public_url.is_empty() {
+            return Ok(Self::nowhere());
+        }
+        let settings = Settings {
+            issuer: lambda::variable("GOOGLE_ISSUER")?,
+            client_id,
+            client_secret: ClientSecret::Parameter(lambda::variable("GOOGLE_CLIENT_SECRET_PARAMETER")?),
+            public_url: public_url.trim_end_matches('/').to_owned(),
+        };
+        Ok(Self::new(settings, outbound::Client::from_env()))
+    }
+
+    /// Whether browsers reach us by https, so that a cookie may demand it.
+    pub fn is_secure(&self) -> bool {
+        let provider = self.0.as_ref();
+        provider.is_none_or(|provider| provider.settings.public_url.starts_with("https://"))
+    }
+
+    fn provider(&self) -> Result<&Provider> {
+        self.0.as_deref().ok_or_else(|| {
+            Error::refused(
+                "google_not_configured",
+                "logging in with Google is not set up here; log in with a password",
+            )
+        })
+    }
+}
+
+/// A login that has begun.
+#[derive(Debug)]
+pub struct Begun {
+    /// The page of the provider to go to.
+    pub location: String,
+    /// What the browser keeps, in a cookie that scripts cannot read, and shows when it comes back.
+    pub browser: String,
+}
+
+/// Begins a login; 409 `google_not_configured`, 503 `busy` when the provider does not answer.
+pub async fn begin(app: &App, google: &Google) -> Result<Begun> {
+    let (provider, now) = (google.provider()?, app.now());
+    let metadata = provider.metadata(now).await?;
+    let (attempt, secrets) = Attempt::begin(now);
+    let location = metadata.login_page(&[
+        ("response_type", "code"),
+        ("client_id", &provider.settings.client_id),
+        ("redirect_uri", &provider.redirect_uri()),
+        ("scope", "openid email profile"),
+        ("state", &secrets.state),
+        ("nonce", &secrets.nonce()),
+        ("code_challenge", &secrets.challenge()),
+        ("code_challenge_method", "S256"),
+    ])?;
+    app.table.write([Write::create(&attempt)?]).await?;
+    Ok(Begun {
+        location,
+        browser: secrets.browser,
+    })
+}
+
+/// With what somebody comes back from the provider.
+#[derive(Debug)]
+pub struct Answer<'a> {
+    /// Which attempt it is.
+    pub state: &'a str,
+    /// What is worth an account, if they were logged in.
+    pub code: Option<&'a str>,
+    /// Why they were not.
+    pub error: Option<&'a str>,
+    /// Which provider says so (RFC 9207).
+    pub issuer: Option<&'a str>,
+}
+
+/// Finishes a login in the browser that began it; who comes for the first time is registered.
+///
+/// 401 `bad_state` if this browser began no such attempt, or it is used or too old; `google_denied`, `bad_code`,
+/// `bad_id_token`; 409 `email_unverified`, `google_account_changed`; 503 `busy` when the provider does not answer.
+pub async fn finish(
+    app: &App,
+    issuer: &Issuer,
+    google: &Google,
+    answer: Answer<'_>,
+    browser: Option<&str>,
+    device: Device,
+) -> Result<(User, Tokens)> {
+    let (provider, now) = (google.provider()?, app.now());
+    let secrets = claim(&app.table, now, answer.state, browser).await?;
+    let metadata = provider.metadata(now).await?;
+    if !metadata.may_have_answered(answer.issuer) {
+        return Err(bad_state());
+    }
+    if let Some(error) = answer.error {
+        return Err(provider::denied(error));
+    }
+    let code = answer.code.ok_or_else(provider::bad_code)?;
+    let account = provider.account(now, code, &secrets).await?;
+    check(&account)?;
+    enter(app, issuer, &account, device).await
+}
+
+fn bad_state() -> Error {
+    Error::Unauthenticated {
+        code: "bad_state",
+        detail: "this login was not begun in this browser, or is used or older than 10 minutes; begin again",
+    }
+}
+
+/// Takes an attempt out of the store, so that it is finished once; only the browser that began it can.
+async fn claim(table: &Table, now: Time, state: &str, browser: Option<&str>) -> Result<Secrets> {
+    let secrets = browser.and_then(|browser| Secrets::parse(state, browser));
+    let secrets = secrets.ok_or_else(bad_state)?;
+    let attempt = store::find(table, &secrets).await?.ok_or_else(bad_state)?;
+    if !attempt.is_open(&secrets, now) {
+        return Err(bad_state());
+    }
+    match table.write([Write::delete(&attempt)]).await {
+        Err(WriteError::Condition(_)) => Err(bad_state()),
+        done => Ok(done.map(|()| secrets)?),
+    }
+}
+
+fn check(account: &Account) -> Result<()> {
+    let mut rules = Check::default();
+    rules.email("email", &account.email);
+    if !account.email_verified || rules.done().is_err() {
+        return Err(Error::refused(
+            "email_unverified",
+            "the provider has not verified the address of this account; verify it there, then log in again",
+        ));
+    }
+    Ok(())
+}
+
+/// Logs the account's person in; registers them if nobody has come with this account before.
+async fn enter(app: &App, issuer: &Issuer, account: &Account, device: Device) -> Result<(User, Tokens)> {
+    let now = app.now();
+    let known = match GoogleLogin::find(&app.table, &account.email).await? {
+        Some(login) => Some(login),
+        None => match register(app, issuer, account, device.clone()).await? {
+            Some(entered) => return Ok(entered),
+            // Their other tab was faster.
+            None => GoogleLogin::find(&app.table, &account.email).await?,
+        },
+    };
+    let login = known.ok_or(Error::Busy)?;
+    if !login.is_of(account) {
+        return Err(Error::refused(
+            "google_account_changed",
+            "this address belongs to another account of the provider than before; ask an administrator",
+        ));
+    }
+    let user = User::find(&app.table, login.user).await?.ok_or(Error::Busy)?;
+    user.must_be_active()?;
+    let (session, refresh) = Session::open(now, user.id, device);
+    app.table.write([session::create(&session)?]).await?;
+    let access = issuer.issue(now, user.id, session.id)?;
+    Ok((user, Tokens { access, refresh }))
+}
+
+/// Registers and logs in; nothing if somebody has come with this account meanwhile.
+async fn register(app: &App, issuer: &Issuer, account: &Account, device: Device) -> Result<Option<(User, Tokens)>> {
+    let now = app.now();
+    let user = User::new(now, &account.email, &account.name, PlatformRole::User);
+    let (session, refresh) = Session::open(now, user.id, device);
+    let new = json!({"email": user.email, "name": user.name, "role": user.role, "provider": store::PROVIDER});
+    let change = Change::new(user.id, "user.registered", "user", user.id).to(new);
+    let writes = vec![
+        Write::create(&user)?,
+        Write::create(&GoogleLogin::new(&user, account))?,
+        session::create(&session)?,
+    ];
+    match trail::commit(&app.table, now, Chain::User(user.id), change, writes).await {
+        Err(WriteError::Condition(_)) => return Ok(None),
+        done => done?,
+    }
+    let access = issuer.issue(now, user.id, session.id)?;
+    Ok(Some((user, Tokens { access, refresh })))
+}
