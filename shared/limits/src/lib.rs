@@ -120,8 +120,12 @@ impl fmt::Display for Network {
 pub struct Limits {
     table: Table,
     rates: Rates,
-    slots: Mutex<HashMap<Subject, Arc<Slot>>>,
+    slots: Slots,
 }
+
+/// What one process holds, by subject.
+#[derive(Debug, Default)]
+struct Slots(Mutex<HashMap<Subject, Arc<Slot>>>);
 
 #[derive(Debug, Default)]
 struct Slot {
@@ -134,6 +138,24 @@ impl Slot {
     fn holding(&self) -> MutexGuard<'_, Holding> {
         // Each change is one call, so a panic elsewhere leaves nothing half done.
         self.holding.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Slots {
+    /// The subject's slot; an empty one if it is not remembered.
+    fn of(&self, subject: Subject, now: Time) -> Arc<Slot> {
+        let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(slot) = slots.get(&subject) {
+            return Arc::clone(slot);
+        }
+        if slots.len() >= REMEMBERED {
+            slots.retain(|_, slot| !slot.holding().is_over(now));
+        }
+        if slots.len() >= REMEMBERED {
+            // What they hold is lost until their windows end: fewer calls pass, never more.
+            slots.clear();
+        }
+        Arc::clone(slots.entry(subject).or_default())
     }
 }
 
@@ -198,7 +220,7 @@ impl Limits {
         Self {
             table,
             rates,
-            slots: Mutex::new(HashMap::new()),
+            slots: Slots::default(),
         }
     }
 
@@ -222,7 +244,10 @@ impl Limits {
 
     /// Takes a unit from each of these limits or from none. `Busy` when the table does not answer.
     async fn admit(&self, wanted: &[(Subject, u32)], now: impl Fn() -> Time) -> Result<Verdict> {
-        let slots: Vec<_> = wanted.iter().map(|(subject, _)| self.slot(*subject, now())).collect();
+        let slots: Vec<_> = wanted
+            .iter()
+            .map(|(subject, _)| self.slots.of(*subject, now()))
+            .collect();
         let takes = wanted.iter().zip(&slots);
         let takes = takes.map(|((subject, limit), slot)| self.take(*subject, *limit, slot, &now));
         let all = futures::future::join_all(takes).await;
@@ -267,21 +292,6 @@ impl Limits {
         }
         Err(Error::Busy)
     }
-
-    fn slot(&self, subject: Subject, now: Time) -> Arc<Slot> {
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(slot) = slots.get(&subject) {
-            return Arc::clone(slot);
-        }
-        if slots.len() >= REMEMBERED {
-            slots.retain(|_, slot| !slot.holding().is_over(now));
-        }
-        if slots.len() >= REMEMBERED {
-            // What they hold is lost until their windows end: fewer calls pass, never more.
-            slots.clear();
-        }
-        Arc::clone(slots.entry(subject).or_default())
-    }
 }
 
 #[cfg(test)]
@@ -299,6 +309,30 @@ mod tests {
         check_network("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64");
         check_network("2001:db8:1:2:ffff::", "2001:db8:1:2::/64");
         check_network("2001:db8:1:3::1", "2001:db8:1:3::/64");
+    }
+
+    #[test]
+    fn no_number_of_callers_fills_the_memory() {
+        let (slots, now) = (Slots::default(), Time::from_millis(1_000_000));
+        let address = |number: u32| Subject::address(Some(IpAddr::V4(number.into())));
+        for number in 0..20_000 {
+            let slot = slots.of(address(number), now);
+            let counter = Counter {
+                ends_at: now.plus_millis(WINDOW),
+                taken: 1,
+            };
+            let ask = window::Ask::Open { units: 1 };
+            slot.holding().note(now, 5, ask, window::Answer::Granted(counter));
+            assert!(Arc::ptr_eq(&slot, &slots.of(address(number), now)));
+            assert!(slots.0.lock().unwrap().len() <= REMEMBERED);
+        }
+        // Those whose windows are over go first.
+        let later = now.plus_millis(WINDOW);
+        let many = u32::try_from(REMEMBERED).unwrap();
+        for number in 0..many {
+            slots.of(address(number), later);
+        }
+        assert!(slots.0.lock().unwrap().len() <= REMEMBERED);
     }
 
     #[test]
