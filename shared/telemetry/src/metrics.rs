@@ -262,6 +262,47 @@ pub async fn top_errors(
     Ok(TopErrors { errors })
 }
 
+/// A question among many about one project: which events, and from when on.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// The first moment, at the start of a minute.
+    pub from: Time,
+    /// Which events.
+    pub only: Only,
+}
+
+/// How many events there were, and how many of them of type `ERROR`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// How many events.
+    pub events: u64,
+    /// How many of them of type `ERROR`.
+    pub errors: u64,
+}
+
+/// Answers many questions at once, each from its first moment to the end of `range`, which is read once. The range
+/// begins and ends with a minute, and no question begins before it.
+pub async fn tallies(
+    table: &Table,
+    _: &Scope<policy::ReadMetrics>,
+    project: ProjectId,
+    range: Range,
+    questions: &[Question],
+) -> Result<Vec<Tally>> {
+    let mut tallies = vec![Tally::default(); questions.len()];
+    load(table, project, range, Detail::Minutes)
+        .await?
+        .each(|series, bucket| {
+            for (question, tally) in questions.iter().zip(&mut tallies) {
+                if question.from <= bucket.at && question.only.admits(series) {
+                    tally.events += bucket.count;
+                    tally.errors += if series.kind == ERROR { bucket.count } else { 0 };
+                }
+            }
+        })?;
+    Ok(tallies)
+}
+
 /// How many events of a series there were in one bucket.
 struct Bucket {
     at: Time,
