@@ -387,6 +387,7 @@ mod tests {
             name: "Shop".to_owned(),
             description: None,
             environment,
+            alert_defaults: None,
         };
         Project::new(NOW, OrgId::new(NOW), UserId::new(NOW), new)
     }

@@ -1,11 +1,13 @@
 //! A project: what events, metrics and API keys belong to. Pure.
 
+mod alert_defaults;
 mod store;
 
 use kernel::check::given;
 use kernel::{Check, Input, OrgId, ProjectId, Time, UserId};
 use serde::{Deserialize, Serialize};
 
+pub use alert_defaults::{AlertDefaults, Channel, LONGEST_COOL_DOWN, Window};
 pub(crate) use store::key;
 
 /// Where a project's software runs.
@@ -34,6 +36,8 @@ pub struct Project {
     pub description: Option<String>,
     /// Where it runs.
     pub environment: Environment,
+    /// What its new alerts take where they say nothing themselves.
+    pub alert_defaults: Option<AlertDefaults>,
     /// Who made it.
     pub created_by: UserId,
     /// When.
@@ -58,6 +62,8 @@ pub struct NewProject {
     pub description: Option<String>,
     /// Where it runs.
     pub environment: Environment,
+    /// What its new alerts take where they say nothing themselves.
+    pub alert_defaults: Option<AlertDefaults>,
 }
 
 impl Input for NewProject {
@@ -65,6 +71,9 @@ impl Input for NewProject {
         check.text("name", &self.name, 1..=100);
         if let Some(description) = &self.description {
             check.text("description", description, 0..=2000);
+        }
+        if let Some(defaults) = &self.alert_defaults {
+            defaults.check("alertDefaults", check);
         }
     }
 }
@@ -85,6 +94,11 @@ pub struct ProjectPatch {
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false)]
     pub environment: Option<Environment>,
+    /// What its new alerts take where they say nothing themselves, all of it; null takes it away. Alerts that are
+    /// there already stay as they are.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<AlertDefaults>)]
+    pub alert_defaults: Option<Option<AlertDefaults>>,
 }
 
 impl Input for ProjectPatch {
@@ -94,6 +108,9 @@ impl Input for ProjectPatch {
         }
         if let Some(Some(description)) = &self.description {
             check.text("description", description, 0..=2000);
+        }
+        if let Some(Some(defaults)) = &self.alert_defaults {
+            defaults.check("alertDefaults", check);
         }
     }
 }
@@ -106,6 +123,7 @@ impl Project {
             name: new.name,
             description: new.description,
             environment: new.environment,
+            alert_defaults: new.alert_defaults,
             created_by: by,
             created_at: now,
             updated_at: now,
@@ -120,12 +138,14 @@ impl Project {
             name,
             description,
             environment,
+            alert_defaults,
             ..
         } = self.clone();
         NewProject {
             name,
             description,
             environment,
+            alert_defaults,
         }
     }
 
@@ -133,6 +153,7 @@ impl Project {
         self.name = patch.name.unwrap_or_else(|| std::mem::take(&mut self.name));
         self.description = patch.description.unwrap_or_else(|| self.description.take());
         self.environment = patch.environment.unwrap_or(self.environment);
+        self.alert_defaults = patch.alert_defaults.unwrap_or_else(|| self.alert_defaults.take());
     }
 }
 
@@ -150,6 +171,9 @@ pub struct ProjectView {
     pub description: Option<String>,
     /// Where it runs.
     pub environment: Environment,
+    /// What its new alerts take where they say nothing themselves.
+    #[schema(required)]
+    pub alert_defaults: Option<AlertDefaults>,
     /// When it was made.
     pub created_at: Time,
     /// When it was last changed.
@@ -163,6 +187,7 @@ impl From<Project> for ProjectView {
             name,
             description,
             environment,
+            alert_defaults,
             created_at,
             updated_at,
             ..
@@ -172,6 +197,7 @@ impl From<Project> for ProjectView {
             name,
             description,
             environment,
+            alert_defaults,
             created_at,
             updated_at,
         }
@@ -189,6 +215,7 @@ mod tests {
             name: "Shop".to_owned(),
             description: Some("sells".to_owned()),
             environment: Environment::Dev,
+            alert_defaults: None,
         };
         let mut project = Project::new(now, OrgId::new(now), UserId::new(now), new);
         let mut patch = |json: &str| {

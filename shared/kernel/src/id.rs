@@ -151,6 +151,8 @@ ids! {
     AuditId "aud_";
     /// Names an alert: a rule over a project's metrics.
     AlertId "alr_";
+    /// Names an incident: a time in which an alert fired.
+    IncidentId "inc_";
     /// Names a job: work that outlives the request that caused it.
     JobId "job_";
 }
