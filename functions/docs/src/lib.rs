@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use alerting::Notices;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use identity::{Bootstrap, Google, Guard, Issuer};
 use lambda::{App, Json, Path, Problem, ProblemDetails};
+use outbound::AllowList;
 use telemetry::EventQueue;
 use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
@@ -45,6 +47,7 @@ pub fn openapi() -> OpenApi {
     let issuer = Issuer::of_new_key().expect("the generator makes keys");
     let mut api = Base::openapi();
     for routes in [
+        alerts::routes(&guard, Notices::nowhere()),
         audit::routes(&guard),
         auth::routes(&guard, issuer, Bootstrap::nobody(), Google::nowhere()),
         events::routes(&guard),
@@ -53,7 +56,7 @@ pub fn openapi() -> OpenApi {
         metrics::routes(&guard),
         notification_jobs::routes(&guard),
         orgs::routes(&guard),
-        projects::routes(&guard),
+        projects::routes(&guard, AllowList::default()),
         users::routes(&guard),
         routes(),
     ] {

@@ -2,6 +2,8 @@
 
 mod api_keys;
 
+use alerting::target;
+use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use identity::project::{NewProject, ProjectPatch, ProjectView};
@@ -9,15 +11,18 @@ use identity::{Guard, OrgHeader, Project};
 use kernel::policy::{CreateProjects, DeleteProjects, ReadProjects, WriteProjects};
 use kernel::{ProjectId, Scope};
 use lambda::{App, Created, IdempotencyKey, Json, List, Paging, Path, Problem, Query, Result};
+use outbound::AllowList;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// The routes of this function.
-pub fn routes(guard: &Guard) -> OpenApiRouter<App> {
+/// The routes of this function. Webhooks may go to these addresses though they are not public.
+pub fn routes(guard: &Guard, allow: AllowList) -> OpenApiRouter<App> {
     let projects = OpenApiRouter::new()
         .routes(routes!(create, list))
         .routes(routes!(get, update, delete));
-    guard.members(projects.merge(api_keys::routes()))
+    guard
+        .members(projects.merge(api_keys::routes()))
+        .layer(Extension(allow))
 }
 
 /// Makes a project
@@ -27,8 +32,10 @@ pub fn routes(guard: &Guard) -> OpenApiRouter<App> {
 async fn create(
     State(app): State<App>,
     scope: Scope<CreateProjects>,
+    Extension(allow): Extension<AllowList>,
     Json(input): Json<NewProject>,
 ) -> Result<Created<ProjectView>> {
+    target::check_defaults(input.alert_defaults.as_ref(), &allow)?;
     let project = Project::create(&app.table, app.now(), &scope, input).await?;
     Ok(Created(project.into()))
 }
@@ -66,9 +73,11 @@ async fn get(
 async fn update(
     State(app): State<App>,
     scope: Scope<WriteProjects>,
+    Extension(allow): Extension<AllowList>,
     Path(id): Path<ProjectId>,
     Json(input): Json<ProjectPatch>,
 ) -> Result<Json<ProjectView>> {
+    target::check_defaults(input.alert_defaults.as_ref().and_then(Option::as_ref), &allow)?;
     let project = Project::load(&app.table, &scope, id).await?;
     let project = project.save(&app.table, app.now(), &scope, input).await?;
     Ok(Json(project.into()))

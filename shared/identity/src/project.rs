@@ -63,6 +63,7 @@ pub struct NewProject {
     /// Where it runs.
     pub environment: Environment,
     /// What its new alerts take where they say nothing themselves.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub alert_defaults: Option<AlertDefaults>,
 }
 

@@ -176,7 +176,7 @@ policy! {
 
     // Alerts, and the notices that they send.
     ReadAlerts         => Grant::Org(EVERYONE);
-    ManageAlerts       => Grant::Org(BUILDERS);
+    ManageAlerts       => Grant::Project(BUILDERS);
 }
 
 #[cfg(test)]

@@ -12,6 +12,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use alert_check::AlertCheck;
+use alert_evaluator::AlertEvaluator;
+use alerting::{AlertQueue, Notices};
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use axum::Router;
 use event_writer::EventWriter;
@@ -25,6 +28,7 @@ use local::gateway;
 use local::template::{Route, Template};
 use notifications::{Desk, MailSettings, NoticeQueue};
 use notifier::Notifier;
+use outbound::AllowList;
 use sweeper::Sweeper;
 use table::{Cursors, Meter, Table, TableName};
 use telemetry::EventQueue;
@@ -75,6 +79,9 @@ struct Workers {
     writer_meter: Meter,
     notifier: (Notifier, App),
     sweeper: (Sweeper, App),
+    alert_check: (AlertCheck, App),
+    alert_evaluator: (AlertEvaluator, App),
+    evaluator_meter: Meter,
 }
 
 impl Workers {
@@ -85,11 +92,19 @@ impl Workers {
         writer.table = writer.table.metered(writer_meter.clone());
         let stack = &template.function("Notifier").expect("the function").environment["MAIL_TEMPLATES"];
         let notices = NoticeQueue::new(sqs(aws, "Sweeper"), queue(template, "NotificationQueue").url());
+        let alerts = AlertQueue::new(sqs(aws, "AlertCheck"), queue(template, "AlertQueue").url());
+        let evaluator_meter = Meter::default();
+        let mut evaluator = of("AlertEvaluator");
+        evaluator.table = evaluator.table.metered(evaluator_meter.clone());
+        let told = self::notices(aws, template, "AlertEvaluator");
         Self {
             writer: (EventWriter::start(&writer).expect("a writer"), writer),
             writer_meter,
             notifier: (notifier(aws, template, stack), of("Notifier")),
             sweeper: (Sweeper::new(notices), of("Sweeper")),
+            alert_check: (AlertCheck::new(alerts), of("AlertCheck")),
+            alert_evaluator: (AlertEvaluator::new(told), evaluator),
+            evaluator_meter,
         }
     }
 }
@@ -142,6 +157,9 @@ impl TestApp {
             };
             routers.insert(name.to_owned(), (0..processes).map(process).collect());
         };
+        add("alerts", "Alerts", &|guard| {
+            alerts::routes(guard, notices(&aws, &template, "Alerts"))
+        });
         add("audit", "Audit", &audit::routes);
         add("auth", "Auth", &|guard| {
             auth::routes(guard, issuer.clone(), bootstrap.clone(), google.clone())
@@ -153,7 +171,9 @@ impl TestApp {
         add("metrics", "Metrics", &metrics::routes);
         add("notification-jobs", "NotificationJobs", &notification_jobs::routes);
         add("orgs", "Orgs", &orgs::routes);
-        add("projects", "Projects", &projects::routes);
+        add("projects", "Projects", &|guard| {
+            projects::routes(guard, allow_list(&template, "Projects"))
+        });
         add("users", "Users", &users::routes);
         let workers = Workers::start(&aws, &template, &clock);
         Self(Arc::new(Inner {
@@ -198,6 +218,11 @@ impl TestApp {
     /// What the ingest function's calls to DynamoDB cost.
     pub fn ingest_meter(&self) -> &Meter {
         &self.0.meters["ingest"]
+    }
+
+    /// What the alert evaluator's calls to DynamoDB cost.
+    pub fn evaluator_meter(&self) -> &Meter {
+        &self.0.workers.evaluator_meter
     }
 
     /// Signs access tokens as `auth` does.
@@ -258,10 +283,16 @@ impl TestApp {
             body: text.clone(),
         };
         let messages = texts.iter().enumerate().map(message).collect();
-        let Workers { writer, notifier, .. } = &self.0.workers;
+        let Workers {
+            writer,
+            notifier,
+            alert_evaluator: evaluator,
+            ..
+        } = &self.0.workers;
         let failed = match queue_id {
             "EventQueue" => writer.0.consume(&writer.1, messages).await,
             "NotificationQueue" => notifier.0.consume(&notifier.1, messages).await,
+            "AlertQueue" => evaluator.0.consume(&evaluator.1, messages).await,
             other => panic!("say what takes the queue {other}"),
         };
         failed
@@ -320,6 +351,18 @@ impl TestApp {
     pub async fn run_sweeper(&self) {
         let (sweeper, app) = &self.0.workers.sweeper;
         sweeper.fire(app).await.expect("the sweeper");
+    }
+
+    /// Lets the schedule that finds alerts fire once; what it finds stays queued.
+    pub async fn fire_alert_check(&self) {
+        let (check, app) = &self.0.workers.alert_check;
+        check.fire(app).await.expect("the check of alerts");
+    }
+
+    /// Lets the schedule that finds alerts fire once, looks at them, and sends the notices.
+    pub async fn run_alert_check(&self) {
+        self.fire_alert_check().await;
+        self.settle().await;
     }
 
     /// The mails that were sent to an address, oldest first.
@@ -432,6 +475,17 @@ fn desk(aws: &Aws, template: &Template, function: &str) -> Desk {
     )
 }
 
+/// What `function` may call although it is not public, as its environment says.
+fn allow_list(template: &Template, function: &str) -> AllowList {
+    let environment = &template.function(function).expect("the function").environment;
+    AllowList::parse(environment.get("OUTBOUND_ALLOW").map_or("", String::as_str))
+}
+
+/// The notices of alerts as the environment of `function` would make them.
+fn notices(aws: &Aws, template: &Template, function: &str) -> Notices {
+    Notices::new(desk(aws, template, function), allow_list(template, function))
+}
+
 /// A notifier that takes the mail templates of a stack.
 fn notifier(aws: &Aws, template: &Template, stack: &str) -> Notifier {
     let mails = aws_sdk_sesv2::Config::builder()
@@ -439,8 +493,7 @@ fn notifier(aws: &Aws, template: &Template, stack: &str) -> Notifier {
         .region(Region::new("us-east-1"))
         .credentials_provider(credentials("Notifier"))
         .endpoint_url(aws.endpoint());
-    let environment = &template.function("Notifier").expect("the function").environment;
-    let outbound = outbound::Client::new(outbound::AllowList::parse(&environment["OUTBOUND_ALLOW"]));
+    let outbound = outbound::Client::new(allow_list(template, "Notifier"));
     let desk = desk(aws, template, "Notifier");
     Notifier::new(desk, mails, stack, outbound)
 }

@@ -29,7 +29,7 @@ pub(crate) struct Up {
 }
 
 impl Up {
-    async fn start(data: &Path) -> Self {
+    pub(crate) async fn start(data: &Path) -> Self {
         Self::start_with(data, &[]).await
     }
 
@@ -69,15 +69,21 @@ impl Up {
     }
 
     /// Asks again until there is an answer.
-    async fn until<T>(&self, what: &str, ask: impl AsyncFn() -> Option<T>) -> T {
+    pub(crate) async fn until<T>(&self, what: &str, ask: impl AsyncFn() -> Option<T>) -> T {
+        let answer = self.within(PATIENCE, ask).await;
+        answer.unwrap_or_else(|| panic!("waited in vain until {what}"))
+    }
+
+    /// Asks again until there is an answer, for so long at most.
+    pub(crate) async fn within<T>(&self, patience: Duration, ask: impl AsyncFn() -> Option<T>) -> Option<T> {
         let started = Instant::now();
-        while started.elapsed() < PATIENCE {
+        while started.elapsed() < patience {
             if let Some(answer) = ask().await {
-                return answer;
+                return Some(answer);
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        panic!("waited in vain until {what}");
+        None
     }
 
     pub(crate) async fn call(
@@ -173,7 +179,7 @@ pub(crate) struct Tenant {
     pub(crate) token: String,
     pub(crate) org: String,
     pub(crate) project: String,
-    key: String,
+    pub(crate) key: String,
 }
 
 impl Tenant {
@@ -202,7 +208,7 @@ impl Tenant {
         }
     }
 
-    async fn get(&self, up: &Up, path: &str) -> Value {
+    pub(crate) async fn get(&self, up: &Up, path: &str) -> Value {
         let headers = [("authorization", self.token.as_str()), ("x-org-id", &self.org)];
         let (status, reply) = up.call(Method::GET, path, &headers, None).await;
         assert_eq!(status, 200, "{reply}");

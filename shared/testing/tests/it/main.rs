@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod alert_checks;
+mod alerts;
 mod api_keys;
 mod audit;
 mod audit_export;

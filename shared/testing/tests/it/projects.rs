@@ -12,7 +12,7 @@ async fn a_project_is_made_read_changed_and_deleted() {
     let made = acme.client.post("/v1/projects", body).await.expect(201);
     let id = made.text("id");
     let expected = json!({"id": id, "name": "Checkout", "description": "sells", "environment": "staging",
-        "createdAt": app.now(), "updatedAt": app.now()});
+        "alertDefaults": null, "createdAt": app.now(), "updatedAt": app.now()});
     assert_eq!(made.json, expected);
     let path = format!("/v1/projects/{id}");
     assert_eq!(acme.client.get(&path).await.expect(200).json, expected);

@@ -80,8 +80,21 @@ fn rows_of_a_project() -> Vec<Row> {
             ALL,
         ),
         row("GET", "/v1/metrics/errors/top?projectId={project}", none.clone(), ALL),
-        row("GET", "/v1/events?projectId={project}", none, ALL),
+        row("GET", "/v1/events?projectId={project}", none.clone(), ALL),
+        row("GET", "/v1/alerts?projectId={project}", none.clone(), ALL),
+        row("POST", "/v1/alerts", an_alert("{project}"), BUILDERS),
+        row("GET", "/v1/alerts/{fresh alert}", none.clone(), ALL),
+        row("GET", "/v1/alerts/{fresh alert}/incidents", none.clone(), ALL),
+        row("PATCH", "/v1/alerts/{fresh alert}", json!({"enabled": false}), BUILDERS),
+        row("DELETE", "/v1/alerts/{fresh alert}", none, BUILDERS),
     ]
+}
+
+fn an_alert(project: &str) -> Value {
+    json!({
+        "projectId": project, "metricType": "event_count", "condition": ">", "threshold": 5, "window": "5m",
+        "channel": "email", "target": "oncall@example.com",
+    })
 }
 
 /// A path or body with ids of `tenant` in the place of names.
@@ -112,6 +125,10 @@ async fn fill(app: &TestApp, tenant: &Tenant, text: &str) -> String {
         let keys = format!("/v1/projects/{}/api-keys", tenant.project);
         let key = tenant.client.post(keys, json!({"label": "fresh"})).await.expect(201);
         filled = filled.replace("{fresh key}", &key.text("id"));
+    }
+    if filled.contains("{fresh alert}") {
+        let alert = tenant.client.post("/v1/alerts", an_alert(&tenant.project)).await;
+        filled = filled.replace("{fresh alert}", &alert.expect(201).text("id"));
     }
     filled
 }

@@ -245,6 +245,17 @@ async fn the_notifier_takes_its_sample_event() {
     assert_eq!(serde_json::to_string(&named).unwrap(), bodies[0]);
 }
 
+#[tokio::test]
+async fn the_alert_evaluator_takes_its_sample_event() {
+    let app = TestApp::start().await;
+    let event: aws_lambda_events::sqs::SqsEvent = serde_json::from_str(&read("events/alert-evaluator.json")).unwrap();
+    let bodies: Vec<String> = event.records.into_iter().map(|record| record.body.unwrap()).collect();
+    // It names an alert that is not there, so there is nothing to look at.
+    assert_eq!(app.deliver_from("AlertQueue", &bodies).await, Vec::<usize>::new());
+    let named = alerting::due::Batch::from_text(&bodies[0]).unwrap();
+    assert_eq!(serde_json::to_string(&named).unwrap(), bodies[0]);
+}
+
 #[test]
 fn every_file_says_what_it_is() {
     let sources = sources();
@@ -338,7 +349,11 @@ fn nothing_that_ships_unwraps_or_prints() {
 }
 
 /// Store functions that open without a scope, and why that is no hole.
-const WITHOUT_SCOPE: [(&str, &str); 5] = [
+const WITHOUT_SCOPE: [(&str, &str); 6] = [
+    (
+        "shared/alerting/src/alert/store.rs page",
+        "finds alerts of all tenants for the schedule, and reads their ids alone",
+    ),
     (
         "shared/notifications/src/job/store.rs find",
         "opens what a message of our own queue names",
@@ -399,6 +414,16 @@ fn arrows_run_one_way() {
         "kernel" | "outbound" => Some(vec![]),
         "table" => Some(vec!["kernel"]),
         "lambda" | "limits" | "trail" | "telemetry" => Some(vec!["kernel", "table"]),
+        // Alerts look at metrics, belong to projects and send notices.
+        "alerting" => Some(vec![
+            "identity",
+            "kernel",
+            "notifications",
+            "outbound",
+            "table",
+            "telemetry",
+            "trail",
+        ]),
         // The desk opens its queue as functions do, hence `lambda`.
         "notifications" => Some(vec!["kernel", "lambda", "table"]),
         // The guard is a layer of a router, hence `lambda`.

@@ -1,0 +1,74 @@
+//! The alert queue's consumer: looks at alerts, and tells of those whose status changes.
+//!
+//! The alerts of a project are looked at together, whatever messages they come in, so that its numbers are read once.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use alerting::due::{Batch, ProjectAlerts};
+use alerting::{Notices, evaluation};
+use kernel::{AlertId, OrgId, ProjectId};
+use lambda::{App, Consumer, Message};
+
+/// Looks at alerts.
+#[derive(Debug)]
+pub struct AlertEvaluator(Notices);
+
+impl AlertEvaluator {
+    /// Tells of them by these notices.
+    pub fn new(notices: Notices) -> Self {
+        Self(notices)
+    }
+
+    /// Tells of them as the environment says.
+    pub fn from_env() -> anyhow::Result<Self> {
+        Ok(Self::new(Notices::from_env()?))
+    }
+}
+
+/// What is asked about one project, and by which messages.
+#[derive(Default)]
+struct Asked {
+    alerts: BTreeSet<AlertId>,
+    messages: Vec<String>,
+}
+
+impl Consumer for AlertEvaluator {
+    async fn consume(&self, app: &App, messages: Vec<Message>) -> Vec<String> {
+        let (projects, mut failed) = by_project(messages);
+        for ((org, project), asked) in projects {
+            let alerts = ProjectAlerts {
+                org,
+                project,
+                alerts: asked.alerts.into_iter().collect(),
+            };
+            if let Err(error) = evaluation::evaluate(&app.table, &self.0, app.now(), &alerts).await {
+                let error = format!("{:#}", anyhow::anyhow!(error));
+                tracing::error!(project.id = %project, error, "alerts were not looked at");
+                failed.extend(asked.messages);
+            }
+        }
+        failed.into_iter().collect()
+    }
+}
+
+/// What messages ask for, project by project, and the ids of those that cannot be read.
+fn by_project(messages: Vec<Message>) -> (BTreeMap<(OrgId, ProjectId), Asked>, HashSet<String>) {
+    let (mut projects, mut failed) = (BTreeMap::<_, Asked>::new(), HashSet::new());
+    for message in messages {
+        match Batch::from_text(&message.body) {
+            Ok(batch) => {
+                for one in batch.projects {
+                    let asked = projects.entry((one.org, one.project)).or_default();
+                    asked.alerts.extend(one.alerts);
+                    asked.messages.push(message.id.clone());
+                }
+            }
+            Err(error) => {
+                let error = format!("{error:#}");
+                tracing::error!(message.id = message.id, error, "a message cannot be read");
+                failed.insert(message.id);
+            }
+        }
+    }
+    (projects, failed)
+}

@@ -1,0 +1,5 @@
+//! The Lambda `alert-evaluator`.
+
+fn main() -> anyhow::Result<()> {
+    lambda::serve_queue(|_| alert_evaluator::AlertEvaluator::from_env())
+}

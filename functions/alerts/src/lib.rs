@@ -1,0 +1,154 @@
+//! /v1/alerts: rules over a project's metrics, and the incidents in which they fired.
+
+use alerting::alert::{AlertPatch, AlertView, NewAlert, Settings, SignedAlertView};
+use alerting::incident::IncidentView;
+use alerting::{Alert, Incident, Notices};
+use axum::Extension;
+use axum::extract::State;
+use axum::http::StatusCode;
+use identity::{Guard, OrgHeader, Project};
+use kernel::policy::{ManageAlerts, ReadAlerts};
+use kernel::{AlertId, Error, ProjectId, Scope};
+use lambda::{App, Created, IdempotencyKey, Json, List, Paging, Path, Problem, Query, Result};
+use serde::Deserialize;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// The routes of this function.
+pub fn routes(guard: &Guard, notices: Notices) -> OpenApiRouter<App> {
+    let members = OpenApiRouter::new()
+        .routes(routes!(create, list))
+        .routes(routes!(get, update, delete))
+        .routes(routes!(incidents));
+    guard.members(members).layer(Extension(notices))
+}
+
+/// Makes an alert
+///
+/// It is looked at once a minute, over the whole minutes of its window that are over; without events a count is 0 and so
+/// is a rate. What is left out of `channel`, `target`, `window` and `coolDownMinutes` comes from the project's
+/// `alertDefaults`. A webhook gets `alert.fired` and `alert.resolved`, signed by the Standard Webhooks scheme `v1` with
+/// the secret that this reply alone shows. A project has at most 200 alerts (409 `too_many_alerts`).
+#[utoipa::path(post, path = "/v1/alerts", operation_id = "create_alert", tag = "Alerts",
+    params(OrgHeader, IdempotencyKey), request_body = NewAlert, security(("bearer" = [])),
+    responses((status = 201, body = SignedAlertView), Problem))]
+async fn create(
+    State(app): State<App>,
+    scope: Scope<ManageAlerts>,
+    Extension(notices): Extension<Notices>,
+    Json(input): Json<NewAlert>,
+) -> Result<Created<SignedAlertView>> {
+    let project = Project::load(&app.table, &scope, input.project_id).await?;
+    let defaults = project.alert_defaults.clone().unwrap_or_default();
+    let settings = Settings::complete(input, &defaults)?;
+    let (alert, secret) = Alert::create(&app.table, app.now(), &scope, &project, settings, &notices).await?;
+    Ok(Created(SignedAlertView::of(alert, secret)))
+}
+
+/// Which alerts are listed.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct ListQuery {
+    /// Only those of this project.
+    project_id: Option<ProjectId>,
+    /// How many at most: 1 to 100, 20 if absent.
+    #[param(minimum = 1, maximum = 100)]
+    limit: Option<u16>,
+    /// The `nextCursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// Lists the alerts of a project, or of all projects, newest first
+#[utoipa::path(get, path = "/v1/alerts", operation_id = "list_alerts", tag = "Alerts", params(OrgHeader, ListQuery),
+    security(("bearer" = [])), responses((status = 200, body = List<AlertView>), Problem))]
+async fn list(
+    State(app): State<App>,
+    scope: Scope<ReadAlerts>,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<List<AlertView>>> {
+    let ListQuery {
+        project_id,
+        limit,
+        cursor,
+    } = query;
+    let paging = Paging { limit, cursor };
+    let Some(project) = project_id else {
+        let context = format!("{} /v1/alerts", scope.org());
+        let page = Alert::list(&app.table, &scope, paging.slice(&app, &context)?).await?;
+        return Ok(Json(List::of(&app, &context, page, AlertView::from)?));
+    };
+    let project = Project::load(&app.table, &scope, project).await?;
+    let context = format!("{} /v1/alerts {}", scope.org(), project.id);
+    let page = Alert::list_of(&app.table, &scope, &project, paging.slice(&app, &context)?).await?;
+    Ok(Json(List::of(&app, &context, page, AlertView::from)?))
+}
+
+/// Shows an alert
+#[utoipa::path(get, path = "/v1/alerts/{id}", operation_id = "get_alert", tag = "Alerts",
+    params(OrgHeader, ("id" = AlertId, Path, description = "The alert.")), security(("bearer" = [])),
+    responses((status = 200, body = AlertView), Problem))]
+async fn get(State(app): State<App>, scope: Scope<ReadAlerts>, Path(id): Path<AlertId>) -> Result<Json<AlertView>> {
+    let alert = Alert::load(&app.table, &scope, id).await?;
+    Ok(Json(alert.into()))
+}
+
+/// Changes an alert
+///
+/// A change that concerns what is measured counts from the next minute on. Disabling an alert that fires resolves its
+/// incident, with a notice. Where notices go to another webhook, the reply shows its new signing secret, this once.
+#[utoipa::path(patch, path = "/v1/alerts/{id}", operation_id = "update_alert", tag = "Alerts",
+    params(OrgHeader, ("id" = AlertId, Path, description = "The alert.")), request_body = AlertPatch,
+    security(("bearer" = [])), responses((status = 200, body = SignedAlertView), Problem))]
+async fn update(
+    State(app): State<App>,
+    scope: Scope<ManageAlerts>,
+    Extension(notices): Extension<Notices>,
+    Path(id): Path<AlertId>,
+    Json(input): Json<AlertPatch>,
+) -> Result<Json<SignedAlertView>> {
+    let alert = Alert::load(&app.table, &scope.narrow()?, id).await?;
+    let project = Project::load(&app.table, &scope, alert.project).await?;
+    let saved = alert.save(&app.table, app.now(), &scope, &project, input, &notices);
+    let (alert, secret) = saved.await?;
+    Ok(Json(SignedAlertView::of(alert, secret)))
+}
+
+/// Deletes an alert
+///
+/// If it fires, its incident is resolved, with a notice.
+#[utoipa::path(delete, path = "/v1/alerts/{id}", operation_id = "delete_alert", tag = "Alerts",
+    params(OrgHeader, ("id" = AlertId, Path, description = "The alert.")), security(("bearer" = [])),
+    responses((status = 204, description = "It is deleted."), Problem))]
+async fn delete(
+    State(app): State<App>,
+    scope: Scope<ManageAlerts>,
+    Extension(notices): Extension<Notices>,
+    Path(id): Path<AlertId>,
+) -> Result<StatusCode> {
+    let alert = Alert::load(&app.table, &scope.narrow()?, id).await?;
+    // The alerts of a deleted project may still be deleted.
+    let project = match Project::load(&app.table, &scope, alert.project).await {
+        Ok(project) => project.name,
+        Err(Error::NotFound(_)) => alert.project.to_string(),
+        Err(error) => return Err(error.into()),
+    };
+    alert.delete(&app.table, app.now(), &scope, &project, &notices).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Lists the incidents of an alert, newest first
+#[utoipa::path(get, path = "/v1/alerts/{id}/incidents", operation_id = "list_incidents", tag = "Alerts",
+    params(OrgHeader, ("id" = AlertId, Path, description = "The alert."), Paging), security(("bearer" = [])),
+    responses((status = 200, body = List<IncidentView>), Problem))]
+async fn incidents(
+    State(app): State<App>,
+    scope: Scope<ReadAlerts>,
+    Path(id): Path<AlertId>,
+    Query(paging): Query<Paging>,
+) -> Result<Json<List<IncidentView>>> {
+    let alert = Alert::load(&app.table, &scope, id).await?;
+    let context = format!("{} /v1/alerts/{id}/incidents", scope.org());
+    let page = Incident::list(&app.table, &scope, &alert, paging.slice(&app, &context)?).await?;
+    Ok(Json(List::of(&app, &context, page, IncidentView::from)?))
+}

@@ -1,0 +1,329 @@
+//! An alert:               pk ORG#<org>#ALERTS       sk <alert>
+//! While it is enabled:    gsi1pk ALERTS#<shard>     gsi1sk <project>#<alert>
+//! A project's alerts:     pk PRJ#<project>#ALERTS   sk ROSTER      (their ids; bounds them, and lists them)
+
+use std::collections::BTreeSet;
+
+use identity::Project;
+use kernel::policy::{ManageAlerts, ReadAlerts};
+use kernel::{AlertId, Error, OrgId, ProjectId, Result, Scope, Time};
+use notifications::Job;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use table::{Key, Page, Position, Query, Record, Slice, Table, TableName, Write, WriteError};
+use trail::{Chain, Change};
+
+use super::{Alert, AlertPatch, Settings};
+use crate::incident::Incident;
+use crate::notice::{Ending, Notices, Reason};
+use crate::target::Secret;
+
+/// A project has at most this many alerts.
+pub const MOST_ALERTS: usize = 200;
+/// The enabled alerts stand in this many partitions of the index, all of a project's in one.
+pub const SHARDS: u8 = 16;
+/// So many of them are read at once: about 400 KiB.
+const PAGE: u16 = 500;
+/// Requests that change one project's alerts at once try this often.
+const ATTEMPTS: u32 = 8;
+/// Where a page of a project's alerts ended.
+const AFTER: &str = "after";
+
+impl Record for Alert {
+    const KIND: &'static str = "alert";
+    const TABLE: TableName = TableName::Operations;
+
+    fn key(&self) -> Key {
+        key(self.org, self.id)
+    }
+
+    fn index1(&self) -> Option<Key> {
+        let place = || Key::of(shard(shard_of(self.project)), format!("{}#{}", self.project, self.id));
+        self.settings.enabled.then(place)
+    }
+
+    fn version(&self) -> u64 {
+        self.version
+    }
+}
+
+fn key(org: OrgId, id: AlertId) -> Key {
+    Key::of(partition(org), id.to_string())
+}
+
+fn partition(org: OrgId) -> String {
+    format!("ORG#{org}#ALERTS")
+}
+
+fn shard(number: u8) -> String {
+    format!("ALERTS#{number:02}")
+}
+
+fn shard_of(project: ProjectId) -> u8 {
+    // The last bits of an id are random.
+    u8::try_from(project.bits() % u128::from(SHARDS)).unwrap_or(0)
+}
+
+/// An alert that is to be looked at: no more of it than which and whose.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Due {
+    /// Its id.
+    pub id: AlertId,
+    /// Whose it is.
+    pub org: OrgId,
+    /// The project whose events it looks at.
+    pub project: ProjectId,
+}
+
+impl Record for Due {
+    const KIND: &'static str = Alert::KIND;
+    const TABLE: TableName = Alert::TABLE;
+
+    fn key(&self) -> Key {
+        key(self.org, self.id)
+    }
+}
+
+impl Due {
+    /// Reads one page of a shard's enabled alerts, those of one project after another.
+    pub async fn page(table: &Table, number: u8, after: Option<Position>) -> Result<Page<Self>> {
+        table.query(Query::of(shard(number), PAGE).index1().after(after)).await
+    }
+}
+
+/// Which alerts a project has.
+#[derive(Debug, Serialize, Deserialize)]
+struct Roster {
+    project: ProjectId,
+    #[serde(default)]
+    alerts: BTreeSet<AlertId>,
+    #[serde(default)]
+    version: u64,
+}
+
+impl Record for Roster {
+    const KIND: &'static str = "alertRoster";
+    const TABLE: TableName = TableName::Operations;
+
+    fn key(&self) -> Key {
+        roster_key(self.project)
+    }
+
+    fn version(&self) -> u64 {
+        self.version
+    }
+}
+
+fn roster_key(project: ProjectId) -> Key {
+    Key::of(format!("PRJ#{project}#ALERTS"), "ROSTER")
+}
+
+impl Roster {
+    async fn load(table: &Table, project: ProjectId) -> Result<Self> {
+        let empty = || Self {
+            project,
+            alerts: BTreeSet::new(),
+            version: 0,
+        };
+        Ok(table.get(&roster_key(project)).await?.unwrap_or_else(empty))
+    }
+
+    fn write(&self) -> Result<Write> {
+        if self.version == 0 {
+            Write::create(self)
+        } else {
+            Write::replace(self)
+        }
+    }
+}
+
+/// What the audit trail says of an alert: neither its secret nor, for it holds texts and whole numbers only, a fraction.
+fn noted(alert: &Alert) -> Value {
+    let mut settings = json!(alert.settings);
+    settings["threshold"] = json!(alert.settings.threshold.to_string());
+    settings["projectId"] = json!(alert.project);
+    settings
+}
+
+impl Alert {
+    /// Makes an alert of a project and notes it; the secret of its webhook, if it has one, is shown once. 409
+    /// `too_many_alerts` when the project has 200.
+    pub async fn create(
+        table: &Table,
+        now: Time,
+        scope: &Scope<ManageAlerts>,
+        project: &Project,
+        settings: Settings,
+        notices: &Notices,
+    ) -> Result<(Self, Option<Secret>)> {
+        let org = scope.org_of(project.id)?;
+        settings.check(notices.allowed())?;
+        let user = scope.user()?;
+        let mut alert = Self::new(now, org, project.id, user, settings);
+        let secret = notices.sign(&mut alert);
+        let change = Change::new(user, "alert.created", "alert", alert.id).to(noted(&alert));
+        for attempt in 0..ATTEMPTS {
+            let mut roster = Roster::load(table, project.id).await?;
+            if roster.alerts.len() >= MOST_ALERTS {
+                let detail = format!("a project has at most {MOST_ALERTS} alerts; delete one first");
+                return Err(Error::refused("too_many_alerts", detail));
+            }
+            roster.alerts.insert(alert.id);
+            let writes = vec![Write::create(&alert)?, roster.write()?];
+            match trail::commit(table, now, Chain::Org(alert.org), change.clone(), writes).await {
+                Ok(()) => return Ok((alert, secret)),
+                Err(error) if error.failed(1) => table::pause(attempt).await,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Error::Busy)
+    }
+
+    /// Reads an alert of the organization; 404 if it has none with this id.
+    pub async fn load(table: &Table, scope: &Scope<ReadAlerts>, id: AlertId) -> Result<Self> {
+        let found = table.get(&key(scope.org(), id)).await?;
+        found.ok_or(Error::NotFound("alert"))
+    }
+
+    /// Reads some alerts of the organization as they were a moment ago, in no order; absent ones are left out.
+    pub async fn load_many(table: &Table, scope: &Scope<ReadAlerts>, ids: &[AlertId]) -> Result<Vec<Self>> {
+        let keys: Vec<Key> = ids.iter().map(|id| key(scope.org(), *id)).collect();
+        table.get_many(&keys, false).await
+    }
+
+    /// Reads one page of the organization's alerts, newest first.
+    pub async fn list(table: &Table, scope: &Scope<ReadAlerts>, slice: Slice) -> Result<Page<Self>> {
+        let query = Query::slice(partition(scope.org()), slice).descending();
+        table.query(query.consistent()).await
+    }
+
+    /// Reads one page of a project's alerts, newest first.
+    pub async fn list_of(
+        table: &Table,
+        scope: &Scope<ReadAlerts>,
+        project: &Project,
+        slice: Slice,
+    ) -> Result<Page<Self>> {
+        let after = slice.after.as_ref().and_then(|after| after.get(AFTER)?.parse().ok());
+        let roster = Roster::load(table, project.id).await?;
+        let older = roster.alerts.iter().rev().copied();
+        let older: Vec<AlertId> = older.filter(|id| after.is_none_or(|after| *id < after)).collect();
+        let page = &older[..older.len().min(usize::from(slice.limit))];
+        let keys: Vec<Key> = page.iter().map(|id| key(scope.org(), *id)).collect();
+        let mut records = table.get_many::<Self>(&keys, true).await?;
+        records.sort_by_key(|alert| std::cmp::Reverse(alert.id));
+        let more = page.last().filter(|_| older.len() > page.len());
+        let next = more.map(|last| Position::from([(AFTER.to_owned(), last.to_string())]));
+        Ok(Page { records, next })
+    }
+
+    /// Changes it and notes it; nothing happens if it is so already. Disabling one that fires resolves its incident.
+    /// Where its notices go somewhere else, a webhook gets another secret, which is shown once.
+    pub async fn save(
+        mut self,
+        table: &Table,
+        now: Time,
+        scope: &Scope<ManageAlerts>,
+        project: &Project,
+        patch: AlertPatch,
+        notices: &Notices,
+    ) -> Result<(Self, Option<Secret>)> {
+        let chain = Chain::Org(scope.org_of(self.project)?);
+        let old = self.clone();
+        self.settings = old.settings.clone().changed(patch);
+        if self.settings == old.settings {
+            return Ok((self, None));
+        }
+        self.settings.check(notices.allowed())?;
+        let moved = self.settings.moved_from(&old.settings);
+        let secret = if moved { notices.sign(&mut self) } else { None };
+        self.updated_at = now;
+        let mut told = None;
+        if !self.settings.enabled {
+            let ending = Ending {
+                now,
+                project: &project.name,
+                reason: Reason::Disabled,
+            };
+            told = self.end(table, &scope.narrow()?, notices, ending).await?;
+        }
+        let mut writes = vec![Write::replace(&self)?];
+        writes.extend(telling(told.as_ref())?);
+        let change = Change::new(scope.user()?, "alert.updated", "alert", self.id);
+        let change = change.from(noted(&old)).to(noted(&self));
+        trail::commit(table, now, chain, change, writes).await?;
+        notices.nudge(told.map(|(_, job)| job)).await;
+        Ok((self, secret))
+    }
+
+    /// Deletes it and notes it. If it fires, its incident is resolved. `project` is what its project is called.
+    pub async fn delete(
+        self,
+        table: &Table,
+        now: Time,
+        scope: &Scope<ManageAlerts>,
+        project: &str,
+        notices: &Notices,
+    ) -> Result<()> {
+        let chain = Chain::Org(scope.org_of(self.project)?);
+        let ending = Ending {
+            now,
+            project,
+            reason: Reason::Deleted,
+        };
+        let told = self.clone().end(table, &scope.narrow()?, notices, ending).await?;
+        let change = Change::new(scope.user()?, "alert.deleted", "alert", self.id).from(noted(&self));
+        for attempt in 0..ATTEMPTS {
+            let mut roster = Roster::load(table, self.project).await?;
+            roster.alerts.remove(&self.id);
+            let mut writes = vec![Write::delete(&self), roster.write()?];
+            writes.extend(telling(told.as_ref())?);
+            match trail::commit(table, now, chain, change.clone(), writes).await {
+                Ok(()) => {
+                    notices.nudge(told.map(|(_, job)| job)).await;
+                    return Ok(());
+                }
+                Err(error) if error.failed(1) && !error.failed(0) => table::pause(attempt).await,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Error::Busy)
+    }
+
+    /// Stops firing, if it does: its incident as it is resolved, and the notice that says so.
+    pub(crate) async fn end(
+        &mut self,
+        table: &Table,
+        scope: &Scope<ReadAlerts>,
+        notices: &Notices,
+        ending: Ending<'_>,
+    ) -> Result<Option<(Incident, Job)>> {
+        let Some(open) = self.incident else { return Ok(None) };
+        let incident = Incident::load(table, scope, self.id, open).await?;
+        let incident = incident.resolved(ending.now);
+        self.calm();
+        let job = notices.resolved(ending, self, &incident)?;
+        Ok(Some((incident, job)))
+    }
+
+    /// Stores what the system made of it, with the incident and the notice, together or not at all.
+    /// `WriteError::Condition` when something else changed it since it was read.
+    pub(crate) async fn turn(
+        &self,
+        table: &Table,
+        _: &Scope<ReadAlerts>,
+        told: Option<&(Incident, Job)>,
+    ) -> Result<(), WriteError> {
+        let mut writes = vec![Write::replace(self)?];
+        writes.extend(telling(told)?);
+        table.write(writes).await
+    }
+}
+
+/// The writes of an incident and its notice.
+fn telling(told: Option<&(Incident, Job)>) -> Result<Vec<Write>> {
+    match told {
+        Some((incident, job)) => Ok(vec![incident.write()?, job.write()?]),
+        None => Ok(Vec::new()),
+    }
+}

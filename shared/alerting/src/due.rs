@@ -1,0 +1,210 @@
+//! What is to be looked at: found by the schedule, shard by shard, and put on the evaluator's queue. Only ids travel,
+//! so that a message that comes late looks at the alert as it is then.
+
+use anyhow::{Context, anyhow};
+use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+use kernel::{AlertId, OrgId, ProjectId, Result};
+use serde::{Deserialize, Serialize};
+use table::Table;
+
+use crate::alert::{Due, SHARDS};
+
+/// A message names about so many alerts; the alerts of one project are never divided.
+const ALERTS: usize = 50;
+/// A shard is read up to this many pages of 500 alerts.
+const MOST_PAGES: usize = 50;
+/// SQS takes this many messages at once.
+const SEND: usize = 10;
+
+/// The alerts of one project.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProjectAlerts {
+    /// Whose they are.
+    pub org: OrgId,
+    /// The project.
+    pub project: ProjectId,
+    /// The alerts.
+    pub alerts: Vec<AlertId>,
+}
+
+/// What one message asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Batch {
+    /// The projects, and their alerts.
+    pub projects: Vec<ProjectAlerts>,
+}
+
+impl Batch {
+    /// Reads a message.
+    pub fn from_text(text: &str) -> anyhow::Result<Self> {
+        serde_json::from_str(text).context("a message that is none of ours")
+    }
+
+    fn add(&mut self, due: &Due) {
+        match self.projects.last_mut() {
+            Some(last) if (last.org, last.project) == (due.org, due.project) => last.alerts.push(due.id),
+            _ => self.projects.push(ProjectAlerts {
+                org: due.org,
+                project: due.project,
+                alerts: vec![due.id],
+            }),
+        }
+    }
+
+    fn is_full_before(&self, due: &Due) -> bool {
+        let alerts: usize = self.projects.iter().map(|project| project.alerts.len()).sum();
+        alerts >= ALERTS && self.projects.last().is_some_and(|last| last.project != due.project)
+    }
+}
+
+/// Puts every enabled alert on the queue. Returns how many there were. A shard that cannot be read does not keep the
+/// others waiting; the error comes at the end.
+pub async fn queue_all(table: &Table, queue: &AlertQueue) -> Result<usize> {
+    let (mut found, mut failure) = (0, None);
+    let mut outbox = Outbox::new(queue);
+    for shard in 0..SHARDS {
+        match queue_shard(table, shard, &mut outbox).await {
+            Ok(alerts) => found += alerts,
+            Err(error) => failure = Some(error),
+        }
+    }
+    outbox.flush().await?;
+    failure.map_or(Ok(found), Err)
+}
+
+async fn queue_shard(table: &Table, shard: u8, outbox: &mut Outbox<'_>) -> Result<usize> {
+    let (mut found, mut after) = (0, None);
+    for _ in 0..MOST_PAGES {
+        let page = Due::page(table, shard, after).await?;
+        found += page.records.len();
+        for due in &page.records {
+            outbox.add(due).await?;
+        }
+        after = page.next;
+        if after.is_none() {
+            return Ok(found);
+        }
+    }
+    Err(anyhow!("shard {shard} holds more than {found} alerts; the rest was not looked at").into())
+}
+
+/// Messages that are not sent yet.
+struct Outbox<'a> {
+    queue: &'a AlertQueue,
+    open: Batch,
+    full: Vec<Batch>,
+}
+
+impl<'a> Outbox<'a> {
+    fn new(queue: &'a AlertQueue) -> Self {
+        Self {
+            queue,
+            open: Batch::default(),
+            full: Vec::new(),
+        }
+    }
+
+    async fn add(&mut self, due: &Due) -> Result<()> {
+        if self.open.is_full_before(due) {
+            self.full.push(std::mem::take(&mut self.open));
+        }
+        if self.full.len() == SEND {
+            self.queue.send(&std::mem::take(&mut self.full)).await?;
+        }
+        self.open.add(due);
+        Ok(())
+    }
+
+    async fn flush(mut self) -> Result<()> {
+        if !self.open.projects.is_empty() {
+            self.full.push(self.open);
+        }
+        for batches in self.full.chunks(SEND) {
+            self.queue.send(batches).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The queue of the evaluator. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct AlertQueue {
+    client: aws_sdk_sqs::Client,
+    url: String,
+}
+
+impl AlertQueue {
+    /// Opens the queue at `url`.
+    pub fn new(client: aws_sdk_sqs::Client, url: impl Into<String>) -> Self {
+        Self {
+            client,
+            url: url.into(),
+        }
+    }
+
+    /// Sends at most [`SEND`] messages; an error if any of them was not taken.
+    async fn send(&self, batches: &[Batch]) -> Result<()> {
+        let mut request = self.client.send_message_batch().queue_url(&self.url);
+        for (place, batch) in batches.iter().enumerate() {
+            let entry = SendMessageBatchRequestEntry::builder()
+                .id(place.to_string())
+                .message_body(serde_json::to_string(batch).context("a message")?)
+                .build()
+                .context("a message")?;
+            request = request.entries(entry);
+        }
+        let failed = request.send().await.context("sending alerts")?.failed;
+        match failed.first() {
+            None => Ok(()),
+            Some(first) => Err(anyhow!("{} of {} messages: {}", failed.len(), batches.len(), first.code).into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn due(project: u8, alert: u16) -> Due {
+        Due {
+            id: AlertId::from_bits(alert.into()),
+            org: OrgId::from_bits(1),
+            project: ProjectId::from_bits(project.into()),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_alert_is_left_out_and_no_project_divided(sizes in prop::collection::vec(1_u16..120, 0..12)) {
+            let (mut batches, mut open, mut all) = (Vec::new(), Batch::default(), Vec::new());
+            for (project, size) in (0_u8..).zip(&sizes) {
+                for alert in 0..*size {
+                    let due = due(project, alert);
+                    if open.is_full_before(&due) {
+                        batches.push(std::mem::take(&mut open));
+                    }
+                    open.add(&due);
+                    all.push((due.project, due.id));
+                }
+            }
+            batches.push(open);
+            let projects: Vec<&ProjectAlerts> = batches.iter().flat_map(|batch| &batch.projects).collect();
+            prop_assert_eq!(projects.len(), sizes.len());
+            let named = projects.iter().flat_map(|one| one.alerts.iter().map(|alert| (one.project, *alert)));
+            prop_assert_eq!(named.collect::<Vec<_>>(), all);
+            for batch in &batches {
+                let text = serde_json::to_string(batch).unwrap();
+                prop_assert_eq!(&Batch::from_text(&text).unwrap(), batch);
+                prop_assert!(text.len() < 64 * 1024, "one part of a message as SQS bills it");
+            }
+        }
+
+        #[test]
+        fn no_text_makes_it_panic(text in ".{0,200}") {
+            let _ = Batch::from_text(&text);
+        }
+    }
+}

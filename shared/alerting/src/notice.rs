@@ -1,0 +1,241 @@
+//! What an alert tells when its status changes: a mail, or a signed webhook call.
+
+use anyhow::{Context, anyhow};
+use identity::project::Channel;
+use kernel::{Result, Time};
+use notifications::{Desk, Job, MailTemplate, Owner};
+use outbound::AllowList;
+use serde_json::{Value, json};
+
+use crate::Alert;
+use crate::alert::{AlertView, Condition, MetricType, Settings};
+use crate::incident::{Incident, IncidentView};
+use crate::target::Secret;
+
+/// Why an incident is over.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Reason {
+    /// The condition does not hold any more; this was measured.
+    Recovered(f64),
+    /// The alert was disabled.
+    Disabled,
+    /// The alert was deleted.
+    Deleted,
+    /// The alert's project was deleted.
+    ProjectDeleted,
+}
+
+impl Reason {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Recovered(_) => "recovered",
+            Self::Disabled => "disabled",
+            Self::Deleted => "deleted",
+            Self::ProjectDeleted => "project_deleted",
+        }
+    }
+
+    /// What a mail says of the value.
+    fn value(self) -> String {
+        match self {
+            Self::Recovered(value) => value.to_string(),
+            Self::Disabled => "not measured, for the alert was disabled".to_owned(),
+            Self::Deleted => "not measured, for the alert was deleted".to_owned(),
+            Self::ProjectDeleted => "not measured, for the project was deleted".to_owned(),
+        }
+    }
+}
+
+/// When, where and why an alert stops firing.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ending<'a> {
+    pub(crate) now: Time,
+    /// What its project is called.
+    pub(crate) project: &'a str,
+    pub(crate) reason: Reason,
+}
+
+/// Makes the notices of alerts. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Notices {
+    desk: Desk,
+    allow: AllowList,
+}
+
+impl Notices {
+    /// Notices that go out by a desk; webhooks to these addresses too, though they are not public.
+    pub fn new(desk: Desk, allow: AllowList) -> Self {
+        Self { desk, allow }
+    }
+
+    /// Notices as the environment of a function describes them.
+    pub fn from_env() -> anyhow::Result<Self> {
+        Ok(Self::new(Desk::from_env()?, AllowList::from_env()))
+    }
+
+    /// Notices that go nowhere, for routes that are only described.
+    pub fn nowhere() -> Self {
+        Self::new(Desk::nowhere(), AllowList::default())
+    }
+
+    /// What webhooks may call although it is not public.
+    pub fn allowed(&self) -> &AllowList {
+        &self.allow
+    }
+
+    /// Gives an alert another secret if it calls a webhook, or else none.
+    pub(crate) fn sign(&self, alert: &mut Alert) -> Option<Secret> {
+        alert.secret = Vec::new();
+        if alert.settings.channel == Channel::Email {
+            return None;
+        }
+        let secret = Secret::new();
+        alert.secret = self.desk.seal().seal(&context(alert), secret.text().as_bytes());
+        Some(secret)
+    }
+
+    /// Says that an alert fires.
+    pub(crate) fn fired(&self, now: Time, project: &str, alert: &Alert, incident: &Incident) -> Result<Job> {
+        match alert.settings.channel {
+            Channel::Email => {
+                let variables = json!({
+                    "rule": rule(&alert.settings),
+                    "project": project,
+                    "value": incident.value.to_string(),
+                    "firedAt": now,
+                    "link": self.page(alert),
+                });
+                self.mail(now, alert, MailTemplate::AlertFired, variables)
+            }
+            Channel::Webhook => self.call(now, alert, "alert.fired", data(alert, incident)),
+        }
+    }
+
+    /// Says that an alert does not fire any more, and why.
+    pub(crate) fn resolved(&self, ending: Ending, alert: &Alert, incident: &Incident) -> Result<Job> {
+        let Ending { now, project, reason } = ending;
+        match alert.settings.channel {
+            Channel::Email => {
+                let variables = json!({
+                    "rule": rule(&alert.settings),
+                    "project": project,
+                    "value": reason.value(),
+                    "resolvedAt": now,
+                    "link": self.page(alert),
+                });
+                self.mail(now, alert, MailTemplate::AlertResolved, variables)
+            }
+            Channel::Webhook => {
+                let mut data = data(alert, incident);
+                data["reason"] = reason.name().into();
+                self.call(now, alert, "alert.resolved", data)
+            }
+        }
+    }
+
+    /// Tells the notifier what was committed. Best effort: the sweeper finds what a crash left.
+    pub(crate) async fn nudge(&self, jobs: impl IntoIterator<Item = Job>) {
+        let jobs: Vec<_> = jobs.into_iter().map(|job| job.reference()).collect();
+        self.desk.nudge(&jobs).await;
+    }
+
+    fn mail(&self, now: Time, alert: &Alert, template: MailTemplate, variables: Value) -> Result<Job> {
+        let (owner, cause) = (Owner::Org(alert.org), alert.id.to_string());
+        self.desk
+            .mail(now, owner, &cause, &alert.settings.target, template, variables)
+    }
+
+    fn call(&self, now: Time, alert: &Alert, event: &str, data: Value) -> Result<Job> {
+        let secret = self.desk.seal().open(&context(alert), &alert.secret);
+        let secret = secret.ok_or_else(|| anyhow!("the secret of {} was sealed with another one", alert.id))?;
+        let secret = String::from_utf8(secret).context("a webhook's secret")?;
+        let (owner, cause) = (Owner::Org(alert.org), alert.id.to_string());
+        self.desk
+            .webhook(now, owner, &cause, &alert.settings.target, &secret, event, data)
+    }
+
+    fn page(&self, alert: &Alert) -> String {
+        self.desk
+            .page(&format!("/projects/{}/alerts/{}", alert.project, alert.id))
+    }
+}
+
+/// What an alert's secret is bound to.
+fn context(alert: &Alert) -> String {
+    format!("ALERT#{}", alert.id)
+}
+
+fn data(alert: &Alert, incident: &Incident) -> Value {
+    json!({"alert": AlertView::from(alert.clone()), "incident": IncidentView::from(incident.clone())})
+}
+
+/// A rule for a person to read: `Checkout fails: error rate > 0.05 over 5 minutes`.
+fn rule(settings: &Settings) -> String {
+    let measured = match settings.metric_type {
+        MetricType::ErrorRate => "error rate",
+        MetricType::EventCount => "number of events",
+    };
+    let sign = match settings.condition {
+        Condition::Above => '>',
+        Condition::Below => '<',
+    };
+    let part = |given: Option<String>| given.unwrap_or_default();
+    let title = part(settings.name.as_ref().map(|name| format!("{name}: ")));
+    let kind = part(settings.event_type.as_ref().map(|kind| format!(" of type {kind}")));
+    let name = part(
+        settings
+            .event_name
+            .as_ref()
+            .map(|name| format!(" named {}", shortened(name))),
+    );
+    let window = settings.window.text();
+    format!(
+        "{title}{measured}{kind}{name} {sign} {} over {window}",
+        settings.threshold
+    )
+}
+
+/// So much of an event's name stands in the subject of a mail.
+const SHORT: usize = 60;
+
+fn shortened(name: &str) -> String {
+    if name.chars().count() <= SHORT {
+        return name.to_owned();
+    }
+    name.chars().take(SHORT).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use identity::project::Window;
+
+    #[test]
+    fn a_rule_reads_as_a_sentence() {
+        let mut settings = Settings {
+            name: None,
+            metric_type: MetricType::ErrorRate,
+            event_type: None,
+            event_name: None,
+            condition: Condition::Above,
+            threshold: 0.05,
+            window: Window::FiveMinutes,
+            channel: Channel::Email,
+            target: "a@example.com".to_owned(),
+            cool_down_minutes: 5,
+            enabled: true,
+        };
+        assert_eq!(rule(&settings), "error rate > 0.05 over 5 minutes");
+        settings.name = Some("Heartbeat".to_owned());
+        settings.metric_type = MetricType::EventCount;
+        settings.event_type = Some("CUSTOM".to_owned());
+        settings.event_name = Some("x".repeat(61));
+        settings.condition = Condition::Below;
+        settings.threshold = 1.0;
+        let name = format!("{}…", "x".repeat(60));
+        assert_eq!(
+            rule(&settings),
+            format!("Heartbeat: number of events of type CUSTOM named {name} < 1 over 5 minutes")
+        );
+    }
+}
