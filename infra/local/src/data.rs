@@ -191,6 +191,28 @@ mod tests {
     }
 
     #[test]
+    fn secrets_that_came_later_are_added() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("secrets.json");
+        let before = Data::open(folder.path(), false).unwrap().secrets().unwrap();
+        let mut older = serde_json::to_value(&before).unwrap();
+        older.as_object_mut().unwrap().remove("sealing_secret");
+        std::fs::write(&file, older.to_string()).unwrap();
+        let sealing = || {
+            Data::open(folder.path(), false)
+                .unwrap()
+                .secrets()
+                .unwrap()
+                .sealing_secret
+        };
+        let added = sealing();
+        assert_eq!(added.len(), 43);
+        assert_eq!(sealing(), added);
+        let after = Data::open(folder.path(), false).unwrap().secrets().unwrap();
+        assert_eq!(after.jwt_private_key, before.jwt_private_key);
+    }
+
+    #[test]
     fn a_folder_of_somebody_else_is_not_deleted() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("thesis.txt"), "years of work").unwrap();

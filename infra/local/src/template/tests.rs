@@ -136,7 +136,7 @@ fn a_parameter_without_a_value_is_named() {
 #[test]
 fn the_repositorys_template_can_be_served() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let made = ["JwtPublicKeys", "CursorSecret"].map(|name| (name.to_owned(), "x".to_owned()));
+    let made = ["JwtPublicKeys", "CursorSecret", "SealingSecret"].map(|name| (name.to_owned(), "x".to_owned()));
     let template = Template::load(&folder, &BTreeMap::from(made)).unwrap();
     assert!(template.function("event-writer").is_some());
     assert!(template.routes.iter().any(|route| route.path == "/v1/auth/{proxy+}"));
