@@ -17,7 +17,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use kernel::seal::Seal;
 use kernel::{Caller, Error, Time};
 use serde::{Deserialize, Serialize};
-use table::{Key, Record, TableName, Update, Write, WriteError};
+use table::{Key, Record, TableName, Write, WriteError};
 
 use crate::extract::read_body;
 use crate::{App, Problem};
@@ -34,7 +34,7 @@ const REPLY: &str = "reply";
 const MEMORY: i64 = Time::DAY;
 
 /// A request that was seen, and its reply once there is one.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Seen {
     owner: String,
@@ -129,7 +129,13 @@ async fn attempt(app: &App, given: &HeaderValue, request: Request, next: Next) -
     if let Some(replay) = claim(app, &mut seen, &secret).await? {
         return Ok(replay);
     }
-    let mark = Update::of::<Seen>(&seen.key()).if_version(seen.version);
+    let claim = seen.clone();
+    let mark = move |effect: &str| {
+        Write::replace(&Seen {
+            effect: Some(effect.to_owned()),
+            ..claim.clone()
+        })
+    };
     let (response, marked) = table::marking(mark, next.run(Request::from_parts(parts, Body::from(body)))).await;
     seen.version += u64::from(marked);
     settle(app, seen, &secret, response).await

@@ -5,21 +5,27 @@
 
 use std::cell::Cell;
 
-use crate::{Update, Write};
+use kernel::Result;
+
+use crate::Write;
 
 tokio::task_local! {
     static MARK: Mark;
 }
 
 struct Mark {
-    update: Update,
+    write: Box<dyn Fn(&str) -> Result<Write> + Send>,
     made: Cell<bool>,
 }
 
-/// Does `work`, whose first effect makes this mark too, or neither happens. Tells whether the mark was made.
-pub async fn marking<T>(update: Update, work: impl Future<Output = T>) -> (T, bool) {
+/// Does `work`, whose first effect makes a mark too, or neither happens: `write` makes it of what the effect is. Tells
+/// whether the mark was made.
+pub async fn marking<T>(
+    write: impl Fn(&str) -> Result<Write> + Send + 'static,
+    work: impl Future<Output = T>,
+) -> (T, bool) {
     let mark = Mark {
-        update,
+        write: Box::new(write),
         made: Cell::new(false),
     };
     let work = async {
@@ -30,9 +36,9 @@ pub async fn marking<T>(update: Update, work: impl Future<Output = T>) -> (T, bo
 }
 
 /// The mark for a transaction whose effect is `effect`: none where nobody wants one, or it was made already.
-pub fn mark(effect: &str) -> Option<Write> {
-    let wanted = MARK.try_with(|mark| (!mark.made.get()).then(|| mark.update.clone()));
-    Some(wanted.ok()??.set_text("effect", effect).into())
+pub fn mark(effect: &str) -> Result<Option<Write>> {
+    let wanted = MARK.try_with(|mark| (!mark.made.get()).then(|| (mark.write)(effect)));
+    wanted.ok().flatten().transpose()
 }
 
 /// Notes that the transaction with the mark was done.

@@ -219,19 +219,6 @@ impl Update {
         self.set(name, number(value))
     }
 
-    /// Sets an attribute to a text.
-    #[must_use]
-    pub fn set_text(self, name: &str, value: &str) -> Self {
-        self.set(name, record::text(value))
-    }
-
-    /// Happens only to a record that has this version, and gives it the next.
-    #[must_use]
-    pub fn if_version(mut self, version: u64) -> Self {
-        self.write.if_version(version);
-        self.add("version", number(1))
-    }
-
     /// Adds to a number, which starts at 0.
     #[must_use]
     pub fn add_number(self, name: &str, delta: i64) -> Self {

@@ -66,7 +66,7 @@ pub async fn commit(
         let entry = Entry::after(last(table, chain).await?.as_ref(), chain, &change, now);
         let mut all = writes.clone();
         all.push(Write::create(&entry)?);
-        all.extend(table::mark(&format!("{} {}", change.target_type, change.target_id)));
+        all.extend(table::mark(&format!("{} {}", change.target_type, change.target_id))?);
         match table.write(all).await {
             Ok(()) => {
                 table::marked();
