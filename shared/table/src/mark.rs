@@ -13,8 +13,11 @@ tokio::task_local! {
     static MARK: Mark;
 }
 
+/// Makes the mark of what the effect is.
+type Make = Box<dyn Fn(&str) -> Result<Write> + Send>;
+
 struct Mark {
-    write: Box<dyn Fn(&str) -> Result<Write> + Send>,
+    write: Make,
     made: Cell<bool>,
 }
 
