@@ -1,11 +1,13 @@
 //! `cargo local reliability`: work under cruelty, then every total compared with what the clients were told.
 //!
 //! Two tenants send a log whose events have ids, again and again until it is answered, and a stream of events without
-//! ids, each batch once. Meanwhile they make projects and refresh their sessions. Then the cruelty pauses, the queues
+//! ids, each batch once. Meanwhile they make projects, refresh their sessions, and an alert fires and resolves. Then the cruelty pauses, the queues
 //! run empty, and everything is counted: what was acknowledged must be there once.
 
+mod alert;
 mod caller;
 mod check;
+mod receiver;
 mod tenant;
 
 use std::collections::BTreeMap;
@@ -21,6 +23,7 @@ use crate::sample;
 use crate::up::{self, Running};
 use caller::Caller;
 use check::Check;
+use receiver::Receiver;
 use tenant::Tenant;
 
 /// How long the queues may take to run empty once nothing goes wrong any more.
@@ -57,6 +60,8 @@ struct Report {
     rest_seconds: f64,
     requests: u64,
     repeated_requests: u64,
+    /// How often the receiver of webhooks was called; every third call it answered with an error.
+    webhook_calls: usize,
     /// How often each fault happened.
     faults: Map<String, Value>,
     checks: Vec<Check>,
@@ -104,26 +109,30 @@ pub async fn run(root: &Path, options: &Options) -> Result<bool> {
 async fn examine(running: &Running, options: &Options, log: PathBuf) -> Result<Report> {
     std::fs::write(&log, sample::lines(options.events)).context("write the log")?;
     let caller = Caller::new(&running.url())?;
+    let receiver = Receiver::start().await?;
     let started = Instant::now();
     let most = Duration::from_secs(options.seconds);
     let work = async {
-        let made = (0..TENANTS).map(|number| Tenant::register(&caller, number));
-        let tenants = try_join_all(made).await?;
+        let made = (0..TENANTS).map(|number| Tenant::register(&caller, &receiver, number));
+        let mut tenants = try_join_all(made).await?;
         let told = try_join_all(tenants.iter().map(|tenant| tenant.work(&log))).await?;
+        alert::pass(running, &mut tenants).await?;
         anyhow::Ok((tenants, told))
     };
-    let (tenants, told) = tokio::time::timeout(most, work)
+    let (mut tenants, told) = tokio::time::timeout(most, work)
         .await
         .with_context(|| format!("the work was not done within {} s", options.seconds))??;
     let work_seconds = started.elapsed().as_secs_f64();
 
     running.stack().chaos.enable(false);
     let paused = Instant::now();
+    alert::send_notices(running, &mut tenants, &receiver).await?;
     rest(running).await?;
     let rest_seconds = paused.elapsed().as_secs_f64();
     let mut checks = vec![check::dead_letters(running)?];
     for (tenant, told) in tenants.iter().zip(&told) {
         checks.extend(tenant.compare(told, &log).await?);
+        checks.extend(alert::compare(tenant, &receiver).await?);
     }
     Ok(Report {
         seed: options.seed,
@@ -131,6 +140,7 @@ async fn examine(running: &Running, options: &Options, log: PathBuf) -> Result<R
         rest_seconds,
         requests: caller.requests(),
         repeated_requests: caller.repeated(),
+        webhook_calls: receiver.calls(),
         faults: running.stack().chaos.report().faults,
         lost: checks.iter().map(|check| check.lost).sum(),
         doubled: checks.iter().map(|check| check.doubled).sum(),
