@@ -175,8 +175,8 @@ impl Report {
             println!("  {fault:<16} {count:>6}");
         }
         println!(
-            "{} requests of clients, {} of them repeated\n",
-            self.requests, self.repeated_requests
+            "{} requests besides events, {} of them repeated; {} calls of webhooks\n",
+            self.requests, self.repeated_requests, self.webhook_calls
         );
         println!(
             "  {:<54} {:>8} {:>8} {:>5} {:>8}",

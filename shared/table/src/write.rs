@@ -417,8 +417,9 @@ fn is_away<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
     }
 }
 
-/// The codes with which DynamoDB refuses what comes too fast.
-const BUSY: [&str; 3] = [
+/// The codes with which DynamoDB refuses what comes too fast, or meets a transaction.
+const BUSY: [&str; 4] = [
+    "TransactionConflictException",
     "ProvisionedThroughputExceededException",
     "ThrottlingException",
     "RequestLimitExceeded",
