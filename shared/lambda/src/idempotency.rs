@@ -183,10 +183,9 @@ async fn claim(app: &App, seen: &mut Seen, secret: &str) -> Result<Option<Respon
     let Some(before) = app.table.get::<Seen>(&seen.key()).await? else {
         return Err(in_flight.into());
     };
-    if before.until > now || before.effect.is_some() {
-        if before.fingerprint != seen.fingerprint {
-            return Err(Error::KeyReused.into());
-        }
+    let counts = before.until > now || before.effect.is_some();
+    if counts && before.fingerprint != seen.fingerprint {
+        return Err(Error::KeyReused.into());
     }
     if before.until > now {
         let Some(status) = before.status else {
