@@ -16,7 +16,7 @@ use identity::Google;
 use identity::oidc::{ClientSecret, Settings};
 use outbound::{AllowList, Url};
 use serde_json::{Value, json};
-use testing::{PASSWORD, Reply, TestApp};
+use testing::{PASSWORD, RATES, Rates, Reply, TestApp};
 
 const PUBLIC_URL: &str = "https://api.example.com";
 const COOKIE: &str = "__Host-google-login";
@@ -571,4 +571,19 @@ async fn the_cookie_is_as_strict_as_the_address_allows() {
         plain.ends_with("; Max-Age=600; Path=/v1/auth/google; HttpOnly; SameSite=Lax"),
         "{plain}"
     );
+}
+
+#[tokio::test]
+async fn beginning_is_limited_by_address() {
+    let rates = Rates {
+        per_address: 5,
+        ..RATES
+    };
+    let app = TestApp::start_with(rates, 1).await;
+    for _ in 0..5 {
+        let reply = app.client().get("/v1/auth/google").await;
+        reply.problem(409, "google_not_configured");
+    }
+    let reply = app.client().get("/v1/auth/google").await;
+    reply.problem(429, "rate_limited");
 }
