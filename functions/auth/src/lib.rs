@@ -1,6 +1,7 @@
 //! /v1/auth: registering, logging in and out, refreshing, sessions; and the keys that verify access tokens.
 
 mod google;
+mod recovery;
 
 use axum::Extension;
 use axum::extract::{FromRequestParts, State};
@@ -10,16 +11,24 @@ use axum::response::IntoResponse;
 use identity::account::{self, NewUser, Tokens};
 use identity::session::{Device, SessionView};
 use identity::token::{Jwks, LIFETIME_SECONDS, not_authenticated};
-use identity::{Bootstrap, Google, Guard, Issuer, Session, User, UserView, password};
+use identity::{Bootstrap, Google, Guard, Issuer, ResetQueue, Session, User, UserView, password};
 use kernel::policy::ManageOwnAccount;
 use kernel::{Caller, Check, Input, Scope, SessionId};
 use lambda::{App, Created, IdempotencyKey, Json, List, Paging, Path, Problem, Query, Result};
+use notifications::Desk;
 use serde::{Deserialize, Serialize};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 /// The routes of this function.
-pub fn routes(guard: &Guard, issuer: Issuer, bootstrap: Bootstrap, google: Google) -> OpenApiRouter<App> {
+pub fn routes(
+    guard: &Guard,
+    issuer: Issuer,
+    bootstrap: Bootstrap,
+    google: Google,
+    desk: Desk,
+    resets: ResetQueue,
+) -> OpenApiRouter<App> {
     // Logging in and refreshing again does no harm and has its own rules, so only registering remembers its reply.
     let open = OpenApiRouter::new()
         .routes(routes!(refresh))
@@ -40,6 +49,8 @@ pub fn routes(guard: &Guard, issuer: Issuer, bootstrap: Bootstrap, google: Googl
                     .routes(routes!(end_session)),
             ),
         )
+        .merge(recovery::routes(guard, resets))
+        .layer(Extension(desk))
         .layer(Extension(issuer))
         .layer(Extension(bootstrap))
         .layer(Extension(google))
@@ -142,10 +153,13 @@ impl FromRequestParts<App> for Origin {
 }
 
 /// Registers a person and logs them in
+///
+/// A mail with a token that proves the address follows.
 #[utoipa::path(post, path = "/v1/auth/register", operation_id = "register", tag = "Auth", params(IdempotencyKey),
     request_body = Registration, responses((status = 201, body = SignedIn), Problem))]
 async fn register(
     State(app): State<App>,
+    Extension(desk): Extension<Desk>,
     Extension(issuer): Extension<Issuer>,
     Extension(bootstrap): Extension<Bootstrap>,
     Origin(device): Origin,
@@ -156,7 +170,7 @@ async fn register(
         password: &input.password,
         name: &input.name,
     };
-    let entered = account::register(&app, &issuer, &bootstrap, new, device).await?;
+    let entered = account::register(&app, &desk, &issuer, &bootstrap, new, device).await?;
     Ok(Created(entered.into()))
 }
 
@@ -226,7 +240,8 @@ async fn list_sessions(
 ) -> Result<Json<List<SessionView>>> {
     let context = format!("{} /v1/auth/sessions", scope.user()?);
     let mut page = Session::list(&app.table, &scope, paging.slice(&app, &context)?).await?;
-    page.records.retain(|session| session.is_live(app.now()));
+    let user = User::me(&app.table, &scope).await?;
+    page.records.retain(|session| session.is_live(&user, app.now()));
     Ok(Json(List::of(&app, &context, page, |session| {
         SessionView::of(session, scope.session())
     })?))

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use alerting::Notices;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use identity::{Bootstrap, Google, Guard, Issuer};
+use identity::{Bootstrap, Google, Guard, Issuer, ResetQueue};
 use lambda::{App, Json, Path, Problem, ProblemDetails};
+use notifications::Desk;
 use outbound::AllowList;
 use telemetry::EventQueue;
 use utoipa::OpenApi as _;
@@ -49,13 +50,20 @@ pub fn openapi() -> OpenApi {
     for routes in [
         alerts::routes(&guard, Notices::nowhere()),
         audit::routes(&guard),
-        auth::routes(&guard, issuer, Bootstrap::nobody(), Google::nowhere()),
+        auth::routes(
+            &guard,
+            issuer,
+            Bootstrap::nobody(),
+            Google::nowhere(),
+            Desk::nowhere(),
+            ResetQueue::nowhere(),
+        ),
         events::routes(&guard),
         health::routes(),
         ingest::routes(&guard, EventQueue::nowhere()),
         metrics::routes(&guard),
         notification_jobs::routes(&guard),
-        orgs::routes(&guard),
+        orgs::routes(&guard, Desk::nowhere()),
         projects::routes(&guard, AllowList::default()),
         users::routes(&guard),
         routes(),

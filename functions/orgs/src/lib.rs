@@ -1,29 +1,36 @@
 //! /v1/orgs: organizations, and who belongs to them with which role.
 
 mod grants;
+mod invitations;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
+use identity::invitation::InvitationView;
 use identity::member::MemberView;
 use identity::org::OrgView;
-use identity::{Guard, Member, Org};
+use identity::{Guard, Invitation, Member, Org};
 use kernel::check::given;
 use kernel::policy::{CreateOrg, DeleteOrg, LeaveOrg, ListOwnOrgs, ManageMembers, ReadMembers, ReadOrg, UpdateOrg};
 use kernel::{Check, Error, Input, OrgId, OrgRole, Permission, Scope, UserId};
 use lambda::{App, Created, IdempotencyKey, Json, List, Paging, Path, Problem, Query, Result};
+use notifications::Desk;
 use serde::Deserialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 /// The routes of this function.
-pub fn routes(guard: &Guard) -> OpenApiRouter<App> {
-    let own = OpenApiRouter::new().routes(routes!(create, list));
+pub fn routes(guard: &Guard, desk: Desk) -> OpenApiRouter<App> {
+    let own = OpenApiRouter::new()
+        .routes(routes!(create, list))
+        .merge(invitations::own());
     let one = OpenApiRouter::new()
         .routes(routes!(get, update, delete))
-        .routes(routes!(list_members, add_member))
+        .routes(routes!(list_members, invite_member))
         .routes(routes!(set_member_role, remove_member))
+        .merge(invitations::routes())
         .merge(grants::routes());
-    guard.signed_in(own).merge(guard.members(one))
+    guard.signed_in(own).merge(guard.members(one)).layer(Extension(desk))
 }
 
 /// What makes an organization.
@@ -59,11 +66,11 @@ impl Input for OrgPatch {
     }
 }
 
-/// Who is to be a member.
+/// Who is invited to be a member.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct NewMember {
-    /// The address of a registered person.
+    /// The address, of a registered person or not.
     #[schema(format = "email", example = "ada@example.com")]
     email: String,
     /// What they may do.
@@ -160,20 +167,21 @@ async fn list_members(
     Ok(Json(List::of(&app, &context, page, |member| member)?))
 }
 
-/// Adds a registered person to an organization
+/// Invites an address to an organization: whoever accepts by the token that is mailed there becomes a member
 ///
-/// An admin adds no owner.
-#[utoipa::path(post, path = "/v1/orgs/{orgId}/members", operation_id = "add_member", tag = "Organizations",
+/// Inviting again replaces the token, which is good for 7 days. An admin invites no owner. 409 `already_member`; 409
+/// `too_many_mails` after 5 mails to one address in an hour.
+#[utoipa::path(post, path = "/v1/orgs/{orgId}/members", operation_id = "invite_member", tag = "Organizations",
     params(("orgId" = OrgId, Path, description = "The organization."), IdempotencyKey), request_body = NewMember,
-    security(("bearer" = [])), responses((status = 201, body = MemberView), Problem))]
-async fn add_member(
+    security(("bearer" = [])), responses((status = 201, body = InvitationView), Problem))]
+async fn invite_member(
     State(app): State<App>,
+    Extension(desk): Extension<Desk>,
     scope: Scope<ManageMembers>,
     Json(input): Json<NewMember>,
-) -> Result<Created<MemberView>> {
-    Ok(Created(
-        Member::add(&app.table, app.now(), &scope, &input.email, input.role).await?,
-    ))
+) -> Result<Created<InvitationView>> {
+    let invitation = Invitation::create(&app.table, &desk, app.now(), &scope, &input.email, input.role).await?;
+    Ok(Created(invitation.into()))
 }
 
 /// Gives a member another role

@@ -2,11 +2,14 @@
 
 use kernel::{Error, PlatformRole, Result, Time};
 use lambda::App;
+use notifications::Desk;
 use serde_json::json;
 use table::{Table, Write, WriteError};
 use trail::{Chain, Change};
 
 use crate::bootstrap::Bootstrap;
+use crate::mailed::Mailed;
+use crate::recovery;
 use crate::session::{self, Device, RefreshToken, Session, bad_refresh_token};
 use crate::user::{Login, User};
 use crate::{password, token::Issuer};
@@ -31,9 +34,10 @@ pub struct Tokens {
     pub refresh: RefreshToken,
 }
 
-/// Registers a person and logs them in; 409 `email_taken`.
+/// Registers a person, logs them in and mails them a token that proves their address; 409 `email_taken`.
 pub async fn register(
     app: &App,
+    desk: &Desk,
     issuer: &Issuer,
     bootstrap: &Bootstrap,
     new: NewUser<'_>,
@@ -45,16 +49,16 @@ pub async fn register(
     if bootstrap.is(&user.email) {
         return Err(email_taken());
     }
-    let (session, refresh) = Session::open(now, user.id, device);
-    enter(
-        &app.table,
-        now,
-        &user,
-        hash,
-        "user.registered",
-        vec![session::create(&session)?],
-    )
-    .await?;
+    let (session, refresh) = Session::open(now, &user, device);
+    let mut mailed = Mailed::nothing(user.id);
+    let mail = recovery::verification(desk, now, &user, &mut mailed, "registration")?;
+    let mut writes = vec![session::create(&session)?, mailed.write()?];
+    if let Some(job) = &mail {
+        writes.push(job.write()?);
+    }
+    enter(&app.table, now, &user, hash, "user.registered", writes).await?;
+    desk.nudge(&mail.iter().map(notifications::Job::reference).collect::<Vec<_>>())
+        .await;
     let tokens = Tokens {
         access: issuer.issue(now, user.id, session.id)?,
         refresh,
@@ -108,7 +112,7 @@ pub async fn log_in(
     let user = User::find(&app.table, login.user).await?.ok_or_else(bad_credentials)?;
     user.must_be_active()?;
 
-    let (session, refresh) = Session::open(now, user.id, device);
+    let (session, refresh) = Session::open(now, &user, device);
     app.table.write([session::create(&session)?]).await?;
     let tokens = Tokens {
         access: issuer.issue(now, user.id, session.id)?,
@@ -143,10 +147,10 @@ pub async fn refresh(app: &App, issuer: &Issuer, text: &str) -> Result<(User, To
         .ok_or_else(bad_refresh_token)?;
     if !user.is_active() {
         // A refused request spends nothing: the token is good again when the person is.
-        session::must_be_current(&app.table, now, &token).await?;
+        session::must_be_current(&app.table, now, &user, &token).await?;
     }
     user.must_be_active()?;
-    let refresh = session::rotate(&app.table, now, &token).await?;
+    let refresh = session::rotate(&app.table, now, &user, &token).await?;
     let access = issuer.issue(now, user.id, refresh.session)?;
     Ok((user, Tokens { access, refresh }))
 }

@@ -26,7 +26,7 @@ use crate::api_key::{self, ApiKey, KeyStatus, Secret};
 use crate::member::{self, Member};
 use crate::org::{self, Org};
 use crate::recent::Recent;
-use crate::session::{self, Session};
+use crate::session::{self, Session, session_ended};
 use crate::token::{Claims, PublicKeys, not_authenticated};
 use crate::user::{self, User, deactivated};
 
@@ -284,7 +284,7 @@ impl Gate {
             return Err(deactivated());
         }
         session
-            .filter(|session| session.is_live(now))
+            .filter(|session| session.is_live(&user, now))
             .ok_or_else(session_ended)?;
         self.people.put(claims, user.role, now);
         Ok(user.role)
@@ -327,13 +327,6 @@ impl Gate {
             }),
             KeyStatus::Revoked | KeyStatus::Expired => Err(bad_api_key()),
         }
-    }
-}
-
-fn session_ended() -> Error {
-    Error::Unauthenticated {
-        code: "session_ended",
-        detail: "the session of this access token has ended; log in again",
     }
 }
 

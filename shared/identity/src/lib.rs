@@ -1,11 +1,13 @@
 //! People, organizations, projects and API keys, and the guard that finds out who calls.
 //!
 //! Entities: a user has a login (by password, or by a provider such as Google) and sessions; an organization has members,
-//! who are users with a role, and may have grants: other roles in single projects; it has projects, which have API keys.
+//! who are users with a role, and may have grants: other roles in single projects; it has invitations, which make members
+//! of people who prove their address by them; it has projects, which have API keys.
 //!
 //! Invariants: an email belongs to one user for each way to log in; passwords and refresh tokens are stored as hashes
-//! only, an API key as its SHA-256; a refresh token has one successor; an organization always has an owner; whatever a
-//! person changes is noted in the audit trail in the same transaction.
+//! only, an API key and a token in a mail as its SHA-256; a refresh token has one successor; a token in a mail is spent
+//! once; an organization always has an owner; whatever a person changes is noted in the audit trail in the same
+//! transaction.
 //!
 //! Each entity's keys and queries are in its `store`.
 
@@ -14,13 +16,17 @@ pub mod api_key;
 pub mod bootstrap;
 pub mod grant;
 pub mod guard;
+pub mod invitation;
+mod mailed;
 pub mod member;
 pub mod oidc;
 pub mod org;
 pub mod password;
 pub mod project;
 mod recent;
+pub mod recovery;
 pub mod session;
+mod ticket;
 pub mod token;
 pub mod user;
 
@@ -28,11 +34,13 @@ pub use api_key::ApiKey;
 pub use bootstrap::Bootstrap;
 pub use grant::Grant;
 pub use guard::{Guard, OrgHeader};
+pub use invitation::Invitation;
 pub use limits::Rates;
 pub use member::Member;
 pub use oidc::Google;
 pub use org::Org;
 pub use project::Project;
+pub use recovery::ResetQueue;
 pub use session::Session;
 pub use token::{Issuer, PublicKeys};
 pub use user::{User, UserView};

@@ -42,10 +42,22 @@ impl Member {
     }
 }
 
+pub(crate) fn already_member() -> Error {
+    Error::refused("already_member", "this person is a member already")
+}
+
 /// Fails unless someone with the role `by` may change a membership from `old` to `new` (none: not a member).
-fn may_change(by: OrgRole, old: Option<OrgRole>, new: Option<OrgRole>) -> Result<()> {
+pub(crate) fn may_change(by: OrgRole, old: Option<OrgRole>, new: Option<OrgRole>) -> Result<()> {
     let allowed = [old, new].into_iter().flatten().all(|role| by.may_manage(role));
     if allowed { Ok(()) } else { Err(Error::Denied) }
+}
+
+/// What a membership is.
+#[derive(Clone, Copy, Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum MemberStatus {
+    /// It counts; who is invited only is in the list of invitations.
+    Active,
 }
 
 /// A member, as replies show them.
@@ -62,6 +74,8 @@ pub struct MemberView {
     pub name: String,
     /// What they may do.
     pub role: OrgRole,
+    /// That they are a member.
+    pub status: MemberStatus,
     /// Since when.
     pub joined_at: Time,
 }
@@ -74,6 +88,7 @@ impl MemberView {
             email: user.email,
             name: user.name,
             role: member.role,
+            status: MemberStatus::Active,
             joined_at: member.joined_at,
         }
     }

@@ -247,7 +247,7 @@ async fn enter(app: &App, issuer: &Issuer, account: &Account, device: Device) ->
     }
     let user = User::find(&app.table, login.user).await?.ok_or(Error::Busy)?;
     user.must_be_active()?;
-    let (session, refresh) = Session::open(now, user.id, device);
+    let (session, refresh) = Session::open(now, &user, device);
     app.table.write([session::create(&session)?]).await?;
     let access = issuer.issue(now, user.id, session.id)?;
     Ok((user, Tokens { access, refresh }))
@@ -256,8 +256,10 @@ async fn enter(app: &App, issuer: &Issuer, account: &Account, device: Device) ->
 /// Registers and logs in; nothing if somebody has come with this account meanwhile.
 async fn register(app: &App, issuer: &Issuer, account: &Account, device: Device) -> Result<Option<(User, Tokens)>> {
     let now = app.now();
-    let user = User::new(now, &account.email, &account.name, PlatformRole::User);
-    let (session, refresh) = Session::open(now, user.id, device);
+    let mut user = User::new(now, &account.email, &account.name, PlatformRole::User);
+    // The provider has; an account that it has not verified does not get this far.
+    user.prove_email(now);
+    let (session, refresh) = Session::open(now, &user, device);
     let new = json!({"email": user.email, "name": user.name, "role": user.role, "provider": store::PROVIDER});
     let change = Change::new(user.id, "user.registered", "user", user.id).to(new);
     let writes = vec![

@@ -17,7 +17,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use kernel::{Error, SessionId, Time, UserId};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use store::{create, end_by_token, key, must_be_current, rotate};
+use crate::user::User;
+
+pub(crate) use store::{create, end_by_token, kept, key, must_be_current, rotate};
 
 /// A session ends that long after its last refresh.
 const LIFETIME: i64 = 7 * Time::DAY;
@@ -121,6 +123,9 @@ pub struct Session {
     current: String,
     /// When it ends by itself.
     pub until: Time,
+    /// The person's `session_epoch` when it was opened or kept.
+    #[serde(default)]
+    epoch: u32,
     #[serde(default)]
     version: u64,
 }
@@ -152,9 +157,9 @@ enum Turn {
 
 impl Session {
     /// Opens a session, with its first token.
-    pub(crate) fn open(now: Time, user: UserId, device: Device) -> (Self, RefreshToken) {
+    pub(crate) fn open(now: Time, user: &User, device: Device) -> (Self, RefreshToken) {
         let token = RefreshToken {
-            user,
+            user: user.id,
             session: SessionId::new(now),
             secret: kernel::id::random(),
         };
@@ -163,21 +168,31 @@ impl Session {
             .map(|agent| agent.chars().take(LONGEST_AGENT).collect());
         let session = Self {
             id: token.session,
-            user,
+            user: user.id,
             created_at: now,
             last_used_at: now,
             ip_address: device.ip_address.map(|address| address.to_string()),
             user_agent: agent,
             current: token.hash(),
             until: now.plus_millis(LIFETIME),
+            epoch: user.session_epoch,
             version: 0,
         };
         (session, token)
     }
 
-    /// Whether it has not ended by itself.
-    pub fn is_live(&self, now: Time) -> bool {
+    /// Whether it has neither ended by itself nor with all of its person's.
+    pub fn is_live(&self, user: &User, now: Time) -> bool {
+        self.lasts(now) && self.epoch == user.session_epoch
+    }
+
+    fn lasts(&self, now: Time) -> bool {
         now < self.until
+    }
+
+    /// Keeps it when its person's other sessions end.
+    fn keep(&mut self, user: &User) {
+        self.epoch = user.session_epoch;
     }
 
     fn is_current(&self, token: &RefreshToken) -> bool {
@@ -223,6 +238,13 @@ fn refresh_reused() -> Error {
     Error::Unauthenticated {
         code: "refresh_reused",
         detail: "the refresh token was used before, so the session was ended; log in again",
+    }
+}
+
+pub(crate) fn session_ended() -> Error {
+    Error::Unauthenticated {
+        code: "session_ended",
+        detail: "the session of this access token has ended; log in again",
     }
 }
 
@@ -275,8 +297,24 @@ mod tests {
 
     const NOW: Time = Time::from_millis(1_700_000_000_000);
 
+    fn person() -> User {
+        User::new(NOW, "ada@example.com", "Ada", kernel::PlatformRole::User)
+    }
+
     fn opened() -> (Session, RefreshToken) {
-        Session::open(NOW, UserId::new(NOW), Device::default())
+        Session::open(NOW, &person(), Device::default())
+    }
+
+    #[test]
+    fn all_sessions_of_a_person_end_at_once_but_one_that_is_kept() {
+        let mut user = person();
+        let (mut session, _) = Session::open(NOW, &user, Device::default());
+        assert!(session.is_live(&user, NOW));
+        user.end_sessions();
+        assert!(!session.is_live(&user, NOW));
+        assert!(Session::open(NOW, &user, Device::default()).0.is_live(&user, NOW));
+        session.keep(&user);
+        assert!(session.is_live(&user, NOW) && !session.is_live(&user, NOW.plus_millis(LIFETIME)));
     }
 
     #[test]
@@ -287,8 +325,8 @@ mod tests {
         let (spent, second) = session.rotate(&first, later);
         assert_eq!(session.turn(&second, None, later), Turn::Rotate);
         assert_eq!(session.turn(&first, Some(&spent), later), Turn::Repeat(spent.nonce));
-        assert!(session.is_live(later.plus_millis(7 * Time::DAY - 1)));
-        assert!(!session.is_live(later.plus_millis(7 * Time::DAY)));
+        assert!(session.lasts(later.plus_millis(7 * Time::DAY - 1)));
+        assert!(!session.lasts(later.plus_millis(7 * Time::DAY)));
     }
 
     #[test]

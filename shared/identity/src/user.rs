@@ -34,6 +34,12 @@ pub struct User {
     pub status: UserStatus,
     /// When they registered.
     pub created_at: Time,
+    /// When they proved that they read the mail of their address.
+    #[serde(default)]
+    pub email_verified_at: Option<Time>,
+    /// Sessions with another number than this are over: raising it ends all of them at once, however many.
+    #[serde(default)]
+    pub(crate) session_epoch: u32,
     #[serde(default)]
     version: u64,
 }
@@ -48,6 +54,8 @@ impl User {
             role,
             status: UserStatus::Active,
             created_at: now,
+            email_verified_at: None,
+            session_epoch: 0,
             version: 0,
         }
     }
@@ -60,6 +68,16 @@ impl User {
     /// Fails unless they may log in and act: 401 `deactivated`.
     pub(crate) fn must_be_active(&self) -> Result<()> {
         if self.is_active() { Ok(()) } else { Err(deactivated()) }
+    }
+
+    /// Notes that they read the mail of their address.
+    pub(crate) fn prove_email(&mut self, now: Time) {
+        self.email_verified_at.get_or_insert(now);
+    }
+
+    /// Ends all of their sessions.
+    pub(crate) fn end_sessions(&mut self) {
+        self.session_epoch = self.session_epoch.wrapping_add(1);
     }
 
     /// Gives them a role; says whether that is a change. Nobody gives more than they have.
@@ -107,6 +125,8 @@ pub struct UserView {
     /// Their address, in lower case.
     #[schema(example = "ada@example.com")]
     pub email: String,
+    /// Whether they proved that they read its mail.
+    pub email_verified: bool,
     /// What they are called.
     #[schema(example = "Ada Lovelace")]
     pub name: String,
@@ -127,11 +147,13 @@ impl From<User> for UserView {
             role,
             status,
             created_at,
+            email_verified_at,
             ..
         } = user;
         Self {
             id,
             email,
+            email_verified: email_verified_at.is_some(),
             name,
             role,
             status,

@@ -147,6 +147,8 @@ ids! {
     EventId "evt_";
     /// Names a grant: a member's role in one project.
     GrantId "grt_";
+    /// Names an invitation to an organization; `inv_` is for invoices.
+    InvitationId "ivt_";
     /// Names an audit entry.
     AuditId "aud_";
     /// Names an alert: a rule over a project's metrics.

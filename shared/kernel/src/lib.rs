@@ -13,7 +13,9 @@ pub mod time;
 
 pub use check::{Check, Input};
 pub use error::{Error, FieldProblem, Result};
-pub use id::{AlertId, ApiKeyId, AuditId, EventId, GrantId, IncidentId, JobId, OrgId, ProjectId, SessionId, UserId};
+pub use id::{
+    AlertId, ApiKeyId, AuditId, EventId, GrantId, IncidentId, InvitationId, JobId, OrgId, ProjectId, SessionId, UserId,
+};
 pub use policy::{OrgRole, PlatformRole};
 pub use scope::{Actor, Caller, OrgWide, Permission, ProjectRole, Scope};
 pub use time::Time;

@@ -146,6 +146,7 @@ policy! {
     ManageOwnAccount   => Grant::SignedIn;
     CreateOrg          => Grant::SignedIn;
     ListOwnOrgs        => Grant::SignedIn;
+    AcceptInvitations  => Grant::SignedIn;
 
     // The platform.
     ManageUsers        => Grant::Platform(PlatformRole::Admin);

@@ -16,9 +16,10 @@ use alert_check::AlertCheck;
 use alert_evaluator::AlertEvaluator;
 use alerting::{AlertQueue, Notices};
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_dynamodb::types::AttributeValue;
 use axum::Router;
 use event_writer::EventWriter;
-use identity::{Bootstrap, Google, Guard, Issuer};
+use identity::{Bootstrap, Google, Guard, Issuer, ResetQueue};
 use kernel::Time;
 use kernel::seal::Seal;
 use lambda::{App, Clock, Consumer, Message, Schedule};
@@ -29,6 +30,7 @@ use local::template::{Route, Template};
 use notifications::{Desk, MailSettings, NoticeQueue};
 use notifier::Notifier;
 use outbound::AllowList;
+use reset_mailer::ResetMailer;
 use sweeper::Sweeper;
 use table::{Cursors, Meter, Table, TableName};
 use telemetry::EventQueue;
@@ -78,6 +80,7 @@ struct Workers {
     writer: (EventWriter, App),
     writer_meter: Meter,
     notifier: (Notifier, App),
+    reset_mailer: (ResetMailer, App),
     sweeper: (Sweeper, App),
     alert_check: (AlertCheck, App),
     alert_evaluator: (AlertEvaluator, App),
@@ -101,6 +104,7 @@ impl Workers {
             writer: (EventWriter::start(&writer).expect("a writer"), writer),
             writer_meter,
             notifier: (notifier(aws, template, stack), of("Notifier")),
+            reset_mailer: (ResetMailer::new(desk(aws, template, "ResetMailer")), of("ResetMailer")),
             sweeper: (Sweeper::new(notices), of("Sweeper")),
             alert_check: (AlertCheck::new(alerts), of("AlertCheck")),
             alert_evaluator: (AlertEvaluator::new(told), evaluator),
@@ -143,6 +147,8 @@ impl TestApp {
         let issuer = Issuer::of_new_key().expect("a key");
         let bootstrap = Bootstrap::known(MANAGER_EMAIL, MANAGER_PASSWORD);
         let of = |function: &str| app(&aws, &template, &clock, function);
+        let desk_of = |function: &str| desk(&aws, &template, function);
+        let resets = ResetQueue::new(sqs(&aws, "Auth"), queue(&template, "ResetQueue").url());
         let events_queue = EventQueue::new(sqs(&aws, "Ingest"), queue(&template, "EventQueue").url());
         let mut routers = BTreeMap::new();
         let mut meters = BTreeMap::new();
@@ -162,7 +168,8 @@ impl TestApp {
         });
         add("audit", "Audit", &audit::routes);
         add("auth", "Auth", &|guard| {
-            auth::routes(guard, issuer.clone(), bootstrap.clone(), google.clone())
+            let (issuer, bootstrap, google) = (issuer.clone(), bootstrap.clone(), google.clone());
+            auth::routes(guard, issuer, bootstrap, google, desk_of("Auth"), resets.clone())
         });
         add("docs", "Docs", &|_| docs::routes());
         add("events", "Events", &events::routes);
@@ -170,7 +177,7 @@ impl TestApp {
         add("ingest", "Ingest", &|guard| ingest::routes(guard, events_queue.clone()));
         add("metrics", "Metrics", &metrics::routes);
         add("notification-jobs", "NotificationJobs", &notification_jobs::routes);
-        add("orgs", "Orgs", &orgs::routes);
+        add("orgs", "Orgs", &|guard| orgs::routes(guard, desk_of("Orgs")));
         add("projects", "Projects", &|guard| {
             projects::routes(guard, allow_list(&template, "Projects"))
         });
@@ -287,10 +294,12 @@ impl TestApp {
             writer,
             notifier,
             alert_evaluator: evaluator,
+            reset_mailer,
             ..
         } = &self.0.workers;
         let failed = match queue_id {
             "EventQueue" => writer.0.consume(&writer.1, messages).await,
+            "ResetQueue" => reset_mailer.0.consume(&reset_mailer.1, messages).await,
             "NotificationQueue" => notifier.0.consume(&notifier.1, messages).await,
             "AlertQueue" => evaluator.0.consume(&evaluator.1, messages).await,
             other => panic!("say what takes the queue {other}"),
@@ -370,6 +379,36 @@ impl TestApp {
         self.0.aws.ses().mails(Some(address)).expect("the mails")
     }
 
+    /// Sends the notices that were just written.
+    pub async fn send_notices(&self) {
+        for texts in self.take("NotificationQueue").await.chunks(10) {
+            let failed = self.deliver_from("NotificationQueue", texts).await;
+            assert_eq!(failed, Vec::<usize>::new(), "notices failed");
+        }
+    }
+
+    /// The token in the last mail to an address that has one.
+    pub fn token_mailed_to(&self, address: &str) -> String {
+        let mails = self.mails_to(address);
+        let with_token = mails.iter().rev().find(|mail| body_of(mail).contains(TOKEN));
+        token_in(with_token.unwrap_or_else(|| panic!("no mail to {address} has a token")))
+    }
+
+    /// The bytes of everything that lies in the tables.
+    pub async fn stored(&self) -> Vec<u8> {
+        let client = dynamodb(&self.0.aws, "tests");
+        let mut bytes = Vec::new();
+        for table in &self.0.template.tables {
+            let mut pages = client.scan().table_name(&table.name).into_paginator().items().send();
+            while let Some(item) = pages.next().await {
+                item.expect("a scan")
+                    .values()
+                    .for_each(|value| collect(value, &mut bytes));
+            }
+        }
+        bytes
+    }
+
     /// Makes notices, under no function's name.
     pub fn desk(&self) -> Desk {
         desk(&self.0.aws, &self.0.template, "tests")
@@ -401,7 +440,9 @@ impl Drop for Inner {
         if std::thread::panicking() {
             return;
         }
-        for queue in &self.template.queues {
+        // A message there only names a job that is due anyway; whoever is registered leaves one.
+        let telling = |queue: &&local::template::Queue| queue.id != "NotificationQueue";
+        for queue in self.template.queues.iter().filter(telling) {
             let depth = self.aws.sqs().depth(&queue.name).expect("the queue");
             assert_eq!(depth.total(), 0, "the queue {} still holds messages", queue.name);
         }
@@ -430,17 +471,46 @@ fn app(aws: &Aws, template: &Template, clock: &Clock, function: &str) -> App {
             .find(|table| table.id.to_lowercase() == format!("{wanted}table"));
         (*name, table.expect("the table is in the template").name.clone())
     });
+    App {
+        table: Table::new(dynamodb(aws, function), names.collect()),
+        cursors: Cursors::new(b"only for tests, only for tests.."),
+        clock: clock.clone(),
+    }
+}
+
+fn dynamodb(aws: &Aws, function: &str) -> aws_sdk_dynamodb::Client {
     let config = aws_sdk_dynamodb::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("us-east-1"))
         .credentials_provider(credentials(function))
         .endpoint_url(aws.endpoint())
         .build();
-    App {
-        table: Table::new(aws_sdk_dynamodb::Client::from_conf(config), names.collect()),
-        cursors: Cursors::new(b"only for tests, only for tests.."),
-        clock: clock.clone(),
+    aws_sdk_dynamodb::Client::from_conf(config)
+}
+
+/// The bytes of a stored value and of all within it.
+fn collect(value: &AttributeValue, bytes: &mut Vec<u8>) {
+    match value {
+        AttributeValue::S(text) => bytes.extend_from_slice(text.as_bytes()),
+        AttributeValue::B(blob) => bytes.extend_from_slice(blob.as_ref()),
+        AttributeValue::L(values) => values.iter().for_each(|value| collect(value, bytes)),
+        AttributeValue::M(values) => values.values().for_each(|value| collect(value, bytes)),
+        AttributeValue::Ss(texts) => texts.iter().for_each(|text| bytes.extend_from_slice(text.as_bytes())),
+        _ => {}
     }
+}
+
+/// What stands before the token in a link.
+const TOKEN: &str = "#token=";
+
+fn body_of(mail: &Mail) -> &str {
+    mail.text.as_deref().unwrap_or_default()
+}
+
+/// The token in a mail.
+pub fn token_in(mail: &Mail) -> String {
+    let (_, rest) = body_of(mail).split_once(TOKEN).expect("a token in the mail");
+    rest.split_whitespace().next().unwrap_or_default().to_owned()
 }
 
 fn sqs(aws: &Aws, function: &str) -> aws_sdk_sqs::Client {

@@ -48,10 +48,15 @@ pub struct Tenant {
 impl TestApp {
     /// Registers someone new.
     pub async fn person(&self) -> Person {
-        let email = format!("person-{}@example.com", self.number());
+        self.person_with(&format!("person-{}@example.com", self.number())).await
+    }
+
+    /// Registers someone new with this address, who gets the mail about it.
+    pub async fn person_with(&self, email: &str) -> Person {
         let body = json!({"email": email, "password": PASSWORD, "name": "A Person"});
         let reply = self.client().post("/v1/auth/register", body).await.expect(201);
-        self.known(email, &reply)
+        self.send_notices().await;
+        self.known(email.to_owned(), &reply)
     }
 
     /// Logs the first platform manager in.
@@ -132,14 +137,20 @@ impl TestApp {
     /// Registers someone and makes them a member.
     pub async fn member(&self, tenant: &Tenant, role: &str) -> Person {
         let mut person = self.person().await;
-        let members = format!("/v1/orgs/{}/members", tenant.org);
-        tenant
-            .client
-            .post(members, json!({"email": person.email, "role": role}))
-            .await
-            .expect(201);
+        self.join(tenant, &person, role).await;
         person.client = person.client.within(&tenant.org);
         person
+    }
+
+    /// Invites someone, who accepts by the token of the mail.
+    pub async fn join(&self, tenant: &Tenant, person: &Person, role: &str) {
+        let members = format!("/v1/orgs/{}/members", tenant.org);
+        let invitation = json!({"email": person.email, "role": role});
+        tenant.client.post(members, invitation).await.expect(201);
+        self.send_notices().await;
+        let token = json!({"token": self.token_mailed_to(&person.email)});
+        let accept = "/v1/orgs/invitations/accept";
+        person.client.post(accept, token).await.expect(201);
     }
 }
 

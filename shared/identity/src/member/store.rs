@@ -10,7 +10,7 @@ use trail::{Chain, Change};
 use super::{Member, MemberView, may_change};
 use crate::grant;
 use crate::org::Org;
-use crate::user::{Login, User};
+use crate::user::User;
 
 impl Record for Member {
     const KIND: &'static str = "member";
@@ -75,30 +75,6 @@ impl Member {
     pub async fn view(&self, table: &Table) -> Result<MemberView> {
         let user = User::find(table, self.user).await?.ok_or(Error::NotFound("member"))?;
         Ok(MemberView::of(self, user))
-    }
-
-    /// Adds the registered person with this address, and notes it. 422 if there is none; 409 `already_member`.
-    pub async fn add(
-        table: &Table,
-        now: Time,
-        scope: &Scope<ManageMembers>,
-        email: &str,
-        role: OrgRole,
-    ) -> Result<MemberView> {
-        may_change(scope.role().ok_or(Error::Denied)?, None, Some(role))?;
-        let user = registered(table, &email.to_lowercase()).await?;
-        let member = Self::new(now, scope.org(), user.id, role);
-        for _ in 0..ATTEMPTS {
-            let change = Change::new(scope.user()?, "member.added", "member", user.id).to(json!({"role": role}));
-            let writes = vec![Write::create(&member)?];
-            match commit(table, now, scope, change, writes, None, Some(role)).await {
-                Ok(()) => return Ok(MemberView::of(&member, user)),
-                Err(error) if error.failed(0) => return Err(already_member()),
-                Err(WriteError::Condition(_)) => {}
-                Err(WriteError::Other(error)) => return Err(error),
-            }
-        }
-        Err(Error::Busy)
     }
 
     /// Gives a member another role and notes it; nothing happens if they have it already. 409 `last_owner`.
@@ -198,16 +174,4 @@ async fn commit<P: OrgWide>(
         writes.push(Write::replace(&org)?);
     }
     trail::commit(table, now, Chain::Org(org.id), change, writes).await
-}
-
-/// The active person who is registered with this address.
-async fn registered(table: &Table, email: &str) -> Result<User> {
-    let nobody = || Error::invalid("email", "belongs to no registered user; ask them to register first");
-    let login = Login::find(table, email).await?.ok_or_else(nobody)?;
-    let user = User::find(table, login.user).await?;
-    user.filter(User::is_active).ok_or_else(nobody)
-}
-
-fn already_member() -> Error {
-    Error::refused("already_member", "this person is a member already")
 }

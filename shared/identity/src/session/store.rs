@@ -3,10 +3,12 @@
 
 use kernel::policy::ManageOwnAccount;
 use kernel::{Error, Result, Scope, SessionId, Time, UserId};
+use serde_json::json;
 use table::{Key, Page, Query, Record, Slice, Table, TableName, Write, WriteError};
 use trail::{Chain, Change};
 
-use super::{LIFETIME, RefreshToken, Session, Spent, Turn, bad_refresh_token, refresh_reused};
+use super::{LIFETIME, RefreshToken, Session, Spent, Turn, bad_refresh_token, refresh_reused, session_ended};
+use crate::user::User;
 
 /// Requests that rotate one token at once try this often; one wins, and the others then find it spent.
 const ATTEMPTS: u32 = 8;
@@ -58,9 +60,25 @@ pub(crate) fn create(session: &Session) -> Result<Write> {
     Write::create(session)
 }
 
-async fn live(table: &Table, now: Time, user: UserId, id: SessionId) -> Result<Option<Session>> {
+/// A session that has not ended by itself.
+async fn lasting(table: &Table, now: Time, user: UserId, id: SessionId) -> Result<Option<Session>> {
     let session = table.get::<Session>(&key(user, id)).await?;
-    Ok(session.filter(|session| session.is_live(now)))
+    Ok(session.filter(|session| session.lasts(now)))
+}
+
+/// The session of a token, if it is live and the token is one of this person's.
+async fn live(table: &Table, now: Time, user: &User, token: &RefreshToken) -> Result<Option<Session>> {
+    let session = lasting(table, now, user.id, token.session).await?;
+    Ok(session.filter(|session| session.is_live(user, now)))
+}
+
+/// The session that the caller calls in, kept for this person, whose others end; to be stored with that.
+pub(crate) async fn kept(table: &Table, now: Time, scope: &Scope<ManageOwnAccount>, user: &User) -> Result<Session> {
+    let id = scope.session().ok_or(Error::Denied)?;
+    let session = lasting(table, now, user.id, id).await?;
+    let mut session = session.ok_or_else(session_ended)?;
+    session.keep(user);
+    Ok(session)
 }
 
 async fn spent(table: &Table, session: &Session, token: &RefreshToken) -> Result<Option<Spent>> {
@@ -70,18 +88,18 @@ async fn spent(table: &Table, session: &Session, token: &RefreshToken) -> Result
     table.get(&spent_key(token.user, token.session, &token.hash())).await
 }
 
-/// Fails unless a refresh token is the current one of a session; spends nothing.
-pub(crate) async fn must_be_current(table: &Table, now: Time, token: &RefreshToken) -> Result<()> {
-    let session = live(table, now, token.user, token.session).await?;
+/// Fails unless a refresh token is the current one of a person's session; spends nothing.
+pub(crate) async fn must_be_current(table: &Table, now: Time, user: &User, token: &RefreshToken) -> Result<()> {
+    let session = live(table, now, user, token).await?;
     let current = session.is_some_and(|session| session.is_current(token));
     if current { Ok(()) } else { Err(bad_refresh_token()) }
 }
 
-/// Spends a refresh token for its successor. Whoever comes with the same token within 30 seconds gets the same
+/// Spends a person's refresh token for its successor. Whoever comes with the same token within 30 seconds gets the same
 /// successor; whoever comes later ends the session: 401 `refresh_reused`.
-pub(crate) async fn rotate(table: &Table, now: Time, token: &RefreshToken) -> Result<RefreshToken> {
+pub(crate) async fn rotate(table: &Table, now: Time, user: &User, token: &RefreshToken) -> Result<RefreshToken> {
     for _ in 0..ATTEMPTS {
-        let Some(mut session) = live(table, now, token.user, token.session).await? else {
+        let Some(mut session) = live(table, now, user, token).await? else {
             return Err(bad_refresh_token());
         };
         let spent = spent(table, &session, token).await?;
@@ -90,10 +108,11 @@ pub(crate) async fn rotate(table: &Table, now: Time, token: &RefreshToken) -> Re
             Turn::Repeat(nonce) => return Ok(token.successor(&nonce)),
             Turn::Reused => {
                 tracing::warn!(session.id = %session.id, user.id = %session.user, "a spent refresh token came again");
-                table
-                    .write([Write::delete(&session)])
-                    .await
-                    .map(|()| Err(refresh_reused()))
+                let change = Change::new(user.id, "session.ended", "session", session.id);
+                let change = change.to(json!({"because": "refresh_reused"}));
+                let writes = vec![Write::delete(&session)];
+                let ended = trail::commit(table, now, Chain::User(user.id), change, writes).await;
+                ended.map(|()| Err(refresh_reused()))
             }
             Turn::Rotate => {
                 let (spent, successor) = session.rotate(token, now);
@@ -114,7 +133,7 @@ pub(crate) async fn rotate(table: &Table, now: Time, token: &RefreshToken) -> Re
 
 /// Ends the session of a refresh token, current or spent. One that has ended stays so.
 pub(crate) async fn end_by_token(table: &Table, now: Time, token: &RefreshToken) -> Result<()> {
-    let Some(session) = live(table, now, token.user, token.session).await? else {
+    let Some(session) = lasting(table, now, token.user, token.session).await? else {
         return Ok(());
     };
     let spent = spent(table, &session, token).await?;
@@ -127,7 +146,7 @@ pub(crate) async fn end_by_token(table: &Table, now: Time, token: &RefreshToken)
 /// Ends a session and notes it; says whether there was one.
 async fn end(table: &Table, now: Time, user: UserId, id: SessionId) -> Result<bool> {
     for _ in 0..ATTEMPTS {
-        let Some(session) = live(table, now, user, id).await? else {
+        let Some(session) = lasting(table, now, user, id).await? else {
             return Ok(false);
         };
         let change = Change::new(user, "session.ended", "session", id);

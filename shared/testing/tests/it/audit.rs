@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use futures::future::join_all;
 use serde_json::{Value, json};
-use testing::{Client, Tenant, TestApp};
+use testing::{Client, Person, Tenant, TestApp};
 
 fn path(tenant: &Tenant) -> String {
     format!("/v1/orgs/{}/audit", tenant.org)
@@ -90,13 +90,21 @@ async fn every_change_in_an_organization_is_noted_with_who_and_what() {
         .map(|entry| ["action", "actorUserId", "targetType", "targetId"].map(|field| entry[field].as_str().unwrap()))
         .collect();
     let (me, key) = (owner.id.as_str(), acme.key_id.as_str());
+    let invitations: Vec<&str> = told
+        .iter()
+        .filter(|one| one[2] == "invitation")
+        .map(|one| one[3])
+        .collect();
+    let invited = |place: usize| invitations[place];
     let expected = [
         ["org.created", me, "org", &acme.org],
         ["project.created", me, "project", &acme.project],
         ["api_key.created", me, "api_key", key],
         ["org.renamed", me, "org", &acme.org],
-        ["member.added", me, "member", &ada.id],
-        ["member.added", me, "member", &leaver.id],
+        ["invitation.created", me, "invitation", invited(0)],
+        ["member.joined", &ada.id, "member", &ada.id],
+        ["invitation.created", me, "invitation", invited(1)],
+        ["member.joined", &leaver.id, "member", &leaver.id],
         ["member.role_changed", me, "member", &ada.id],
         ["member.left", &leaver.id, "member", &leaver.id],
         ["project.updated", &ada.id, "project", &acme.project],
@@ -109,17 +117,31 @@ async fn every_change_in_an_organization_is_noted_with_who_and_what() {
     ];
     assert_eq!(told, expected);
 
+    values_are_noted(&app, &entries, &ada);
+}
+
+/// What the entries of the test above say of before and after.
+fn values_are_noted(app: &TestApp, entries: &[Value], ada: &Person) {
     let values = |place: usize| (&entries[place]["oldValue"], &entries[place]["newValue"]);
     assert_eq!(values(3), (&json!({"name": "Tenant 1"}), &json!({"name": "Acme"})));
-    assert_eq!(values(4), (&Value::Null, &json!({"role": "admin"})));
-    assert_eq!(values(6), (&json!({"role": "admin"}), &json!({"role": "owner"})));
-    assert_eq!(values(7), (&json!({"role": "viewer"}), &Value::Null));
+    let week = app.now().plus_millis(7 * kernel::Time::DAY);
+    let invitation = json!({"email": ada.email, "role": "admin", "expiresAt": week});
+    assert_eq!(values(4), (&Value::Null, &invitation));
+    assert_eq!(
+        values(5),
+        (
+            &Value::Null,
+            &json!({"role": "admin", "invitation": entries[4]["targetId"]})
+        )
+    );
+    assert_eq!(values(8), (&json!({"role": "admin"}), &json!({"role": "owner"})));
+    assert_eq!(values(9), (&json!({"role": "viewer"}), &Value::Null));
     let project = |name: &str| json!({"name": name, "description": null, "environment": "prod"});
-    assert_eq!(values(8), (&project("Shop"), &project("Store")));
-    let (old, new) = values(9);
+    assert_eq!(values(10), (&project("Shop"), &project("Store")));
+    let (old, new) = values(11);
     assert_eq!((&old["status"], &new["status"]), (&json!("active"), &json!("disabled")));
     assert_eq!((&old["label"], &new["label"]), (&json!("server"), &json!("server")));
-    assert_eq!(values(13), (&project("Store"), &Value::Null));
+    assert_eq!(values(15), (&project("Store"), &Value::Null));
     assert!(entries.iter().all(|entry| entry["createdAt"] == json!(app.now())));
 }
 
@@ -146,7 +168,7 @@ async fn what_is_refused_or_changes_nothing_leaves_no_entry() {
         .await
         .expect(409);
     acme.client
-        .post(&members, json!({"email": "nobody@example.com", "role": "admin"}))
+        .post(&members, json!({"email": "no address", "role": "admin"}))
         .await
         .expect(422);
     acme.client

@@ -33,7 +33,7 @@ async fn who_registers_is_logged_in_and_no_reply_shows_a_password() {
     assert_eq!(fields, ["user", "accessToken", "refreshToken", "expiresIn"]);
     assert_eq!(new.json["expiresIn"], 900);
     let id = new.json["user"]["id"].as_str().unwrap();
-    let user = json!({"id": id, "email": "ada@example.com", "name": "Ada Lovelace", "role": "user",
+    let user = json!({"id": id, "email": "ada@example.com", "emailVerified": false, "name": "Ada Lovelace", "role": "user",
         "status": "active", "createdAt": app.now()});
     assert_eq!(new.json["user"], user);
     shows_no_secret(&new);

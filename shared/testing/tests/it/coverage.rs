@@ -27,6 +27,11 @@ pub(crate) const WHO: &[(&str, &str, &str)] = &[
     ("POST",   "/v1/auth/logout",                                       PUBLIC),
     ("GET",    "/v1/auth/google",                                       PUBLIC),
     ("GET",    "/v1/auth/google/callback",                              PUBLIC),
+    ("POST",   "/v1/auth/password/forgot",                              PUBLIC),
+    ("POST",   "/v1/auth/password/reset",                               PUBLIC),
+    ("POST",   "/v1/auth/password/change",                              "ManageOwnAccount"),
+    ("POST",   "/v1/auth/email/verify",                                 PUBLIC),
+    ("POST",   "/v1/auth/email/resend",                                 "ManageOwnAccount"),
     ("GET",    "/v1/auth/me",                                           "ManageOwnAccount"),
     ("GET",    "/v1/auth/sessions",                                     "ManageOwnAccount"),
     ("DELETE", "/v1/auth/sessions/{id}",                                "ManageOwnAccount"),
@@ -48,6 +53,9 @@ pub(crate) const WHO: &[(&str, &str, &str)] = &[
     ("PATCH",  "/v1/orgs/{orgId}/members/{userId}",                     "ManageMembers"),
     // Leaving; taking somebody else out needs `ManageMembers` too, which roles.rs tries.
     ("DELETE", "/v1/orgs/{orgId}/members/{userId}",                     "LeaveOrg"),
+    ("GET",    "/v1/orgs/{orgId}/invitations",                          "ManageMembers"),
+    ("DELETE", "/v1/orgs/{orgId}/invitations/{invitationId}",           "ManageMembers"),
+    ("POST",   "/v1/orgs/invitations/accept",                           "AcceptInvitations"),
     ("GET",    "/v1/orgs/{orgId}/grants",                               "ManageGrants"),
     ("POST",   "/v1/orgs/{orgId}/grants",                               "ManageGrants"),
     ("DELETE", "/v1/orgs/{orgId}/grants/{grantId}",                     "ManageGrants"),
@@ -137,6 +145,7 @@ impl Operation {
         };
         let event = kernel::EventId::new(app.now()).to_string();
         let grant = kernel::GrantId::new(app.now()).to_string();
+        let invitation = kernel::InvitationId::new(app.now()).to_string();
         for (name, id) in [
             ("{orgId}", &tenant.org),
             ("{projectId}", &tenant.project),
@@ -145,6 +154,7 @@ impl Operation {
             ("{id}", &person),
             ("{eventId}", &event),
             ("{grantId}", &grant),
+            ("{invitationId}", &invitation),
             ("{file}", &"index.css".to_owned()),
         ] {
             path = path.replace(name, id);

@@ -128,11 +128,7 @@ async fn grants_end_with_the_membership() {
     assert!(grants.iter().all(|grant| noted.contains(&json!(grant))));
 
     // Whoever comes back begins without.
-    let body = json!({"email": ada.email, "role": "viewer"});
-    acme.client
-        .post(format!("/v1/orgs/{}/members", acme.org), body)
-        .await
-        .expect(201);
+    app.join(&acme, &ada, "viewer").await;
     ada.client.get(&keys).await.problem(403, "forbidden");
 }
 

@@ -446,7 +446,7 @@ async fn a_persons_own_mail_is_nobody_elses() {
     app.table().write([job.write().unwrap()]).await.unwrap();
     desk.nudge(&[job.reference()]).await;
     app.settle().await;
-    let mail = app.mails_to(&person.email).remove(0);
+    let mail = app.mails_to(&person.email).pop().unwrap();
     assert!(
         mail.text
             .unwrap()

@@ -1,6 +1,5 @@
 //! /v1/orgs: organizations, and who belongs to them with which role.
 
-use futures::future::join_all;
 use serde_json::{Value, json};
 use testing::{Person, Reply, Tenant, TestApp};
 
@@ -107,14 +106,11 @@ async fn bad_input_is_named_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn bad_members_are_named_and_none_is_added() {
+async fn bad_members_are_named_and_none_is_invited() {
     let app = TestApp::start().await;
     let acme = app.tenant().await;
     let members = format!("/v1/orgs/{}/members", acme.org);
     let add = async |body: Value| acme.client.post(&members, body).await;
-    add(json!({"email": "nobody@example.com", "role": "viewer"}))
-        .await
-        .problem(422, "invalid");
     assert_eq!(
         add(json!({"email": "no", "role": "viewer"}))
             .await
@@ -147,6 +143,8 @@ async fn bad_members_are_named_and_none_is_added() {
         .patch(format!("{members}/{nobody}"), json!({"role": "admin"}))
         .await
         .problem(404, "not_found");
+    let invitations = format!("/v1/orgs/{}/invitations", acme.org);
+    assert_eq!(acme.client.get(invitations).await.expect(200).data().len(), 0);
     assert_eq!(
         roles(&acme.owner, &acme).await,
         [(acme.owner.id.clone(), "owner".to_owned())]
@@ -257,45 +255,13 @@ async fn members_are_listed_with_their_names() {
         .find(|member| member["userId"] == viewer.id.as_str())
         .unwrap();
     let expected = json!({"userId": viewer.id, "email": viewer.email, "name": "A Person", "role": "viewer",
-        "joinedAt": app.now()});
+        "status": "active", "joinedAt": app.now()});
     assert_eq!(*shown, expected);
     let theirs = viewer.client.get("/v1/orgs").await.expect(200);
     assert_eq!(
         (&theirs.data()[0]["id"], &theirs.data()[0]["role"]),
         (&json!(acme.org), &json!("viewer"))
     );
-}
-
-#[tokio::test]
-async fn an_address_is_found_whatever_its_case_and_added_once() {
-    let app = TestApp::start().await;
-    let acme = app.tenant().await;
-    let ada = app.person().await;
-    let members = format!("/v1/orgs/{}/members", acme.org);
-    let add = async || {
-        acme.client
-            .post(&members, json!({"email": ada.email.to_uppercase(), "role": "member"}))
-            .await
-    };
-    let racing = join_all((0..5).map(|_| add())).await;
-    let (added, refused): (Vec<_>, Vec<_>) = racing.into_iter().partition(|reply| reply.status == 201);
-    assert_eq!(added.len(), 1);
-    for reply in refused {
-        reply.problem(409, "already_member");
-    }
-    assert_eq!(roles(&acme.owner, &acme).await.len(), 2);
-    // Who is shut out of the platform cannot be added.
-    let gone = app.person().await;
-    app.manager()
-        .await
-        .client
-        .delete(format!("/v1/users/{}", gone.id))
-        .await
-        .expect(204);
-    acme.client
-        .post(&members, json!({"email": gone.email, "role": "member"}))
-        .await
-        .problem(422, "invalid");
 }
 
 #[tokio::test]
@@ -338,10 +304,11 @@ async fn an_admin_neither_makes_nor_changes_nor_removes_an_owner() {
     set_role(&ada, &acme, &viewer, "owner").await.problem(403, "forbidden");
 
     set_role(&ada, &acme, &viewer, "admin").await.expect(200);
-    ada.client
-        .post(&members, json!({"email": stranger.email, "role": "admin"}))
-        .await
-        .expect(201);
+    let by_ada = Tenant {
+        client: ada.client.clone(),
+        ..acme.clone()
+    };
+    app.join(&by_ada, &stranger, "admin").await;
     remove(&ada, &acme, &stranger).await.expect(204);
     set_role(&ada, &acme, &ada, "viewer").await.expect(200);
     set_role(&ada, &acme, &ada, "admin").await.problem(403, "forbidden");

@@ -41,6 +41,13 @@ fn rows_of_the_org() -> Vec<Row> {
             ADMINS,
         ),
         row("DELETE", "/v1/orgs/{org}/members/{fresh member}", none.clone(), ADMINS),
+        row("GET", "/v1/orgs/{org}/invitations", none.clone(), ADMINS),
+        row(
+            "DELETE",
+            "/v1/orgs/{org}/invitations/{fresh invitation}",
+            none.clone(),
+            ADMINS,
+        ),
         row("GET", "/v1/orgs/{org}/grants", none.clone(), ADMINS),
         row("POST", "/v1/orgs/{org}/grants", grant, ADMINS),
         row("DELETE", "/v1/orgs/{org}/grants/{fresh grant}", none.clone(), ADMINS),
@@ -108,6 +115,15 @@ async fn fill(app: &TestApp, tenant: &Tenant, text: &str) -> String {
     }
     if filled.contains("{fresh member}") {
         filled = filled.replace("{fresh member}", &app.member(tenant, "viewer").await.id);
+    }
+    if filled.contains("{fresh invitation}") {
+        let guest = format!("guest-{}@example.com", app.number());
+        let members = format!("/v1/orgs/{}/members", tenant.org);
+        let invitation = tenant
+            .client
+            .post(members, json!({"email": guest, "role": "viewer"}))
+            .await;
+        filled = filled.replace("{fresh invitation}", &invitation.expect(201).text("id"));
     }
     if filled.contains("{fresh grant}") {
         let member = app.member(tenant, "viewer").await;

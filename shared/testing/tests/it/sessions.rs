@@ -78,6 +78,16 @@ async fn a_spent_token_that_comes_later_ends_its_session_and_no_other() {
     ada.client.get("/v1/auth/me").await.problem(401, "session_ended");
     elsewhere.client.get("/v1/auth/me").await.expect(200);
     refresh(&app, &elsewhere.refresh_token).await.expect(200);
+    let entries = app.manager().await.client.get("/v1/audit?limit=2").await.expect(200);
+    let ended = entries
+        .data()
+        .iter()
+        .find(|entry| entry["action"] == "session.ended")
+        .unwrap();
+    assert_eq!(
+        (&ended["actorUserId"], &ended["newValue"]),
+        (&json!(ada.id), &json!({"because": "refresh_reused"}))
+    );
 }
 
 #[tokio::test]

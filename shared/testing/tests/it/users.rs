@@ -44,7 +44,10 @@ async fn admins_and_managers_list_everybody_and_see_no_secret() {
     for by in [&manager, &admin] {
         let page = by.client.get("/v1/users").await.expect(200);
         let fields: Vec<&String> = page.data()[0].as_object().unwrap().keys().collect();
-        assert_eq!(fields, ["id", "email", "name", "role", "status", "createdAt"]);
+        assert_eq!(
+            fields,
+            ["id", "email", "emailVerified", "name", "role", "status", "createdAt"]
+        );
         let text = String::from_utf8_lossy(&page.bytes);
         assert!(!text.contains("argon2") && !text.contains("assword"), "{text}");
     }

@@ -1,0 +1,178 @@
+//! /v1/auth/password and /v1/auth/email: getting an account back, and proving its address, by tokens in mails.
+
+use axum::Extension;
+use axum::extract::State;
+use axum::http::StatusCode;
+use identity::recovery::{self, ResetQueue};
+use identity::{Guard, password};
+use kernel::policy::ManageOwnAccount;
+use kernel::{Check, Input, Scope};
+use lambda::{App, Json, Problem, Result};
+use notifications::Desk;
+use serde::{Deserialize, Serialize};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub(crate) fn routes(guard: &Guard, queue: ResetQueue) -> OpenApiRouter<App> {
+    let costly = OpenApiRouter::new()
+        .routes(routes!(forgot_password))
+        .routes(routes!(reset_password))
+        .merge(guard.signed_in(OpenApiRouter::new().routes(routes!(change_password))));
+    // A token of 256 bits cannot be tried out, and mails are counted by person.
+    OpenApiRouter::new()
+        .routes(routes!(verify_email))
+        .merge(guard.signed_in(OpenApiRouter::new().routes(routes!(resend_verification))))
+        .merge(guard.by_address(costly))
+        .layer(Extension(queue))
+}
+
+/// Whose password was forgotten.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Forgotten {
+    /// The address; upper and lower case are the same.
+    #[schema(format = "email", max_length = 254, example = "ada@example.com")]
+    email: String,
+}
+
+impl Input for Forgotten {
+    fn check(&self, check: &mut Check) {
+        check.email("email", &self.email);
+    }
+}
+
+/// A new password, and the proof that it may be set.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Reset {
+    /// The token of the mail.
+    token: String,
+    /// 8 to 128 characters.
+    #[schema(format = "password", min_length = 8, max_length = 128)]
+    password: String,
+}
+
+impl Input for Reset {
+    fn check(&self, check: &mut Check) {
+        password::check(check, "password", &self.password);
+    }
+}
+
+/// The old password and a new one.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct PasswordChange {
+    /// The password that you log in with.
+    #[schema(format = "password", max_length = 128)]
+    current_password: String,
+    /// 8 to 128 characters.
+    #[schema(format = "password", min_length = 8, max_length = 128)]
+    new_password: String,
+}
+
+impl Input for PasswordChange {
+    fn check(&self, check: &mut Check) {
+        // As at login: what breaks the rules of a new password is a wrong one like any other.
+        let current = self.current_password.len() <= 512;
+        check.that(current, "currentPassword", "must have at most 512 bytes");
+        password::check(check, "newPassword", &self.new_password);
+    }
+}
+
+/// A token that proves an address.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Verification {
+    /// The token of the mail.
+    token: String,
+}
+
+impl Input for Verification {
+    fn check(&self, _: &mut Check) {}
+}
+
+/// What is always answered to who asks for a mail.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct MailAccepted {
+    /// Whether a mail follows is told to the address only.
+    #[schema(example = "accepted")]
+    status: &'static str,
+}
+
+fn accepted() -> (StatusCode, Json<MailAccepted>) {
+    (StatusCode::ACCEPTED, Json(MailAccepted { status: "accepted" }))
+}
+
+/// Asks for a mail with which to choose a new password
+///
+/// The answer is the same, and as fast, whether or not anybody has this address. A person gets at most 5 such mails an
+/// hour; the token is good for one hour.
+#[utoipa::path(post, path = "/v1/auth/password/forgot", operation_id = "forgot_password", tag = "Auth",
+    request_body = Forgotten, responses((status = 202, description = "Taken.", body = MailAccepted), Problem))]
+async fn forgot_password(
+    Extension(queue): Extension<ResetQueue>,
+    Json(input): Json<Forgotten>,
+) -> Result<(StatusCode, Json<MailAccepted>)> {
+    queue.ask(&input.email).await?;
+    Ok(accepted())
+}
+
+/// Sets a new password with the token of a mail
+///
+/// Ends every session, makes other such tokens worthless, and proves the address. 400 `bad_token` when the token is
+/// unknown, used or expired.
+#[utoipa::path(post, path = "/v1/auth/password/reset", operation_id = "reset_password", tag = "Auth",
+    request_body = Reset, responses((status = 204, description = "The password is set."), Problem))]
+async fn reset_password(
+    State(app): State<App>,
+    Extension(desk): Extension<Desk>,
+    Json(input): Json<Reset>,
+) -> Result<StatusCode> {
+    recovery::reset(&app, &desk, &input.token, &input.password).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Sets a new password for you, who know the old one
+///
+/// Ends your other sessions; this one stays.
+#[utoipa::path(post, path = "/v1/auth/password/change", operation_id = "change_password", tag = "Auth",
+    request_body = PasswordChange, security(("bearer" = [])),
+    responses((status = 204, description = "The password is set."), Problem))]
+async fn change_password(
+    State(app): State<App>,
+    Extension(desk): Extension<Desk>,
+    scope: Scope<ManageOwnAccount>,
+    Json(input): Json<PasswordChange>,
+) -> Result<StatusCode> {
+    recovery::change(&app, &desk, &scope, &input.current_password, &input.new_password).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Proves an address with the token of a mail
+///
+/// 400 `bad_token` when the token is unknown, used or expired.
+#[utoipa::path(post, path = "/v1/auth/email/verify", operation_id = "verify_email", tag = "Auth",
+    request_body = Verification, responses((status = 204, description = "The address is proved."), Problem))]
+async fn verify_email(
+    State(app): State<App>,
+    Extension(desk): Extension<Desk>,
+    Json(input): Json<Verification>,
+) -> Result<StatusCode> {
+    recovery::verify_email(&app, &desk, &input.token).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Asks for another mail with which to prove your address
+///
+/// None follows when it is proved already, nor after 5 in an hour.
+#[utoipa::path(post, path = "/v1/auth/email/resend", operation_id = "resend_verification", tag = "Auth",
+    security(("bearer" = [])), responses((status = 202, description = "Taken.", body = MailAccepted), Problem))]
+async fn resend_verification(
+    State(app): State<App>,
+    Extension(desk): Extension<Desk>,
+    scope: Scope<ManageOwnAccount>,
+) -> Result<(StatusCode, Json<MailAccepted>)> {
+    recovery::resend(&app, &desk, &scope).await?;
+    Ok(accepted())
+}

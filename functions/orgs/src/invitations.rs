@@ -1,0 +1,82 @@
+//! /v1/orgs/{orgId}/invitations and /v1/orgs/invitations/accept: who is invited, and becoming a member.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use identity::Invitation;
+use identity::invitation::InvitationView;
+use identity::org::OrgView;
+use kernel::policy::{AcceptInvitations, ManageMembers};
+use kernel::{Check, Input, InvitationId, OrgId, Scope};
+use lambda::{App, Created, IdempotencyKey, Json, List, Paging, Path, Problem, Query, Result};
+use serde::Deserialize;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// The routes of who manages members.
+pub(crate) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(revoke))
+}
+
+/// The route of who is invited.
+pub(crate) fn own() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(accept))
+}
+
+/// The proof that you were invited.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Acceptance {
+    /// The token of the mail.
+    token: String,
+}
+
+impl Input for Acceptance {
+    fn check(&self, _: &mut Check) {}
+}
+
+/// Lists the open invitations of an organization, newest first
+#[utoipa::path(get, path = "/v1/orgs/{orgId}/invitations", operation_id = "list_invitations", tag = "Organizations",
+    params(("orgId" = OrgId, Path, description = "The organization."), Paging), security(("bearer" = [])),
+    responses((status = 200, body = List<InvitationView>), Problem))]
+async fn list(
+    State(app): State<App>,
+    scope: Scope<ManageMembers>,
+    Query(paging): Query<Paging>,
+) -> Result<Json<List<InvitationView>>> {
+    let context = format!("{} /v1/orgs/invitations", scope.org());
+    let page = Invitation::list(&app.table, app.now(), &scope, paging.slice(&app, &context)?).await?;
+    Ok(Json(List::of(&app, &context, page, InvitationView::from)?))
+}
+
+/// Takes an invitation back: its token is worthless
+///
+/// An admin takes back no owner's.
+#[utoipa::path(delete, path = "/v1/orgs/{orgId}/invitations/{invitationId}", operation_id = "revoke_invitation",
+    tag = "Organizations",
+    params(("orgId" = OrgId, Path, description = "The organization."), ("invitationId" = InvitationId, Path, description = "The invitation.")),
+    security(("bearer" = [])), responses((status = 204, description = "It is taken back."), Problem))]
+async fn revoke(
+    State(app): State<App>,
+    scope: Scope<ManageMembers>,
+    Path((_org, id)): Path<(OrgId, InvitationId)>,
+) -> Result<StatusCode> {
+    Invitation::revoke(&app.table, app.now(), &scope, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Makes you a member with the token of an invitation
+///
+/// You must be logged in with the address that was invited (409 `invitation_for_another_address`), which is proved by
+/// this. 409 `invitation_void` when whoever invited you may not do so any more; 400 `bad_token` when the token is unknown,
+/// used, replaced or expired.
+#[utoipa::path(post, path = "/v1/orgs/invitations/accept", operation_id = "accept_invitation", tag = "Organizations",
+    params(IdempotencyKey), request_body = Acceptance, security(("bearer" = [])),
+    responses((status = 201, description = "You are a member.", body = OrgView), Problem))]
+async fn accept(
+    State(app): State<App>,
+    scope: Scope<AcceptInvitations>,
+    Json(input): Json<Acceptance>,
+) -> Result<Created<OrgView>> {
+    let (org, role) = Invitation::accept(&app.table, app.now(), &scope, &input.token).await?;
+    Ok(Created(OrgView::of(org, role)))
+}

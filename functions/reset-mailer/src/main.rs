@@ -1,0 +1,5 @@
+//! Mails tokens to who forgot their password.
+
+fn main() -> anyhow::Result<()> {
+    lambda::serve_queue(reset_mailer::ResetMailer::start)
+}

@@ -1,0 +1,216 @@
+//! An invitation:         pk ORG#<org>                     sk INVITATION#<address>   (gone a week after the last mail)
+//! Those that are open:   gsi1pk ORG#<org>#INVITATIONS     gsi1sk <id>
+
+use kernel::policy::{AcceptInvitations, ManageMembers};
+use kernel::{Error, InvitationId, OrgId, OrgRole, Result, Scope, Time};
+use notifications::{Desk, Job, MailTemplate, Owner};
+use serde_json::{Value, json};
+use table::{Key, Page, Query, Record, Slice, Table, TableName, Write, WriteError};
+use trail::{Chain, Change};
+
+use super::{Invitation, InvitationToken};
+use crate::member::{self, Member};
+use crate::org::{self, Org};
+use crate::ticket::bad_token;
+use crate::user::{Login, User};
+
+/// Changes of one invitation that meet try this often.
+const ATTEMPTS: u32 = 8;
+/// The page of the console that mails lead to.
+const PAGE: &str = "/invitation";
+
+impl Record for Invitation {
+    const KIND: &'static str = "invitation";
+    const TABLE: TableName = TableName::Identity;
+
+    fn key(&self) -> Key {
+        key(self.org, &self.email)
+    }
+
+    fn index1(&self) -> Option<Key> {
+        let open = self.hash.is_some();
+        open.then(|| Key::of(open_of(self.org), self.id.to_string()))
+    }
+
+    fn version(&self) -> u64 {
+        self.version
+    }
+
+    fn expires_at(&self) -> Option<Time> {
+        Some(self.until)
+    }
+}
+
+fn key(org: OrgId, email: &str) -> Key {
+    Key::of(format!("ORG#{org}"), format!("INVITATION#{email}"))
+}
+
+fn open_of(org: OrgId) -> String {
+    format!("ORG#{org}#INVITATIONS")
+}
+
+/// The open invitation with this id.
+async fn find(table: &Table, org: OrgId, id: InvitationId) -> Result<Option<Invitation>> {
+    let query = Query::of(open_of(org), 1).between(id.to_string(), id.to_string());
+    Ok(table.query(query.index1()).await?.records.into_iter().next())
+}
+
+/// What the audit trail says of an invitation.
+fn noted(invitation: &Invitation) -> Value {
+    json!({"email": invitation.email, "role": invitation.role, "expiresAt": invitation.until})
+}
+
+impl Invitation {
+    /// Invites an address, registered or not, and notes it; the token goes there by mail and nowhere else. Inviting again
+    /// replaces the token. 409 `already_member`; 403 for a role above the caller's own; 409
+    /// `too_many_mails` after five in an hour.
+    pub async fn create(
+        table: &Table,
+        desk: &Desk,
+        now: Time,
+        scope: &Scope<ManageMembers>,
+        email: &str,
+        role: OrgRole,
+    ) -> Result<Self> {
+        member::may_change(scope.role().ok_or(Error::Denied)?, None, Some(role))?;
+        let email = email.to_lowercase();
+        let org = Org::load(table, scope).await?;
+        let inviter = User::find(table, scope.user()?).await?.ok_or(Error::Denied)?;
+        for _ in 0..ATTEMPTS {
+            if is_member(table, org.id, &email).await? {
+                return Err(member::already_member());
+            }
+            let before = table.get::<Self>(&key(org.id, &email)).await?;
+            let mut invitation = before
+                .clone()
+                .unwrap_or_else(|| Self::new(now, org.id, &email, inviter.id, role));
+            let token = invitation.send(now, inviter.id, role)?;
+            let variables = json!({
+                "inviter": inviter.name,
+                "organization": org.name,
+                "role": role,
+                "link": desk.link(PAGE, &token.reveal()),
+            });
+            let (owner, cause) = (Owner::Org(org.id), invitation.id.to_string());
+            let job = desk.mail(now, owner, &cause, &email, MailTemplate::Invitation, variables)?;
+            let mut change = Change::new(inviter.id, "invitation.created", "invitation", invitation.id);
+            if let Some(before) = before.as_ref().filter(|before| before.is_open(now)) {
+                change = change.from(noted(before));
+            }
+            let write = match before {
+                None => Write::create(&invitation)?,
+                Some(_) => Write::replace(&invitation)?,
+            };
+            let change = change.to(noted(&invitation));
+            if commit(table, now, org.id, change, vec![write, job.write()?]).await? {
+                desk.nudge(&[Job::reference(&job)]).await;
+                return Ok(invitation);
+            }
+        }
+        Err(Error::Busy)
+    }
+
+    /// Reads one page of the open invitations, newest first. A page may be short: those that ran out are left out.
+    pub async fn list(table: &Table, now: Time, scope: &Scope<ManageMembers>, slice: Slice) -> Result<Page<Self>> {
+        let query = Query::slice(open_of(scope.org()), slice).index1().descending();
+        let mut page = table.query::<Self>(query).await?;
+        page.records.retain(|invitation| invitation.is_open(now));
+        Ok(page)
+    }
+
+    /// Takes an invitation back and notes it; 404 if none with this id is open, 403 if its role is above the caller's.
+    pub async fn revoke(table: &Table, now: Time, scope: &Scope<ManageMembers>, id: InvitationId) -> Result<()> {
+        for _ in 0..ATTEMPTS {
+            let found = find(table, scope.org(), id).await?.filter(|found| found.is_open(now));
+            let mut invitation = found.ok_or(Error::NotFound("invitation"))?;
+            member::may_change(scope.role().ok_or(Error::Denied)?, None, Some(invitation.role))?;
+            let change = Change::new(scope.user()?, "invitation.revoked", "invitation", id).from(noted(&invitation));
+            invitation.withdraw();
+            if commit(table, now, scope.org(), change, vec![Write::replace(&invitation)?]).await? {
+                return Ok(());
+            }
+        }
+        Err(Error::Busy)
+    }
+
+    /// Makes the caller a member by the token from a mail, and notes it; since the token went to their address, that is
+    /// proved too. Returns the organization and their role.
+    ///
+    /// 400 `bad_token`; 409 `invitation_for_another_address`, `already_member`, or `invitation_void` when whoever invited
+    /// them may not do so any more: what someone who had to go has sent out ends with them.
+    pub async fn accept(
+        table: &Table,
+        now: Time,
+        scope: &Scope<AcceptInvitations>,
+        token: &str,
+    ) -> Result<(Org, OrgRole)> {
+        let token = InvitationToken::parse(token)?;
+        for _ in 0..ATTEMPTS {
+            let found = find(table, token.org(), token.invitation()).await?;
+            let invitation = found.filter(|found| found.accepts(&token, now)).ok_or_else(bad_token)?;
+            let mut user = User::find(table, scope.user()?).await?.ok_or(Error::Denied)?;
+            if invitation.email != user.email {
+                return Err(for_another());
+            }
+            let org = table.get::<Org>(&org::key(invitation.org)).await?;
+            let mut org = org.filter(Org::is_live).ok_or_else(bad_token)?;
+            let inviter = table.get::<Member>(&member::key(org.id, invitation.invited_by)).await?;
+            let may_invite = |inviter: &Member| inviter.role.may_manage(invitation.role);
+            let inviter = inviter.filter(may_invite).ok_or_else(void)?;
+
+            let member = Member::new(now, org.id, user.id, invitation.role);
+            let mut writes = vec![
+                Write::create(&member)?,
+                Write::delete(&invitation),
+                Write::check(&inviter),
+            ];
+            if org.count_owner(None, Some(member.role))? {
+                writes.push(Write::replace(&org)?);
+            }
+            if user.email_verified_at.is_none() {
+                user.prove_email(now);
+                writes.push(Write::replace(&user)?);
+            }
+            let change = Change::new(user.id, "member.joined", "member", user.id);
+            let change = change.to(json!({"role": member.role, "invitation": invitation.id}));
+            match trail::commit(table, now, Chain::Org(org.id), change, writes).await {
+                Ok(()) => return Ok((org, member.role)),
+                Err(error) if error.failed(0) => return Err(member::already_member()),
+                Err(WriteError::Condition(_)) => {}
+                Err(WriteError::Other(error)) => return Err(error),
+            }
+        }
+        Err(Error::Busy)
+    }
+}
+
+/// Does the writes and notes them; says whether it was done. If not, somebody else was faster: look again.
+async fn commit(table: &Table, now: Time, org: OrgId, change: Change, writes: Vec<Write>) -> Result<bool> {
+    match trail::commit(table, now, Chain::Org(org), change, writes).await {
+        Ok(()) => Ok(true),
+        Err(WriteError::Condition(_)) => Ok(false),
+        Err(WriteError::Other(error)) => Err(error),
+    }
+}
+
+/// Whether somebody with this address, in lower case, is a member.
+async fn is_member(table: &Table, org: OrgId, email: &str) -> Result<bool> {
+    let Some(login) = Login::find(table, email).await? else {
+        return Ok(false);
+    };
+    Ok(table.get::<Member>(&member::key(org, login.user)).await?.is_some())
+}
+
+fn for_another() -> Error {
+    Error::refused(
+        "invitation_for_another_address",
+        "this invitation is for another address; log in as the one who was invited",
+    )
+}
+
+fn void() -> Error {
+    Error::refused(
+        "invitation_void",
+        "whoever invited you may not do so any more; ask for another invitation",
+    )
+}

@@ -1,0 +1,256 @@
+//! Getting an account back, and proving its address: what mails with tokens are for. Whoever holds such a token is not
+//! known otherwise. Opens no tenant's data.
+//!
+//! Who asks for a new password learns nothing: the answer is given before anybody looks whether the address is known.
+//! The request goes onto a queue, and whoever takes it from there mails the token.
+
+use anyhow::Context;
+use kernel::policy::ManageOwnAccount;
+use kernel::{Error, Result, Scope, Time};
+use lambda::App;
+use notifications::{Desk, Job, MailTemplate, Owner};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use table::{Write, WriteError};
+use trail::{Chain, Change};
+
+use crate::mailed::{MailToken, Mailed, Purpose};
+use crate::password;
+use crate::session;
+use crate::ticket::bad_token;
+use crate::user::{Login, User};
+
+/// Requests that change one account at once try this often.
+const ATTEMPTS: u32 = 8;
+/// Pages of the console that mails lead to.
+const VERIFY_PAGE: &str = "/verify-email";
+const RESET_PAGE: &str = "/reset-password";
+const FORGOT_PAGE: &str = "/forgot-password";
+
+/// Where requests for a new password wait. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct ResetQueue {
+    client: aws_sdk_sqs::Client,
+    url: String,
+}
+
+/// Somebody, who may be anybody, asks for a new password for this address.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ResetRequest {
+    email: String,
+    /// The same on every delivery.
+    request_id: String,
+}
+
+impl ResetQueue {
+    /// Opens the queue at `url`.
+    pub fn new(client: aws_sdk_sqs::Client, url: impl Into<String>) -> Self {
+        Self {
+            client,
+            url: url.into(),
+        }
+    }
+
+    /// Opens the queue of `RESET_QUEUE_URL`.
+    pub fn from_env() -> anyhow::Result<Self> {
+        let mut config = aws_sdk_sqs::config::Builder::from(&lambda::aws_config()?);
+        config.set_endpoint_url(std::env::var("AWS_ENDPOINT_URL_SQS").ok());
+        let client = aws_sdk_sqs::Client::from_conf(config.build());
+        Ok(Self::new(client, lambda::variable("RESET_QUEUE_URL")?))
+    }
+
+    /// A queue that takes nothing, for routes that are only described.
+    pub fn nowhere() -> Self {
+        let config = aws_sdk_sqs::Config::builder()
+            .behavior_version(aws_sdk_sqs::config::BehaviorVersion::latest())
+            .build();
+        Self::new(aws_sdk_sqs::Client::from_conf(config), "")
+    }
+
+    /// Takes a request for a new password, whether or not anybody has this address.
+    pub async fn ask(&self, email: &str) -> Result<()> {
+        let request = ResetRequest {
+            email: email.to_lowercase(),
+            request_id: hex::encode(kernel::id::random::<16>()),
+        };
+        let body = serde_json::to_string(&request).context("a reset request")?;
+        let sent = self.client.send_message().queue_url(&self.url).message_body(body);
+        sent.send().await.context("the queue of reset requests")?;
+        Ok(())
+    }
+}
+
+/// Mails a token to whoever has the address of a request, if they may log in by password. A request that comes again
+/// gets no second mail.
+pub async fn mail_reset(app: &App, desk: &Desk, message: &str) -> Result<()> {
+    let request: ResetRequest = serde_json::from_str(message).context("a message that is none of ours")?;
+    for _ in 0..ATTEMPTS {
+        let Some(login) = Login::find(&app.table, &request.email).await? else {
+            return Ok(());
+        };
+        let Some(user) = User::find(&app.table, login.user).await?.filter(User::is_active) else {
+            return Ok(());
+        };
+        let (now, mut mailed) = (app.now(), Mailed::to(&app.table, user.id).await?);
+        let Some(token) = mailed.issue(now, Purpose::ResetPassword, &request.request_id) else {
+            return Ok(());
+        };
+        let job = tokened(desk, now, &user, MailTemplate::ResetPassword, RESET_PAGE, &token)?;
+        // Nobody is known to have asked; the person is the only one it can be noted for.
+        let change = Change::new(user.id, "user.password_reset_requested", "user", user.id);
+        let change = change.to(json!({"authenticated": false}));
+        if commit(app, desk, &user, change, vec![mailed.write()?], Some(job)).await? {
+            return Ok(());
+        }
+    }
+    Err(Error::Busy)
+}
+
+/// Sets a new password with a token from a mail: ends every session, makes other such tokens worthless, proves the
+/// address, and says so by mail. 400 `bad_token`.
+pub async fn reset(app: &App, desk: &Desk, token: &str, password: &str) -> Result<()> {
+    let token = MailToken::parse(token)?;
+    for _ in 0..ATTEMPTS {
+        let now = app.now();
+        let mut mailed = Mailed::to(&app.table, token.user()).await?;
+        mailed.spend(now, Purpose::ResetPassword, &token)?;
+        let user = User::find(&app.table, token.user()).await?.filter(User::is_active);
+        let mut user = user.ok_or_else(bad_token)?;
+        let login = Login::find(&app.table, &user.email).await?;
+        let mut login = login.filter(|login| login.user == user.id).ok_or_else(bad_token)?;
+        login.password_hash = password::hash(password).await?;
+        user.end_sessions();
+        user.prove_email(now);
+        let job = password_changed(desk, now, &user)?;
+        let change = Change::new(user.id, "user.password_reset", "user", user.id);
+        let writes = vec![mailed.write()?, Write::replace(&login)?, Write::replace(&user)?];
+        if commit(app, desk, &user, change, writes, Some(job)).await? {
+            return Ok(());
+        }
+    }
+    Err(Error::Busy)
+}
+
+/// Sets a new password for who knows the old one: ends the caller's other sessions, makes reset tokens worthless, and says
+/// so by mail. 422 when `current` is not the password, 409 `no_password` for who logs in otherwise.
+pub async fn change(
+    app: &App,
+    desk: &Desk,
+    scope: &Scope<ManageOwnAccount>,
+    current: &str,
+    password: &str,
+) -> Result<()> {
+    for _ in 0..ATTEMPTS {
+        let (now, mut user) = (app.now(), User::me(&app.table, scope).await?);
+        let login = Login::find(&app.table, &user.email).await?;
+        let Some(mut login) = login.filter(|login| login.user == user.id) else {
+            return Err(Error::refused("no_password", "you log in without a password"));
+        };
+        if !password::verify(current, Some(&login.password_hash)).await? {
+            return Err(Error::invalid("currentPassword", "is not your password"));
+        }
+        login.password_hash = password::hash(password).await?;
+        user.end_sessions();
+        let kept = session::kept(&app.table, now, scope, &user).await?;
+        let mut mailed = Mailed::to(&app.table, user.id).await?;
+        let job = password_changed(desk, now, &user)?;
+        let change = Change::new(user.id, "user.password_changed", "user", user.id);
+        let mut writes = vec![Write::replace(&login)?, Write::replace(&user)?, Write::replace(&kept)?];
+        if mailed.withdraw(Purpose::ResetPassword) {
+            writes.push(mailed.write()?);
+        }
+        if commit(app, desk, &user, change, writes, Some(job)).await? {
+            return Ok(());
+        }
+    }
+    Err(Error::Busy)
+}
+
+/// Notes that a person reads the mail of their address, by the token that went there. 400 `bad_token`.
+pub async fn verify_email(app: &App, desk: &Desk, token: &str) -> Result<()> {
+    let token = MailToken::parse(token)?;
+    for _ in 0..ATTEMPTS {
+        let now = app.now();
+        let mut mailed = Mailed::to(&app.table, token.user()).await?;
+        mailed.spend(now, Purpose::VerifyEmail, &token)?;
+        let user = User::find(&app.table, token.user()).await?.filter(User::is_active);
+        let mut user = user.ok_or_else(bad_token)?;
+        user.prove_email(now);
+        let change = Change::new(user.id, "user.email_verified", "user", user.id).to(json!({"email": user.email}));
+        let writes = vec![mailed.write()?, Write::replace(&user)?];
+        if commit(app, desk, &user, change, writes, None).await? {
+            return Ok(());
+        }
+    }
+    Err(Error::Busy)
+}
+
+/// Mails the caller another token that proves their address, unless it is proved or they had enough of them.
+pub async fn resend(app: &App, desk: &Desk, scope: &Scope<ManageOwnAccount>) -> Result<()> {
+    let request = hex::encode(kernel::id::random::<16>());
+    for _ in 0..ATTEMPTS {
+        let user = User::me(&app.table, scope).await?;
+        let mut mailed = Mailed::to(&app.table, user.id).await?;
+        if user.email_verified_at.is_some() {
+            return Ok(());
+        }
+        let Some(job) = verification(desk, app.now(), &user, &mut mailed, &request)? else {
+            return Ok(());
+        };
+        let change = Change::new(user.id, "user.verification_requested", "user", user.id);
+        if commit(app, desk, &user, change, vec![mailed.write()?], Some(job)).await? {
+            return Ok(());
+        }
+    }
+    Err(Error::Busy)
+}
+
+/// The mail with the token that proves a person's address; nothing if they had enough of them.
+pub(crate) fn verification(
+    desk: &Desk,
+    now: Time,
+    user: &User,
+    mailed: &mut Mailed,
+    request: &str,
+) -> Result<Option<Job>> {
+    let token = mailed.issue(now, Purpose::VerifyEmail, request);
+    let mail = |token: &MailToken| tokened(desk, now, user, MailTemplate::VerifyEmail, VERIFY_PAGE, token);
+    token.as_ref().map(mail).transpose()
+}
+
+/// A mail that leads to a page with a token.
+fn tokened(desk: &Desk, now: Time, user: &User, template: MailTemplate, page: &str, token: &MailToken) -> Result<Job> {
+    let variables = json!({"name": user.name, "link": desk.link(page, &token.reveal())});
+    desk.mail(now, Owner::User(user.id), "account", &user.email, template, variables)
+}
+
+fn password_changed(desk: &Desk, now: Time, user: &User) -> Result<Job> {
+    let variables = json!({"name": user.name, "changedAt": now, "link": desk.page(FORGOT_PAGE)});
+    let (owner, template) = (Owner::User(user.id), MailTemplate::PasswordChanged);
+    desk.mail(now, owner, "account", &user.email, template, variables)
+}
+
+/// Does what changes an account, notes it and stores its mail, together or not at all; says whether it was done. If not,
+/// somebody else was faster: look again.
+async fn commit(
+    app: &App,
+    desk: &Desk,
+    user: &User,
+    change: Change,
+    mut writes: Vec<Write>,
+    mail: Option<Job>,
+) -> Result<bool> {
+    if let Some(job) = &mail {
+        writes.push(job.write()?);
+    }
+    match trail::commit(&app.table, app.now(), Chain::User(user.id), change, writes).await {
+        Ok(()) => {
+            let jobs: Vec<_> = mail.iter().map(Job::reference).collect();
+            desk.nudge(&jobs).await;
+            Ok(true)
+        }
+        Err(WriteError::Condition(_)) => Ok(false),
+        Err(WriteError::Other(error)) => Err(error),
+    }
+}
