@@ -12,6 +12,7 @@ pub mod ses;
 pub mod sqs;
 pub mod ssm;
 pub mod store;
+pub mod usage;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -39,6 +40,7 @@ use ses::Ses;
 use sqs::Sqs;
 use ssm::Ssm;
 use store::Store;
+use usage::UsageLedger;
 
 /// The largest request: `DynamoDB` takes 16 MB.
 const MAX_REQUEST_BYTES: usize = 16 * 1024 * 1024;
@@ -69,6 +71,7 @@ struct Services {
     policies: Policies,
     store: Store,
     chaos: Chaos,
+    usage: UsageLedger,
 }
 
 impl Aws {
@@ -109,6 +112,7 @@ impl Aws {
             policies: Policies::of(template),
             store,
             chaos,
+            usage: UsageLedger::default(),
         });
         let listener = TcpListener::bind(("127.0.0.1", 0))
             .await
@@ -152,6 +156,11 @@ impl Aws {
     /// Yields the store behind queues and mails.
     pub fn store(&self) -> &Store {
         &self.services.store
+    }
+
+    /// Yields what each caller used of what AWS bills.
+    pub fn usage(&self) -> &UsageLedger {
+        &self.services.usage
     }
 
     /// Yields what deletes the expired.
@@ -262,13 +271,15 @@ async fn dispatch(
         if services.policies.knows(caller) {
             allow(iam::dynamodb_needs(operation, &body))?;
         }
-        let (status, reply) = services.dynamodb.answer(operation, &body)?;
+        let (status, reply, units) = services.dynamodb.answer(operation, &body)?;
+        services.usage.dynamodb(caller, operation, units);
         return Ok(json_reply(status, reply));
     }
     if let Some(operation) = target.strip_prefix("AmazonSQS.") {
         if services.policies.knows(caller) {
             allow(iam::sqs_needs(operation, &body))?;
         }
+        services.usage.sqs(caller, body.len());
         let reply = sqs::wire::answer(&services.sqs, operation, &body).await;
         let reply = reply.map_err(|refusal| ServiceError {
             query_code: refusal.query_code(),
@@ -280,6 +291,7 @@ async fn dispatch(
         if services.policies.knows(caller) {
             allow(iam::ssm_needs(operation, &body))?;
         }
+        services.usage.other(caller);
         return Ok(json_reply(
             StatusCode::OK,
             services.ssm.answer(operation, &body)?.to_string(),
@@ -289,6 +301,7 @@ async fn dispatch(
         if services.policies.knows(caller) {
             allow(iam::ses_needs(&body))?;
         }
+        services.usage.other(caller);
         return Ok(json_reply(
             StatusCode::OK,
             services.ses.answer(method, path, &body)?.to_string(),

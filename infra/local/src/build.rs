@@ -60,29 +60,30 @@ pub async fn build(folder: &Path, functions: &[Function], release: bool) -> Resu
     Ok(programs)
 }
 
-/// Builds this runner in release as well: `--release` is for speed, and the services run inside the runner.
-pub async fn runner(folder: &Path) -> Result<PathBuf> {
+/// Builds one program of the workspace, with the features that the whole workspace gives dependencies, so that none
+/// is built twice.
+pub async fn program(folder: &Path, name: &str, release: bool) -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    let arguments = [
-        "build",
-        "--release",
-        "--package",
-        "local",
-        "--message-format=json-render-diagnostics",
-    ];
-    let output = command
-        .current_dir(folder)
-        .args(arguments)
-        .stderr(Stdio::inherit())
-        .kill_on_drop(true)
-        .output();
+    command
+        .args([
+            "build",
+            "--workspace",
+            "--bin",
+            name,
+            "--message-format=json-render-diagnostics",
+        ])
+        .current_dir(folder);
+    if release {
+        command.arg("--release");
+    }
+    let output = command.stderr(Stdio::inherit()).kill_on_drop(true).output();
     let output = output.await.context("start cargo")?;
     let lines = String::from_utf8_lossy(&output.stdout);
-    let built = lines.lines().filter_map(executable).find(|(name, _)| name == "local");
+    let built = lines.lines().filter_map(executable).find(|(built, _)| built == name);
     match built {
         Some((_, path)) if output.status.success() => Ok(path),
-        _ => bail!("the runner does not build in release; cargo says why above"),
+        _ => bail!("{name} does not build; cargo says why above"),
     }
 }
 

@@ -43,6 +43,7 @@ pub async fn run(options: &Options) -> Result<()> {
         chaos: None,
         parameters: BTreeMap::new(),
         ssm: BTreeMap::new(),
+        only: Vec::new(),
     };
     let starting = up::start(&stack);
     let running = tokio::select! {

@@ -7,6 +7,7 @@
 //! - [`poller`], [`schedule`]: what calls functions besides HTTP.
 //! - [`stack`]: all of it together, on a data folder; [`up`], [`invoke`], [`demo`]: the commands on top.
 //! - [`chaos`]: what goes wrong where the stack is told to be cruel; [`reliability`]: that nothing is lost then.
+//! - [`bench`]: the figures of `cargo local bench`.
 //! - [`replay`], [`access_log`], [`sample`]: an access log as events.
 //! - [`audit`]: verifying an export of the audit trail.
 
@@ -14,6 +15,7 @@ pub mod access_log;
 pub mod aids;
 pub mod audit;
 pub mod aws;
+pub mod bench;
 pub mod build;
 pub mod chaos;
 pub mod clock;

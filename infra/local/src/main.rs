@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 use local::keys::KeyPair;
-use local::{audit, build, demo, invoke, reliability, replay, sample, up};
+use local::{audit, bench, build, demo, invoke, reliability, replay, sample, up};
 
 /// Runs the stack of template.yaml on this machine, without containers.
 #[derive(Parser)]
@@ -87,6 +87,8 @@ enum Action {
     Audit(AuditAction),
     /// Works on a cruel stack of its own, then compares every total with what clients were told.
     Reliability(reliability::Options),
+    /// Measures what this project claims: start-up beside Node, cost, events a second. Takes a few minutes.
+    Bench(bench::Options),
     /// Writes the sample access log that the repository ships.
     #[command(hide = true)]
     Sample,
@@ -186,6 +188,7 @@ async fn run(action: Action) -> Result<ExitCode> {
                 chaos,
                 parameters: parameters.into_iter().collect(),
                 ssm: ssm.into_iter().collect(),
+                only: Vec::new(),
             })
             .await?;
         }
@@ -221,6 +224,7 @@ async fn run(action: Action) -> Result<ExitCode> {
         }
         Action::Audit(action) => verify_audit(&action)?,
         Action::Reliability(options) => return Ok(exit(reliability::run(&up::find_folder()?, &options).await?)),
+        Action::Bench(options) => bench::run(&up::find_folder()?, &options).await?,
         Action::Sample => print!("{}", sample::log()),
         Action::Keys => print_keys()?,
         Action::Exec { .. } => unreachable!("handled before the runtime starts"),
@@ -234,12 +238,13 @@ fn wants_speed(action: &Action) -> bool {
         Action::Up { release: true, .. }
             | Action::Demo { release: true, .. }
             | Action::Reliability(reliability::Options { release: true, .. })
-    )
+    ) || matches!(action, Action::Bench(options) if options.wants_speed())
 }
 
 /// Goes on as a release build of this program, with the same arguments.
 async fn become_release() -> Result<ExitCode> {
-    let runner = build::runner(&up::find_folder()?).await?;
+    // Release is for speed, and the services run inside the runner.
+    let runner = build::program(&up::find_folder()?, "local", true).await?;
     let error = Command::new(&runner).args(std::env::args_os().skip(1)).exec();
     Err(error).with_context(|| format!("start {}", runner.display()))
 }

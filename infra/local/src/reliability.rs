@@ -83,6 +83,7 @@ pub async fn run(root: &Path, options: &Options) -> Result<bool> {
         chaos: Some(options.seed),
         parameters: BTreeMap::new(),
         ssm: BTreeMap::new(),
+        only: Vec::new(),
     };
     let running = tokio::select! {
         running = up::start(&stack) => running?,

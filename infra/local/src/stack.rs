@@ -59,6 +59,8 @@ pub struct Stack {
     pub manager: Option<(String, String)>,
     /// What goes wrong.
     pub chaos: Chaos,
+    /// What it runs.
+    pub template: Template,
     pools: HashMap<String, Arc<Pool>>,
     gateway: Gateway,
     stop: watch::Sender<bool>,
@@ -116,21 +118,22 @@ impl Stack {
             clock,
             manager,
             chaos,
+            template,
             pools,
             gateway,
             stop: watch::Sender::new(false),
             tasks: Vec::new(),
             has_ready_route,
         };
-        stack.feed(&template)?;
+        stack.feed()?;
         stack.chaos.enable(true);
 
         Ok(stack)
     }
 
-    fn feed(&mut self, template: &Template) -> Result<()> {
+    fn feed(&mut self) -> Result<()> {
         let firings = Firings::new(self.aws.store().clone());
-        for function in &template.functions {
+        for function in &self.template.functions {
             let pool = &self.pools[&function.id];
             for source in &function.queues {
                 let run = poller::run(

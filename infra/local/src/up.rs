@@ -51,6 +51,8 @@ pub struct Options {
     pub parameters: BTreeMap<String, String>,
     /// What SSM knows, beside the secrets of the data folder.
     pub ssm: BTreeMap<String, String>,
+    /// The functions to run, by folder; all of them if empty.
+    pub only: Vec<String>,
 }
 
 /// A stack that listens.
@@ -97,7 +99,12 @@ pub async fn start(options: &Options) -> Result<Running> {
     let address = listener.local_addr()?;
     let data = Data::open(&options.data, options.fresh)?;
     let secrets = data.secrets()?;
-    let template = secrets.template(&options.folder, &parameters(options, address)?)?;
+    let mut template = secrets.template(&options.folder, &parameters(options, address)?)?;
+    if !options.only.is_empty() {
+        template
+            .functions
+            .retain(|function| options.only.contains(&function.binary));
+    }
     let front = Arc::new(Front(RwLock::new(Stage::Starting("the functions are being built"))));
     let (close, server) = serve(listener, Arc::clone(&front));
     let programs = build::build(&options.folder, &template.functions, options.release).await?;

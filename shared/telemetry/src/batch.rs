@@ -146,6 +146,10 @@ fn judge(raw: &RawValue, format: Format, received_at: Time) -> Result<Event> {
 }
 
 fn read<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Result<T> {
+    // Most events are good; only of one that is not must it be known where.
+    if let Ok(read) = serde_json::from_str(raw.get()) {
+        return Ok(read);
+    }
     serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(raw.get())).map_err(|error| {
         let path = error.path().to_string();
         Error::unreadable_field(&path, &error.into_inner().to_string())

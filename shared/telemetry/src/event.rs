@@ -73,7 +73,7 @@ impl NewEvent {
 
     /// The event as it is kept.
     pub fn accept(self, received_at: Time) -> Event {
-        let text = |json: Box<RawValue>| Some(json.get().to_owned()).filter(|text| text != "null");
+        let text = |json: Box<RawValue>| Some(String::from(Box::<str>::from(json))).filter(|text| text != "null");
         Event {
             kind: self.r#type,
             name: self.name,

@@ -3,6 +3,7 @@
 //! as it would be there.
 
 mod client;
+pub mod ledger;
 mod people;
 mod receiver;
 
@@ -449,8 +450,13 @@ impl Drop for Inner {
     }
 }
 
+/// The folder of the workspace.
+fn folder() -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
 fn template() -> Template {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let folder = folder();
     let mut parameters = local::template::sam_parameters(&folder).expect("samconfig.toml");
     for (name, value) in [
         ("JwtPublicKeys", "{\"keys\":[]}"),

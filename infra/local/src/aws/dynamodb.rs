@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use dynoxide::Database;
 use dynoxide::errors::DynoxideError;
+use dynoxide::types::ConsumedCapacity;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
@@ -35,8 +36,45 @@ impl fmt::Debug for DynamoDb {
 macro_rules! run {
     ($database:expr, $body:expr, $method:ident) => {{
         let request = serde_json::from_slice($body).map_err(|error| malformed(&error))?;
-        $database.$method(request).map(|reply| serde_json::to_string(&reply))
+        let reply = $database.$method(request);
+        reply.map(|reply| (serde_json::to_string(&reply), 0.0))
     }};
+}
+
+/// Runs an operation that is billed by capacity units, and yields them too; the caller learns them only if it asks.
+macro_rules! run_billed {
+    ($database:expr, $body:expr, $method:ident, $request:ident) => {{
+        let request = serde_json::from_slice($body).map_err(|error| malformed(&error))?;
+        let mut request: dynoxide::actions::$method::$request = request;
+        let asked = request.return_consumed_capacity.is_some();
+        request
+            .return_consumed_capacity
+            .get_or_insert_with(|| "TOTAL".to_owned());
+        $database.$method(request).map(|mut reply| {
+            let units = reply.consumed_capacity.as_ref().map_or(0.0, Billed::units);
+            if !asked {
+                reply.consumed_capacity = None;
+            }
+            (serde_json::to_string(&reply), units)
+        })
+    }};
+}
+
+/// What a reply tells about capacity: of one table or of several.
+trait Billed {
+    fn units(&self) -> f64;
+}
+
+impl Billed for ConsumedCapacity {
+    fn units(&self) -> f64 {
+        self.capacity_units
+    }
+}
+
+impl Billed for Vec<ConsumedCapacity> {
+    fn units(&self) -> f64 {
+        self.iter().map(Billed::units).sum()
+    }
 }
 
 impl DynamoDb {
@@ -151,20 +189,20 @@ impl DynamoDb {
         }
     }
 
-    /// Answers one request with a status and JSON.
-    pub(super) fn answer(&self, operation: &str, body: &[u8]) -> Result<(StatusCode, String), ServiceError> {
+    /// Answers one request with a status and JSON, and tells how many capacity units it took.
+    pub(super) fn answer(&self, operation: &str, body: &[u8]) -> Result<(StatusCode, String, f64), ServiceError> {
         let database = &self.database;
         let done = match operation {
-            "GetItem" => run!(database, body, get_item),
-            "PutItem" => run!(database, body, put_item),
-            "UpdateItem" => run!(database, body, update_item),
-            "DeleteItem" => run!(database, body, delete_item),
-            "Query" => run!(database, body, query),
-            "Scan" => run!(database, body, scan),
-            "BatchGetItem" => run!(database, body, batch_get_item),
-            "BatchWriteItem" => run!(database, body, batch_write_item),
-            "TransactGetItems" => run!(database, body, transact_get_items),
-            "TransactWriteItems" => run!(database, body, transact_write_items),
+            "GetItem" => run_billed!(database, body, get_item, GetItemRequest),
+            "PutItem" => run_billed!(database, body, put_item, PutItemRequest),
+            "UpdateItem" => run_billed!(database, body, update_item, UpdateItemRequest),
+            "DeleteItem" => run_billed!(database, body, delete_item, DeleteItemRequest),
+            "Query" => run_billed!(database, body, query, QueryRequest),
+            "Scan" => run_billed!(database, body, scan, ScanRequest),
+            "BatchGetItem" => run_billed!(database, body, batch_get_item, BatchGetItemRequest),
+            "BatchWriteItem" => run_billed!(database, body, batch_write_item, BatchWriteItemRequest),
+            "TransactGetItems" => run_billed!(database, body, transact_get_items, TransactGetItemsRequest),
+            "TransactWriteItems" => run_billed!(database, body, transact_write_items, TransactWriteItemsRequest),
             "CreateTable" => run!(database, body, create_table),
             "DeleteTable" => run!(database, body, delete_table),
             "DescribeTable" => run!(database, body, describe_table),
@@ -177,12 +215,12 @@ impl DynamoDb {
             }
         };
         match done {
-            Ok(Ok(reply)) => Ok((StatusCode::OK, reply)),
-            Ok(Err(error)) => Err(malformed(&error)),
+            Ok((Ok(reply), units)) => Ok((StatusCode::OK, reply, units)),
+            Ok((Err(error), _)) => Err(malformed(&error)),
             Err(error) => {
                 let error = worded(operation, error);
                 let status = StatusCode::from_u16(error.status_code()).unwrap_or(StatusCode::BAD_REQUEST);
-                Ok((status, error.to_json()))
+                Ok((status, error.to_json(), 0.0))
             }
         }
     }

@@ -87,6 +87,11 @@ impl Pool {
         &self.function
     }
 
+    /// Yields what it starts.
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
     /// Tells how many processes it may have.
     pub fn limit(&self) -> usize {
         self.limit

@@ -1,0 +1,325 @@
+//! The cost ledger: what operations use of what AWS bills, counted over the whole app in one process, and the document
+//! that tells it. Counts, not times: the same on every machine.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use http::Method;
+use local::aws::usage::Usage;
+use local::bench::prices::{self, Counts};
+use local::bench::sample;
+use serde_json::{Value, json};
+
+use crate::{PASSWORD, Reply, START, Tenant, TestApp};
+
+/// How often an operation is done; what is counted is the mean.
+const TIMES: u64 = 32;
+/// What Lambda itself logs of an invocation: its lines START, END and REPORT.
+const PLATFORM_LOG_BYTES: f64 = 420.0;
+/// What a function logs of a request: one line.
+const REQUEST_LOG_BYTES: f64 = 380.0;
+/// The headers of a reply.
+const HEADER_BYTES: f64 = 700.0;
+/// An HTTP API meters each 512 KiB of a request as one.
+const API_PART: f64 = 524_288.0;
+/// SQS meters each 64 KiB as one.
+const SQS_PART: usize = 65_536;
+
+/// What one operation uses.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// Its name in figures, `event100`.
+    pub name: &'static str,
+    /// What it is, for people.
+    pub what: &'static str,
+    /// The dollars are for a million of these: events of a batch, or the operation itself.
+    pub units: f64,
+    /// What one operation uses.
+    pub counts: Counts,
+}
+
+impl Entry {
+    /// List price of a million events, or of a million operations that are not about events.
+    pub fn dollars_a_million(&self) -> f64 {
+        self.counts.dollars() / self.units * 1e6
+    }
+
+    /// The counts that the document states, by the names of its columns.
+    pub fn columns(&self) -> [(&'static str, f64); 5] {
+        let counts = &self.counts;
+        [
+            ("API", counts.api_requests),
+            ("Lambda", counts.invocations),
+            ("SQS", counts.sqs_requests),
+            ("write units", counts.write_units),
+            ("read units", counts.read_units),
+        ]
+    }
+}
+
+/// Batches of events that are told apart in the ledger: name, description, events, with ids, and the CPU time at a full
+/// core that `ingest` and `event-writer` take for one, in milliseconds, rounded up.
+const BATCHES: [(&str, &str, u64, bool, [f64; 2]); 6] = [
+    ("event1", "one event", 1, false, [0.5, 2.0]),
+    ("event1ids", "one event with an id of the client", 1, true, [0.5, 2.0]),
+    ("event100", "a batch of 100 events", 100, false, [1.0, 3.0]),
+    ("event100ids", "a batch of 100 events with ids", 100, true, [1.0, 4.0]),
+    ("event1000", "a batch of 1,000 events", 1_000, false, [5.0, 12.0]),
+    (
+        "event1000ids",
+        "a batch of 1,000 events with ids",
+        1_000,
+        true,
+        [6.0, 16.0],
+    ),
+];
+
+/// Counts every operation of the ledger.
+pub async fn measure() -> Vec<Entry> {
+    let mut entries = Vec::new();
+    for (name, what, events, with_ids, cpu_ms) in BATCHES {
+        entries.push(Entry {
+            name,
+            what,
+            #[expect(clippy::cast_precision_loss, reason = "at most 1,000")]
+            units: events as f64,
+            counts: ingest(events, with_ids, cpu_ms).await,
+        });
+    }
+    entries.extend(questions().await);
+    entries
+}
+
+/// One request a second with so many events each, until they are in the tables; folds and cold caches included.
+async fn ingest(events: u64, with_ids: bool, [ingest_ms, writer_ms]: [f64; 2]) -> Counts {
+    let app = TestApp::start().await;
+    let tenant = app.tenant().await;
+    app.aws().usage().take();
+    let mut sum = Counts::default();
+    for number in 0..TIMES {
+        app.advance(1_000);
+        let body = json!({"events": batch(number, events, with_ids)}).to_string();
+        let reply = tenant
+            .server
+            .post_bytes("/v1/ingest/events", body.as_bytes())
+            .await
+            .expect(202);
+        add_request(&mut sum, &app, "Ingest", body.len(), &reply, ingest_ms);
+        for text in app.take_messages().await {
+            // Each alone, as when events come slowly: a full batch of ten would cost a tenth. A receive is billed by
+            // the size of what it yields.
+            sum.sqs_requests += as_float(text.len().div_ceil(SQS_PART)) + 1.0;
+            assert_eq!(app.deliver(&[text]).await, Vec::<usize>::new(), "a message failed");
+            let usage = usage_of(&app, "EventWriter");
+            add_invocation(&mut sum, &app, "EventWriter", &usage, writer_ms);
+        }
+    }
+    mean(sum)
+}
+
+/// What is asked by people, each time with cold caches.
+async fn questions() -> Vec<Entry> {
+    let app = TestApp::start().await;
+    let tenant = app.tenant().await;
+    // Most of a day's chunks are folded, some are not.
+    for number in 0..48 {
+        tenant.ingest(batch(number, 100, false)).await;
+        app.settle().await;
+    }
+    let day = format!(
+        "projectId={}&from={}&to={START}",
+        tenant.project,
+        START.plus_millis(-86_400_000)
+    );
+    let read = format!("/v1/projects/{}", tenant.project);
+    let overview = format!("/v1/metrics/overview?{day}");
+    let series = format!("/v1/metrics/events/timeseries?interval=1h&{day}");
+    vec![
+        login(&app, &tenant).await,
+        question(
+            &app,
+            &tenant,
+            ("read", "an authenticated read: `GET /v1/projects/{id}`"),
+            &read,
+        )
+        .await,
+        question(&app, &tenant, ("overview", "a day's overview"), &overview).await,
+        question(
+            &app,
+            &tenant,
+            ("timeseriesDay", "a day's timeseries by the hour"),
+            &series,
+        )
+        .await,
+    ]
+}
+
+async fn login(app: &TestApp, tenant: &Tenant) -> Entry {
+    let body = json!({"email": tenant.owner.email, "password": PASSWORD});
+    app.aws().usage().take();
+    let mut sum = Counts::default();
+    for _ in 0..4 {
+        app.advance(15_000);
+        let reply = app.client().post("/v1/auth/login", body.clone()).await.expect(200);
+        // 14 ms of it are argon2id.
+        add_request(&mut sum, app, "Auth", body.to_string().len(), &reply, 16.0);
+    }
+    entry(("login", "a login"), sum, 4.0)
+}
+
+async fn question(app: &TestApp, tenant: &Tenant, (name, what): (&'static str, &'static str), path: &str) -> Entry {
+    let route = app.route_of(Method::GET.as_str(), path.split('?').next().unwrap_or(path));
+    let function = route.expect("the route is in the template").function.clone();
+    // Their access token is good for 15 minutes.
+    let tenant = Tenant {
+        client: tenant.owner.logged_in_again(app).await.client.within(&tenant.org),
+        ..tenant.clone()
+    };
+    app.aws().usage().take();
+    let mut sum = Counts::default();
+    for _ in 0..4 {
+        // What is remembered for 30 seconds is forgotten.
+        app.advance(31_000);
+        let reply = tenant.client.get(path).await.expect(200);
+        add_request(&mut sum, app, &function, 0, &reply, 3.0);
+    }
+    entry((name, what), sum, 4.0)
+}
+
+fn entry((name, what): (&'static str, &'static str), sum: Counts, times: f64) -> Entry {
+    Entry {
+        name,
+        what,
+        units: 1.0,
+        counts: scaled(sum, times),
+    }
+}
+
+fn add_request(sum: &mut Counts, app: &TestApp, function: &str, body: usize, reply: &Reply, cpu_ms: f64) {
+    let usage = usage_of(app, function);
+    sum.api_requests += (as_float(body) / API_PART).ceil().max(1.0);
+    sum.reply_bytes += as_float(reply.bytes.len()) + HEADER_BYTES;
+    sum.log_bytes += REQUEST_LOG_BYTES;
+    add_invocation(sum, app, function, &usage, cpu_ms);
+}
+
+fn add_invocation(sum: &mut Counts, app: &TestApp, function: &str, usage: &Usage, cpu_ms: f64) {
+    let memory_mib = app.template().function(function).expect("a function").memory_mib;
+    let requests = as_float(usage.dynamodb_requests + usage.sqs_requests + usage.other_requests);
+    sum.invocations += 1.0;
+    sum.gb_seconds += prices::billed_ms(memory_mib, cpu_ms, requests) / 1_000.0 * f64::from(memory_mib) / 1_024.0;
+    sum.sqs_requests += as_float(usage.sqs_requests);
+    sum.write_units += usage.write_units;
+    sum.read_units += usage.read_units;
+    sum.log_bytes += PLATFORM_LOG_BYTES;
+}
+
+/// What a function used since the last time; nobody else may have used anything.
+fn usage_of(app: &TestApp, function: &str) -> Usage {
+    let mut used = app.aws().usage().take();
+    let usage = used.remove(function).unwrap_or_default();
+    assert!(used.is_empty(), "others than {function} called AWS: {used:?}");
+    usage
+}
+
+fn mean(sum: Counts) -> Counts {
+    #[expect(clippy::cast_precision_loss, reason = "a small number")]
+    scaled(sum, TIMES as f64)
+}
+
+fn scaled(sum: Counts, times: f64) -> Counts {
+    Counts {
+        api_requests: sum.api_requests / times,
+        invocations: sum.invocations / times,
+        gb_seconds: sum.gb_seconds / times,
+        sqs_requests: sum.sqs_requests / times,
+        write_units: sum.write_units / times,
+        read_units: sum.read_units / times,
+        log_bytes: sum.log_bytes / times,
+        reply_bytes: sum.reply_bytes / times,
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "sizes and counts far below 2^52")]
+fn as_float(number: impl TryInto<u64>) -> f64 {
+    number.try_into().unwrap_or_default() as f64
+}
+
+/// Events as web servers make them, from minutes before [`START`] backwards.
+pub fn batch(number: u64, events: u64, with_ids: bool) -> Value {
+    sample::batch(number, events, with_ids, START.plus_millis(-1_000_000).millis())
+}
+
+/// The ledger as a document.
+pub fn document(entries: &[Entry]) -> String {
+    let mut text = String::from(HEAD);
+    for entry in entries {
+        let _ = write!(text, "| `{}` | {} |", entry.name, entry.what);
+        for (_, count) in entry.columns() {
+            let _ = write!(text, " {count:.2} |");
+        }
+        let _ = writeln!(
+            text,
+            " {:.2} | **{:.4}** |",
+            entry.counts.gb_seconds * 1_000.0,
+            entry.dollars_a_million()
+        );
+    }
+    text.push_str(TAIL);
+    text
+}
+
+/// The counts that the committed document states for an operation, by column; nothing if it is not in it.
+pub fn stated(document: &str, name: &str) -> Option<Vec<f64>> {
+    let row = document
+        .lines()
+        .find(|line| line.starts_with(&format!("| `{name}` |")))?;
+    row.split('|')
+        .skip(3)
+        .take(5)
+        .map(|cell| cell.trim().parse().ok())
+        .collect()
+}
+
+/// Where the document lies.
+pub fn path() -> PathBuf {
+    crate::folder().join("docs/cost.md")
+}
+
+const HEAD: &str = "\
+# What it costs
+
+Counted, not estimated: every operation below is done over the whole app, whose emulated services tell what AWS would
+bill (capacity units as DynamoDB's own `ReturnConsumedCapacity` rules have them, requests in parts of 64 or 512 KiB). The
+prices are the list prices of us-east-1 in US dollars, without free tiers, in one file: `infra/local/src/bench/prices.rs`.
+`cargo local bench --only cost --write` writes this page, and a test fails when a count rises above what stands here.
+
+Counts are means for one operation; dollars are for a million **events** where events are sent, else for a million
+operations.
+
+| name | operation | API | Lambda | SQS | write units | read units | GB·s × 1,000 | $ a million |
+|---|---|--:|--:|--:|--:|--:|--:|--:|
+";
+
+const TAIL: &str = "
+## What is in it
+
+- **Events** are sent by one client, one request a second, 32 times (so one fold is among them), and written one message at a time, which is the
+  dearest way: under load one invocation of `event-writer` takes ten messages. The fold and reading the API
+  key again every 30 seconds are in the means.
+- **SQS**: a send, a receive and a delete for each message.
+- **Reads** find every cache cold. What is asked has 48 batches of 100 events behind it, 16 of them not folded yet.
+- **Lambda's duration** is the one assumption: CPU time as `cargo local bench` measures it at a full core, rounded up and
+  stretched to the memory's share of a core (1,769 MiB are one), and 5 ms for each request to a service, none beside
+  another. It is a small part of each sum, so an error of a factor of two hardly shows.
+- **Logs and replies** are in the dollars: a line of each request, Lambda's own three lines of each invocation, and
+  what is sent to the caller.
+
+## What is not in it
+
+- **What is kept**: 0.25 dollars a GB-month. A million events in batches of 100 are about 0.06 GB: 0.015 dollars a month.
+- **Waiting**: Lambda polls a queue by itself. An idle queue costs 5 pollers × 3 long polls a minute: 648,000 requests or
+  0.26 dollars a month and queue without the free million.
+- **Cold starts**, which Lambda bills since August 2025: a few milliseconds of CPU time each.
+- Taxes, discounts, free tiers, data transfer from clients (free).
+";
