@@ -6,7 +6,6 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use identity::oidc::{self, Answer, LIFETIME_SECONDS};
 use identity::{Google, Issuer};
-use kernel::Error;
 use lambda::{App, Json, Problem, Query, Result};
 use serde::Deserialize;
 
@@ -31,7 +30,7 @@ pub(crate) async fn begin(State(app): State<App>, Extension(google): Extension<G
 #[into_params(parameter_in = Query)]
 pub(crate) struct Return {
     /// Which login it is.
-    state: Option<String>,
+    state: String,
     /// What is worth an account.
     code: Option<String>,
     /// Why there is none.
@@ -51,9 +50,8 @@ pub(crate) async fn finish(
     headers: HeaderMap,
     Query(back): Query<Return>,
 ) -> Result<Response> {
-    let missing = || Error::malformed_field("missing_field", "state", "is missing");
     let answer = Answer {
-        state: back.state.as_deref().ok_or_else(missing)?,
+        state: &back.state,
         code: back.code.as_deref(),
         error: back.error.as_deref(),
         issuer: back.iss.as_deref(),

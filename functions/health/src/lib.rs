@@ -16,7 +16,7 @@ pub fn routes() -> OpenApiRouter<App> {
 /// How it is.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Condition {
+struct Readiness {
     /// `ok` or `ready`.
     #[schema(example = "ok")]
     status: &'static str,
@@ -24,17 +24,17 @@ struct Condition {
 
 /// Says that it answers
 #[utoipa::path(get, path = "/health", operation_id = "health", tag = "Health",
-    responses((status = 200, body = Condition)))]
-async fn health() -> Json<Condition> {
-    Json(Condition { status: "ok" })
+    responses((status = 200, body = Readiness)))]
+async fn health() -> Json<Readiness> {
+    Json(Readiness { status: "ok" })
 }
 
 /// Says whether it can work: 503 while the tables cannot be read
 #[utoipa::path(get, path = "/ready", operation_id = "ready", tag = "Health",
-    responses((status = 200, body = Condition), Problem))]
-async fn ready(State(app): State<App>) -> Result<Json<Condition>> {
+    responses((status = 200, body = Readiness), Problem))]
+async fn ready(State(app): State<App>) -> Result<Json<Readiness>> {
     match app.table.answers(TableName::Identity).await {
-        Ok(()) => Ok(Json(Condition { status: "ready" })),
+        Ok(()) => Ok(Json(Readiness { status: "ready" })),
         Err(error) => {
             tracing::error!(error = %error, "the identity table cannot be read");
             Err(Error::Busy.into())

@@ -3,7 +3,7 @@
 mod alert_defaults;
 mod store;
 
-use kernel::check::given;
+use kernel::check::{given, given_object, object};
 use kernel::{Check, Input, OrgId, ProjectId, Time, UserId};
 use serde::{Deserialize, Serialize};
 
@@ -63,7 +63,8 @@ pub struct NewProject {
     /// Where it runs.
     pub environment: Environment,
     /// What its new alerts take where they say nothing themselves.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "object", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<AlertDefaults>)]
     pub alert_defaults: Option<AlertDefaults>,
 }
 
@@ -97,7 +98,7 @@ pub struct ProjectPatch {
     pub environment: Option<Environment>,
     /// What its new alerts take where they say nothing themselves, all of it; null takes it away. Alerts that are
     /// there already stay as they are.
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default, deserialize_with = "given_object")]
     #[schema(value_type = Option<AlertDefaults>)]
     pub alert_defaults: Option<Option<AlertDefaults>>,
 }

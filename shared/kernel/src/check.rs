@@ -1,7 +1,11 @@
 //! Field rules of inputs: every broken rule is named at once, with the path of its field.
 
+use std::fmt;
+use std::marker::PhantomData;
 use std::ops::RangeInclusive;
 
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::{Error, FieldProblem, Result};
@@ -18,6 +22,39 @@ pub fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> std::result::Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
+}
+
+/// For a field that holds an object or null: an array, which serde would take for a struct field by field, is refused.
+/// Use with `#[serde(default, deserialize_with = "kernel::check::object")]`.
+pub fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> std::result::Result<Option<T>, D::Error> {
+    deserializer.deserialize_any(Object(PhantomData))
+}
+
+/// As [`object`], for a field of a PATCH: tells absent from null.
+pub fn given_object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> std::result::Result<Option<Option<T>>, D::Error> {
+    object(deserializer).map(Some)
+}
+
+struct Object<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Object<T> {
+    type Value = Option<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object or null")
+    }
+
+    fn visit_unit<E>(self) -> std::result::Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> std::result::Result<Self::Value, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(Some)
+    }
 }
 
 /// Collects the broken rules of one input.
@@ -143,6 +180,30 @@ mod tests {
         name: Option<String>,
         #[serde(default, deserialize_with = "given")]
         note: Option<Option<String>>,
+    }
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Inner {
+        x: Option<u8>,
+    }
+
+    #[derive(Deserialize)]
+    struct Outer {
+        #[serde(default, deserialize_with = "object")]
+        plain: Option<Inner>,
+        #[serde(default, deserialize_with = "given_object")]
+        patch: Option<Option<Inner>>,
+    }
+
+    #[test]
+    fn an_array_is_no_object() {
+        let outer: Outer = serde_json::from_str(r#"{"plain":{"x":1},"patch":null}"#).unwrap();
+        assert_eq!((outer.plain, outer.patch), (Some(Inner { x: Some(1) }), Some(None)));
+        let outer: Outer = serde_json::from_str("{}").unwrap();
+        assert_eq!((outer.plain, outer.patch), (None, None));
+        for bad in [r#"{"plain":[null]}"#, r#"{"patch":[null]}"#, r#"{"plain":"x"}"#] {
+            assert!(serde_json::from_str::<Outer>(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]
