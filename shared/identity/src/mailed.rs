@@ -110,7 +110,7 @@ impl Mailed {
     /// Makes every token of a purpose worthless; says whether there was one.
     pub(crate) fn withdraw(&mut self, purpose: Purpose) -> bool {
         let same = self.mails.iter_mut().filter(|mail| mail.purpose == purpose);
-        same.fold(false, |any, mail| mail.hash.take().is_some() || any)
+        same.filter_map(|mail| mail.hash.take()).count() > 0
     }
 }
 
