@@ -4,7 +4,7 @@
 use kernel::{ProjectId, Result};
 use serde_json::json;
 use telemetry::rollup::{Counts, Rollup, Series};
-use telemetry::store::{RollupRecord, Span};
+use telemetry::store::{ChunkRef, RollupRecord, Span, remove_pending};
 use testing::ledger::{self, batch};
 use testing::{START, Tenant, TestApp};
 
@@ -117,6 +117,9 @@ async fn fill(app: &TestApp, tenant: &Tenant, each: u64) -> Result<()> {
             .write([RollupRecord::empty(project, &day, span).replace(&counts)?])
             .await?;
     }
+    // The day's head tells that something was folded.
+    let folded = ChunkRef { last_ms: 0, chunk: 0 };
+    table.write([remove_pending(project, &day, &[folded])]).await?;
     Ok(())
 }
 
