@@ -5,7 +5,8 @@ AWS's own SAM transform makes plain CloudFormation of `template.yaml`. Of that:
 - `Code`: the function's own binary for this machine, started by a script of one line, instead of a package for arm64.
 - `Api`: ministack reads no OpenAPI from `Body`. Each path of it becomes a route and an integration, and its CORS
   settings the property `CorsConfiguration`, whose names ministack wants to begin with a small letter.
-- `sqs:SendMessage` also allows `sqs:SendMessageBatch`, as it does on AWS, where that is no action of its own.
+- `sqs:SendMessage` also allows `sqs:SendMessageBatch`, as it does on AWS, where that is no action of its own;
+  and `ses:SendEmail` is allowed for everything, for ministack asks for `*` whoever sends.
 - `AWS::SES::Template` goes, which ministack's CloudFormation does not know; main.py makes the templates by SES's API.
 - `DeletionPolicy: Retain` goes, so that deleting the stack deletes everything.
 """
@@ -48,7 +49,7 @@ def load(folder):
         if resource["Type"] == "AWS::Lambda::Function":
             resource["Properties"].pop("Architectures")
         if resource["Type"] == "AWS::IAM::Role":
-            _allow_batches(resource["Properties"].get("Policies", []))
+            _widen(resource["Properties"].get("Policies", []))
     mails = [resources.pop(name) for name, it in list(resources.items()) if it["Type"] == "AWS::SES::Template"]
     for name, resource in list(resources.items()):
         if resource["Type"] == "AWS::ApiGatewayV2::Api" and "Body" in resource["Properties"]:
@@ -56,12 +57,14 @@ def load(folder):
     return json.dumps(template), values, binaries, [mail["Properties"]["Template"] for mail in mails]
 
 
-def _allow_batches(policies):
+def _widen(policies):
     for policy in policies:
         for statement in policy["PolicyDocument"]["Statement"]:
             actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
             if "sqs:SendMessage" in actions:
                 statement["Action"] = [*actions, "sqs:SendMessageBatch"]
+            if "ses:SendEmail" in actions:
+                statement["Resource"] = "*"
 
 
 def package(program):
