@@ -7,6 +7,7 @@ pub mod check;
 pub mod error;
 pub mod id;
 pub mod policy;
+pub mod problem;
 pub mod scope;
 pub mod seal;
 pub mod time;
@@ -17,5 +18,6 @@ pub use id::{
     AlertId, ApiKeyId, AuditId, EventId, GrantId, IncidentId, InvitationId, JobId, OrgId, ProjectId, SessionId, UserId,
 };
 pub use policy::{OrgRole, PlatformRole};
+pub use problem::{Problem, ProblemDetails};
 pub use scope::{Actor, Caller, OrgWide, Permission, ProjectRole, Scope};
 pub use time::Time;

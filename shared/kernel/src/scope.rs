@@ -2,9 +2,12 @@
 
 use std::marker::PhantomData;
 
+use axum_core::extract::FromRequestParts;
+use http::request::Parts;
+
 use crate::policy::kind::{Whole, WithinOrg};
 use crate::policy::{Grant, OrgRole, PlatformRole};
-use crate::{ApiKeyId, Error, OrgId, ProjectId, Result, SessionId, UserId};
+use crate::{ApiKeyId, Error, OrgId, Problem, ProjectId, Result, SessionId, UserId};
 
 /// Something that can be permitted; `policy` lists them all.
 pub trait Permission: Send + Sync + 'static {
@@ -211,6 +214,17 @@ impl<P: Permission> Scope<P> {
                 permission: PhantomData,
             }),
         }
+    }
+}
+
+/// A handler that names a permission in its signature is called by nobody who lacks it.
+impl<P: Permission, S: Sync> FromRequestParts<S> for Scope<P> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> std::result::Result<Self, Problem> {
+        let caller = parts.extensions.get::<Caller>().cloned();
+        let caller = caller.ok_or_else(|| anyhow::anyhow!("a route that needs {} was left unguarded", P::NAME))?;
+        Ok(Self::permit(caller)?)
     }
 }
 

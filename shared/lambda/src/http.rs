@@ -21,7 +21,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::{App, Problem};
+use crate::{App, Env, Problem};
 
 pub use kernel::Caller;
 
@@ -34,7 +34,7 @@ where
 {
     start_log();
     run(async {
-        let app = App::from_env()?;
+        let app = Env::of_process().app()?;
         let routes = routes(&app).await?;
         lambda_http::run(service(app, routes))
             .await

@@ -62,14 +62,6 @@ impl Table {
         self.meter.as_ref()
     }
 
-    /// Opens the tables that the environment names as `TABLE_IDENTITY` and so on.
-    pub fn from_env(client: aws_sdk_dynamodb::Client) -> Self {
-        let names = TableName::ALL
-            .iter()
-            .filter_map(|name| Some((*name, std::env::var(name.variable()).ok()?)));
-        Self::new(client, names.collect())
-    }
-
     fn name(&self, table: TableName) -> Result<&str> {
         let name = self
             .names
