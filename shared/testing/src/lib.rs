@@ -24,14 +24,14 @@ use identity::{Bootstrap, Google, Guard, Issuer, ResetQueue};
 use kernel::Time;
 use kernel::seal::Seal;
 use lambda::{App, Clock, Consumer, Env, Message, Schedule};
-use local::aws::ses::Mail;
-use local::aws::{Aws, Storage};
-use local::gateway;
-use local::template::{Route, Template};
 use notifications::{Desk, MailSettings, NoticeQueue};
 use notifier::Notifier;
 use outbound::AllowList;
 use reset_mailer::ResetMailer;
+use stack::aws::ses::Mail;
+use stack::aws::{Aws, Storage};
+use stack::gateway;
+use stack::template::{Route, Template};
 use sweeper::Sweeper;
 use table::{Meter, Table, TableName};
 use telemetry::EventQueue;
@@ -45,7 +45,7 @@ pub use receiver::{Call, Receiver};
 /// The moment at which every test begins.
 pub const START: Time = Time::from_millis(1_800_000_000_000);
 
-pub use local::chaos::{Chaos, Fault};
+pub use stack::chaos::{Chaos, Fault};
 
 /// The limits of tests that are not about limits.
 pub const RATES: Rates = Rates {
@@ -140,7 +140,7 @@ impl TestApp {
         let template = template();
         let parameters = BTreeMap::from([("/unused".to_owned(), String::new())]);
         let moved = clock.clone();
-        let local_clock = local::clock::Clock::following(move || moved.now().millis());
+        let local_clock = stack::clock::Clock::following(move || moved.now().millis());
         let aws = Aws::start_under(&template, parameters, &Storage::Memory, &local_clock, chaos)
             .await
             .expect("services start");
@@ -442,7 +442,7 @@ impl Drop for Inner {
             return;
         }
         // A message there only names a job that is due anyway; whoever is registered leaves one.
-        let telling = |queue: &&local::template::Queue| queue.id != "NotificationQueue";
+        let telling = |queue: &&stack::template::Queue| queue.id != "NotificationQueue";
         for queue in self.template.queues.iter().filter(telling) {
             let depth = self.aws.sqs().depth(&queue.name).expect("the queue");
             assert_eq!(depth.total(), 0, "the queue {} still holds messages", queue.name);
@@ -457,7 +457,7 @@ fn folder() -> std::path::PathBuf {
 
 fn template() -> Template {
     let folder = folder();
-    let mut parameters = local::template::sam_parameters(&folder).expect("samconfig.toml");
+    let mut parameters = stack::template::sam_parameters(&folder).expect("samconfig.toml");
     for (name, value) in [
         ("JwtPublicKeys", "{\"keys\":[]}"),
         ("CursorSecret", "only for tests, only for tests.."),
@@ -537,7 +537,7 @@ fn sqs(aws: &Aws, function: &str) -> aws_sdk_sqs::Client {
     aws_sdk_sqs::Client::from_conf(config)
 }
 
-fn queue<'a>(template: &'a Template, id: &str) -> &'a local::template::Queue {
+fn queue<'a>(template: &'a Template, id: &str) -> &'a stack::template::Queue {
     let mut queues = template.queues.iter();
     queues
         .find(|queue| queue.id == id)

@@ -6,10 +6,10 @@ use aws_lc_rs::hmac::{self, HMAC_SHA256};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use kernel::{AlertId, JobId, Time, UserId};
-use local::aws::ses::{Piece, parse};
 use notifications::job::{LEASE_SECONDS, store};
 use notifications::{Begin, Job, JobState, MailTemplate, Owner, webhook};
 use serde_json::{Value, json};
+use stack::template::mail::{Piece, parse};
 use table::{Record, Write};
 use testing::{Receiver, START, Tenant, TestApp};
 

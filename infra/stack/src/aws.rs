@@ -8,6 +8,7 @@
 pub mod dynamodb;
 mod faults;
 pub mod iam;
+pub mod prices;
 pub mod ses;
 pub mod sqs;
 pub mod ssm;

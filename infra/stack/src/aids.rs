@@ -6,18 +6,17 @@ use http::{HeaderValue, Method, Request, StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::assembly::Stack;
 use crate::clock::rfc3339;
-use crate::stack::Stack;
 
 /// The farthest that one move takes the clock: ten years.
 const MAX_ADVANCE_SECONDS: u32 = 10 * 366 * 86_400;
 
-const AIDS: [(&str, &[Method]); 6] = [
+const AIDS: [(&str, &[Method]); 5] = [
     ("chaos", &[Method::GET, Method::POST]),
     ("emails", &[Method::GET]),
     ("clock", &[Method::POST]),
     ("functions", &[Method::GET]),
-    ("manager", &[Method::GET]),
     ("queues", &[Method::GET]),
 ];
 
@@ -37,8 +36,10 @@ struct Switch {
 pub async fn answer(stack: &Stack, request: Request<Body>) -> Response {
     let (parts, body) = request.into_parts();
     let name = parts.uri.path().trim_start_matches("/_local/");
-    let Some((_, methods)) = AIDS.iter().find(|(aid, _)| *aid == name) else {
-        let names: Vec<String> = AIDS.iter().map(|(aid, _)| format!("/_local/{aid}")).collect();
+    let told = stack.told.keys().map(|aid| (aid.as_str(), [Method::GET].as_slice()));
+    let aids = AIDS.into_iter().chain(told);
+    let Some((_, methods)) = aids.clone().find(|(aid, _)| *aid == name) else {
+        let names: Vec<String> = aids.map(|(aid, _)| format!("/_local/{aid}")).collect();
         return problem(
             StatusCode::NOT_FOUND,
             "not_found",
@@ -60,10 +61,7 @@ pub async fn answer(stack: &Stack, request: Request<Body>) -> Response {
         "chaos" => Ok(json!(stack.chaos.report())),
         "functions" => Ok(json!({"data": stack.processes()})),
         "queues" => queues(stack),
-        _ => match &stack.manager {
-            Some((email, password)) => Ok(json!({"email": email, "password": password})),
-            None => Err("the template names no manager".into()),
-        },
+        _ => Ok(stack.told[name].clone()),
     };
     match done {
         Ok(reply) => json_reply(StatusCode::OK, "application/json", &reply),

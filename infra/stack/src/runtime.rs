@@ -4,15 +4,17 @@
 //! the template reserves, and stops idle ones. Each process has a Runtime API port of its own.
 
 mod api;
+mod output;
 mod pool;
 mod process;
+mod program;
 
-pub use pool::{Pool, Program};
+pub use output::{Log, log};
+pub use pool::Pool;
 pub use process::Snapshot;
+pub use program::{Program, Programs, become_guarded};
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -40,16 +42,14 @@ pub enum Outcome {
     Busy,
 }
 
-/// Takes a line that a function printed: the function's name, then the line.
-pub type Log = Arc<dyn Fn(&str, &str) + Send + Sync>;
-
 /// What all functions of a stack share.
 #[derive(Clone)]
 pub struct Shared {
     /// Environment besides that of the template: where the services are, what time it is.
     pub environment: BTreeMap<String, String>,
-    /// Our own program, which starts a function so that it dies with us; without it functions that hang outlive kill -9.
-    pub guard: Option<PathBuf>,
+    /// A program that becomes the one its further arguments name, and dies with us; without it functions that hang
+    /// outlive kill -9.
+    pub guard: Option<Program>,
     /// Where functions' output goes.
     pub log: Log,
     /// What goes wrong.

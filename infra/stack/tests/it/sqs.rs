@@ -9,8 +9,8 @@ use aws_sdk_sqs::types::{
     DeleteMessageBatchRequestEntry, MessageAttributeValue, MessageSystemAttributeName, QueueAttributeName,
     SendMessageBatchRequestEntry,
 };
-use local::aws::{Aws, Storage};
-use local::clock::Clock;
+use stack::aws::{Aws, Storage};
+use stack::clock::Clock;
 
 use crate::fixture::template;
 

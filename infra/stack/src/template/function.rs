@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value, json};
 
-use super::Route;
 use super::intrinsics::{function_arn, text_of};
-use crate::schedule::Expression;
+use super::{Expression, Route};
 
 /// One function: one folder, one binary, one process at a time per invocation.
 #[derive(Debug, Clone)]

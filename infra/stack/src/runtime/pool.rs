@@ -1,7 +1,6 @@
 //! The processes of one function, and the invocations that wait for them.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 
 use super::process::{self, Process, Running, Snapshot};
-use super::{MAX_PROCESSES, Outcome, Shared, api};
+use super::{MAX_PROCESSES, Outcome, Program, Shared, api};
 use crate::template::Function;
 
 /// How long an invocation waits for a free process, besides the function's own timeout.
@@ -22,15 +21,6 @@ const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long processes get to finish what they do when the stack stops, then to end.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
 const END_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// What to start for a function.
-#[derive(Debug, Clone)]
-pub struct Program {
-    /// The binary.
-    pub path: PathBuf,
-    /// Its arguments; none for a real function.
-    pub arguments: Vec<String>,
-}
 
 /// The processes of one function.
 pub struct Pool {

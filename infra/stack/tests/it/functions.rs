@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use local::chaos::Chaos;
+use stack::chaos::Chaos;
 
 use crate::fixture::Fixture;
 

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use axum::body::Body;
 use axum::response::Response;
 use futures::future::join_all;
 use http::Request;
+use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -18,7 +18,7 @@ use crate::aws::{Aws, Storage};
 use crate::chaos::Chaos;
 use crate::clock::Clock;
 use crate::gateway::Gateway;
-use crate::runtime::{Log, Pool, Program, Shared, Snapshot};
+use crate::runtime::{Log, Pool, Program, Programs, Shared, Snapshot};
 use crate::schedule::Firings;
 use crate::template::Template;
 use crate::{poller, schedule};
@@ -31,20 +31,20 @@ const SWEEP_EVERY: Duration = Duration::from_mins(1);
 pub struct Plan {
     /// What to run.
     pub template: Template,
-    /// The functions' programs, by name of the binary.
-    pub programs: BTreeMap<String, Program>,
+    /// What is started for each function.
+    pub programs: Programs,
     /// What SSM knows.
     pub ssm: BTreeMap<String, String>,
     /// Where the services keep what they are given.
     pub storage: Storage,
     /// The time that everything goes by.
     pub clock: Clock,
-    /// Our own program, which starts functions so that they die with us.
-    pub guard: Option<PathBuf>,
+    /// A program that starts functions so that they die with us; see [`Shared::guard`].
+    pub guard: Option<Program>,
     /// Where functions' output goes.
     pub log: Log,
-    /// Address and password of the first platform manager.
-    pub manager: Option<(String, String)>,
+    /// What `/_local/<name>` tells besides what the stack knows of itself, by name.
+    pub told: BTreeMap<String, Value>,
     /// What goes wrong, once everything has started.
     pub chaos: Chaos,
 }
@@ -55,8 +55,8 @@ pub struct Stack {
     pub aws: Aws,
     /// The time that everything goes by.
     pub clock: Clock,
-    /// Address and password of the first platform manager.
-    pub manager: Option<(String, String)>,
+    /// What `/_local/<name>` tells besides what the stack knows of itself, by name.
+    pub told: BTreeMap<String, Value>,
     /// What goes wrong.
     pub chaos: Chaos,
     /// What it runs.
@@ -80,7 +80,7 @@ impl Stack {
             clock,
             guard,
             log,
-            manager,
+            told,
             chaos,
         } = plan;
         let aws = Aws::start_under(&template, ssm, &storage, &clock, chaos.clone()).await?;
@@ -96,10 +96,7 @@ impl Stack {
         };
         let mut pools = HashMap::new();
         for function in &template.functions {
-            let Some(program) = programs.get(&function.binary) else {
-                bail!("{} has no program", function.binary)
-            };
-            let pool = Pool::new(function.clone(), program.clone(), shared.clone());
+            let pool = Pool::new(function.clone(), programs.of(function)?, shared.clone());
             pools.insert(function.id.clone(), pool);
         }
         let failures: Vec<String> = join_all(pools.values().map(Pool::warm))
@@ -116,7 +113,7 @@ impl Stack {
         let mut stack = Self {
             aws,
             clock,
-            manager,
+            told,
             chaos,
             template,
             pools,

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::http::Request;
-use local::chaos::Chaos;
 use serde_json::Value;
+use stack::chaos::Chaos;
 
 use crate::fixture::Fixture;
 
@@ -94,7 +94,7 @@ async fn switch(stack: &Fixture, body: &str) -> (u16, Value) {
     let request = Request::post("/_local/chaos")
         .body(axum::body::Body::from(body.to_owned()))
         .unwrap();
-    let response = local::aids::answer(&stack.stack, request).await;
+    let response = stack::aids::answer(&stack.stack, request).await;
     let status = response.status().as_u16();
     let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
     (status, serde_json::from_slice(&body).unwrap())

@@ -3,8 +3,10 @@
 //! Pure: reads text, opens no socket, starts nothing. A resource, event or function of the template language
 //! that the local stack would not honour is an error here, never skipped in silence.
 
+mod expression;
 mod function;
 mod intrinsics;
+pub mod mail;
 mod resource;
 
 use std::collections::BTreeMap;
@@ -13,9 +15,11 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value};
 
+pub use expression::Expression;
 pub use function::{Effect, Function, QueueSource, ScheduleSource, Statement};
 pub use intrinsics::{ACCOUNT, REGION};
-pub use resource::{Cors, MailTemplate, Queue, Redrive, Table};
+pub use mail::MailTemplate;
+pub use resource::{Cors, Queue, Redrive, Table};
 
 use intrinsics::Scope;
 pub(crate) use intrinsics::{mail_arn, parameter_arn, queue_arn, table_arn};
@@ -135,7 +139,7 @@ impl Template {
             "AWS::Serverless::HttpApi" => self.cors = resource::cors(&scope.resolve(&raw)?)?,
             "AWS::DynamoDB::Table" => self.tables.push(resource::table(id, &scope.resolve(&raw)?)?),
             "AWS::SQS::Queue" => self.queues.push(resource::queue(id, &scope.resolve(&raw)?)?),
-            "AWS::SES::Template" => self.mails.push(resource::mail_template(id, &scope.resolve(&raw)?)?),
+            "AWS::SES::Template" => self.mails.push(mail::read(id, &scope.resolve(&raw)?)?),
             other if WITHOUT_LOCAL_EFFECT.contains(&other) => {}
             other => bail!("the local stack does not serve {other}"),
         }

@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use axum::http::{Request, Response};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use local::aws::Storage;
-use local::chaos::Chaos;
-use local::clock::Clock;
-use local::runtime::Program;
-use local::stack::{Plan, Stack};
-use local::template::Template;
 use serde_json::{Value, json};
+use stack::aws::Storage;
+use stack::chaos::Chaos;
+use stack::clock::Clock;
+use stack::runtime::{Program, Programs};
+use stack::template::Template;
+use stack::{Plan, Stack};
 
 const TEMPLATE: &str = include_str!("template.yaml");
 
@@ -45,18 +45,20 @@ impl Fixture {
         let output = Arc::new(Mutex::new(Vec::new()));
         let heard = Arc::clone(&output);
         let plan = Plan {
-            programs: template
-                .functions
-                .iter()
-                .map(|it| (it.binary.clone(), program(test)))
-                .collect(),
+            programs: Programs::Separate(
+                template
+                    .functions
+                    .iter()
+                    .map(|it| (it.binary.clone(), program(test)))
+                    .collect(),
+            ),
             template,
             ssm: BTreeMap::new(),
             storage: Storage::Folder(folder.path().to_owned()),
             clock: clock.clone(),
-            guard: Some(env!("CARGO_BIN_EXE_local").into()),
+            guard: None,
             log: Arc::new(move |name, line| heard.lock().unwrap().push(format!("{name}: {line}"))),
-            manager: None,
+            told: BTreeMap::new(),
             chaos,
         };
         Ok(Self {
@@ -85,7 +87,7 @@ impl Fixture {
     }
 
     pub(crate) fn send(&self, queue: &str, body: &str) {
-        let message = local::aws::sqs::Send {
+        let message = stack::aws::sqs::Send {
             body: body.into(),
             ..Default::default()
         };

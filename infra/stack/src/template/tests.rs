@@ -1,4 +1,4 @@
-//! The template language, and the repository's own template.
+//! The template language.
 
 use super::*;
 
@@ -131,15 +131,6 @@ fn what_cannot_be_served_is_named() {
 fn a_parameter_without_a_value_is_named() {
     let error = Template::parse(SMALL, &BTreeMap::new()).unwrap_err();
     assert!(error.to_string().contains("Secret"), "{error}");
-}
-
-#[test]
-fn the_repositorys_template_can_be_served() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let made = ["JwtPublicKeys", "CursorSecret", "SealingSecret"].map(|name| (name.to_owned(), "x".to_owned()));
-    let template = Template::load(&folder, &BTreeMap::from(made)).unwrap();
-    assert!(template.function("event-writer").is_some());
-    assert!(template.routes.iter().any(|route| route.path == "/v1/auth/{proxy+}"));
 }
 
 #[test]

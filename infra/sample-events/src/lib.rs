@@ -1,6 +1,7 @@
 //! Events as web servers make them, always the same ones: about 100 names, 30 users, 480 bytes of JSON each. A hundred
 //! of them compress to about 4.4 KB, as a hundred made of the lines of a real access log do.
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 /// How far apart two events are.
@@ -22,7 +23,7 @@ fn event(number: u64, with_ids: bool, newest_ms: i64) -> Value {
         "type": if pick(1, 40) == 0 { "ERROR" } else { "REQUEST" },
         "name": format!("GET /presentations/{}/images/slide-{}.png", pick(2, 9), pick(3, 12)),
         "userId": format!("198.51.100.{}", pick(4, 30)),
-        "occurredAt": crate::clock::rfc3339(at_ms),
+        "occurredAt": format!("{:.3}", Timestamp::from_millisecond(at_ms).unwrap_or_default()),
         "metadata": {
             "status": 200,
             "bytes": pick(5, 200_000),

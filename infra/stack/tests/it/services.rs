@@ -7,8 +7,8 @@ use aws_sdk_dynamodb::config::{Credentials, Region};
 use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
 use aws_sdk_sesv2::types::{Body, Content, Destination, EmailContent, Message, MessageHeader, Template};
-use local::aws::{Aws, Storage};
-use local::clock::Clock;
+use stack::aws::{Aws, Storage};
+use stack::clock::Clock;
 
 use crate::fixture::template;
 

@@ -12,6 +12,7 @@ use super::ServiceError;
 use super::store::Store;
 use crate::clock::Clock;
 use crate::template::MailTemplate;
+use crate::template::mail::{Piece, parse};
 
 /// The mails of one stack.
 #[derive(Debug)]
@@ -213,39 +214,6 @@ fn render(template: &MailTemplate, data: Option<&str>) -> Result<Rendered, Strin
     }
 
     Ok((subject, html, text))
-}
-
-/// A part of a template: text as it is, or a name that a value stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Piece<'a> {
-    /// Text.
-    Text(&'a str),
-    /// The name in `{{name}}`.
-    Name(&'a str),
-}
-
-/// Cuts a template into its pieces. SES knows more of Handlebars than `{{name}}`; here all else is an error.
-pub fn parse(text: &str) -> Result<Vec<Piece<'_>>, String> {
-    let mut pieces = Vec::new();
-    let mut rest = text;
-    while let Some(start) = rest.find("{{") {
-        let end = rest[start..].find("}}").ok_or("`{{` without `}}`")? + start;
-        let name = rest[start + 2..end].trim();
-        let plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-        if !plain || rest[end + 2..].starts_with('}') {
-            return Err(format!(
-                "only {{{{name}}}} is served in a template of mails, not {{{{{name}}}}}"
-            ));
-        }
-        pieces.extend([Piece::Text(&rest[..start]), Piece::Name(name)]);
-        rest = &rest[end + 2..];
-    }
-    if rest.contains("}}") {
-        return Err("`}}` without `{{`".into());
-    }
-    pieces.push(Piece::Text(rest));
-
-    Ok(pieces)
 }
 
 /// Puts values in the place of names, as they are: SES escapes nothing. A name without a value is an error, as SES

@@ -16,8 +16,8 @@ use tokio::process::{Child, Command};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::AbortHandle;
 
-use super::pool::{Pool, Program};
-use super::{Outcome, Shared};
+use super::pool::Pool;
+use super::{Outcome, Program, Shared};
 use crate::template::{Function, REGION};
 
 /// How many of its last lines are shown when a process dies.
@@ -175,8 +175,8 @@ pub(super) fn spawn(
 ) -> Result<Child> {
     let mut command = match &shared.guard {
         Some(guard) => {
-            let mut command = Command::new(guard);
-            command.arg("exec").arg(&program.path);
+            let mut command = Command::new(&guard.path);
+            command.args(&guard.arguments).arg(&program.path);
             command
         }
         None => Command::new(&program.path),

@@ -1,4 +1,4 @@
-//! Tables, queues, templates of mails and the CORS configuration of the HTTP API.
+//! Tables, queues and the CORS configuration of the HTTP API.
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
@@ -80,40 +80,6 @@ pub struct Redrive {
     pub dead_letter_queue: String,
     /// How often a message may be received before it moves there.
     pub max_receive_count: u32,
-}
-
-/// A template of mails.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MailTemplate {
-    /// Its name; the logical id, unless the template names it.
-    pub name: String,
-    /// Subject, with `{{names}}`.
-    pub subject: String,
-    /// HTML body, with `{{names}}`.
-    pub html: Option<String>,
-    /// Plain body, with `{{names}}`.
-    pub text: Option<String>,
-}
-
-pub(super) fn mail_template(id: &str, properties: &Value) -> Result<MailTemplate> {
-    let map = properties["Template"].as_object().context("no Template")?;
-    let known = ["TemplateName", "SubjectPart", "HtmlPart", "TextPart"];
-    if let Some(other) = map.keys().find(|key| !known.contains(&key.as_str())) {
-        bail!("a template of mails has no {other}");
-    }
-    let part = |name: &str| map.get(name).map(super::intrinsics::text_of);
-    let template = MailTemplate {
-        name: part("TemplateName").unwrap_or_else(|| id.to_owned()),
-        subject: part("SubjectPart").context("no SubjectPart")?,
-        html: part("HtmlPart"),
-        text: part("TextPart"),
-    };
-    let parts = [Some(&template.subject), template.html.as_ref(), template.text.as_ref()];
-    for part in parts.into_iter().flatten() {
-        crate::aws::ses::parse(part).map_err(anyhow::Error::msg)?;
-    }
-
-    Ok(template)
 }
 
 /// What the HTTP API answers browsers of other origins.

@@ -3,8 +3,6 @@
 //! A schedule that became due once or many times while nobody looked (a jump of the clock, a stopped stack) fires once.
 //! A failed firing is logged and not repeated; the next one comes by itself.
 
-mod expression;
 mod firing;
 
-pub use expression::Expression;
 pub use firing::{Firings, event, run};

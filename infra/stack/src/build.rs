@@ -9,12 +9,11 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
-use crate::runtime::Program;
+use crate::runtime::{Program, Programs};
 use crate::template::Function;
 
 /// Builds the binaries of `functions` in the workspace at `folder`; cargo shows its progress on stderr.
-/// Yields the programs by name of the binary.
-pub async fn build(folder: &Path, functions: &[Function], release: bool) -> Result<BTreeMap<String, Program>> {
+pub async fn build(folder: &Path, functions: &[Function], release: bool) -> Result<Programs> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     // The whole workspace decides which features dependencies get, so that tests and functions share one build.
@@ -57,7 +56,7 @@ pub async fn build(folder: &Path, functions: &[Function], release: bool) -> Resu
         }
     }
 
-    Ok(programs)
+    Ok(Programs::Separate(programs))
 }
 
 /// Builds one program of the workspace, with the features that the whole workspace gives dependencies, so that none
@@ -89,20 +88,28 @@ pub async fn program(folder: &Path, name: &str, release: bool) -> Result<PathBuf
 
 /// Links the programs into a folder, which it makes anew, so that a later build does not take them away from under
 /// the stack.
-pub fn keep(programs: BTreeMap<String, Program>, folder: &Path) -> Result<BTreeMap<String, Program>> {
+pub fn keep(programs: Programs, folder: &Path) -> Result<Programs> {
     if folder.exists() {
         std::fs::remove_dir_all(folder).with_context(|| format!("delete {}", folder.display()))?;
     }
     std::fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
-    let keep = |(name, program): (String, Program)| {
-        let path = folder.join(&name);
+    let keep = |name: &str, program: Program| {
+        let path = folder.join(name);
         // Another file system needs a copy.
         std::fs::hard_link(&program.path, &path)
             .or_else(|_| std::fs::copy(&program.path, &path).map(|_| ()))
             .with_context(|| format!("keep {}", program.path.display()))?;
-        Ok((name, Program { path, ..program }))
+        anyhow::Ok(Program { path, ..program })
     };
-    programs.into_iter().map(keep).collect()
+    Ok(match programs {
+        Programs::Separate(programs) => Programs::Separate(
+            programs
+                .into_iter()
+                .map(|(name, program)| Ok((name.clone(), keep(&name, program)?)))
+                .collect::<Result<_>>()?,
+        ),
+        Programs::Together(program) => Programs::Together(keep("functions", program)?),
+    })
 }
 
 /// Reads the name and the path of a binary from one of cargo's messages.
