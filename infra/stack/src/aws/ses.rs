@@ -1,4 +1,4 @@
-//! SES v2: takes mails by the templates of template.yaml and keeps them for whoever asks; sends nothing.
+//! SES v2: takes mails, written out or by the templates of the template, and keeps them for whoever asks; sends nothing.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -71,6 +71,30 @@ struct Destination {
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 struct Content {
     template: Option<Templated>,
+    simple: Option<Simple>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct Simple {
+    subject: Text,
+    body: Body,
+    #[serde(default)]
+    headers: Vec<Header>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct Body {
+    text: Option<Text>,
+    html: Option<Text>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct Text {
+    data: String,
+    charset: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -122,12 +146,11 @@ impl Ses {
         if let Some(address) = to.iter().find(|address| !address.contains('@')) {
             return Err(bad(format!("{address:?} is no address")));
         }
-        let content = input.content.template;
-        let content = content.ok_or_else(|| bad("only mails by a template are served locally".into()))?;
-        let missing = || format!("Template {} does not exist", content.template_name);
-        let template = self.templates.get(&content.template_name);
-        let template = template.ok_or_else(|| ServiceError::refused("NotFoundException", missing()))?;
-        let (subject, html, text) = render(template, content.template_data.as_deref()).map_err(bad)?;
+        let ((subject, html, text), given) = match (input.content.simple, input.content.template) {
+            (Some(simple), None) => (simple.parts().map_err(bad)?, simple.headers),
+            (None, Some(content)) => (self.fill(&content)?, content.headers),
+            _ => return Err(bad("a mail is either simple or by a template".into())),
+        };
         let mail = Mail {
             id: format!("{}-000000", uuid::Uuid::new_v4()),
             from,
@@ -135,13 +158,22 @@ impl Ses {
             subject,
             html,
             text,
-            headers: headers(content.headers).map_err(bad)?,
+            headers: headers(given).map_err(bad)?,
             sent_at: String::new(),
         };
         self.keep(&mail)
             .map_err(|error| ServiceError::refused("InternalServiceErrorException", error.to_string()))?;
 
         Ok(json!({"MessageId": mail.id}))
+    }
+
+    /// Fills the template that a mail names.
+    fn fill(&self, content: &Templated) -> Result<Rendered, ServiceError> {
+        let missing = || format!("Template {} does not exist", content.template_name);
+        let template = self.templates.get(&content.template_name);
+        let template = template.ok_or_else(|| ServiceError::refused("NotFoundException", missing()))?;
+        render(template, content.template_data.as_deref())
+            .map_err(|text| ServiceError::refused("BadRequestException", text))
     }
 
     fn keep(&self, mail: &Mail) -> rusqlite::Result<()> {
@@ -188,14 +220,51 @@ impl Ses {
     }
 }
 
+impl Simple {
+    fn parts(&self) -> Result<Rendered, String> {
+        let subject = self.subject.read()?;
+        if subject.chars().any(char::is_control) {
+            return Err("a subject is one line".into());
+        }
+        let [html, text] = [&self.body.html, &self.body.text].map(|part| part.as_ref().map(Text::read).transpose());
+        let (html, text) = (html?, text?);
+        if html.is_none() && text.is_none() {
+            return Err("the mail has no body".into());
+        }
+        Ok((subject, html, text))
+    }
+}
+
+impl Text {
+    /// Yields the text; without a character set SES takes seven bits, and would mangle the rest.
+    fn read(&self) -> Result<String, String> {
+        match self.charset.as_deref() {
+            None if self.data.is_ascii() => Ok(self.data.clone()),
+            None => Err("text beyond ASCII needs a Charset".into()),
+            Some(charset) if charset.eq_ignore_ascii_case("utf-8") => Ok(self.data.clone()),
+            Some(other) => Err(format!("the local stack does not serve the charset {other}")),
+        }
+    }
+}
+
+/// Reads headers within SES's bounds: <https://docs.aws.amazon.com/ses/latest/dg/header-fields.html>.
 fn headers(given: Vec<Header>) -> Result<BTreeMap<String, String>, String> {
+    const MOST: usize = 15;
+    const NAME_CHARS: usize = 126;
+    const VALUE_CHARS: usize = 870;
+    if given.len() > MOST {
+        return Err(format!("a mail has at most {MOST} headers of its own"));
+    }
     let token = |c: char| c.is_ascii_alphanumeric() || c == '-';
     let mut headers = BTreeMap::new();
     for Header { name, value } in given {
-        if name.is_empty() || !name.chars().all(token) || value.chars().any(char::is_control) {
+        let good_name = (1..=NAME_CHARS).contains(&name.len()) && name.chars().all(token);
+        if !good_name || value.len() > VALUE_CHARS || !value.chars().all(|c| (' '..='~').contains(&c)) {
             return Err(format!("{name:?} is no header"));
         }
-        headers.insert(name, value);
+        if headers.insert(name.clone(), value).is_some() {
+            return Err(format!("the header {name} stands twice"));
+        }
     }
     Ok(headers)
 }

@@ -186,15 +186,55 @@ async fn mails_are_filled_in_and_kept_for_those_who_ask() {
 
     let unknown = send("her@example.com", mail("local-farewell", "{}")).await.unwrap_err();
     assert!(unknown.into_service_error().is_not_found_exception());
-    let part = |data: &str| Content::builder().data(data).build().unwrap();
-    let body = Body::builder().text(part("x")).build();
-    let message = Message::builder().subject(part("Hi")).body(body).build();
-    let simple = EmailContent::builder().simple(message).build();
-    for bad in [mail("local-welcome", "{}"), mail("local-welcome", "{"), simple] {
+    for bad in [
+        mail("local-welcome", "{}"),
+        mail("local-welcome", "{"),
+        EmailContent::builder().build(),
+    ] {
         let error = send("her@example.com", bad).await.unwrap_err();
         assert_eq!(error.code(), Some("BadRequestException"));
     }
     assert_eq!(aws.ses().mails(None).unwrap().len(), 2);
+}
+
+fn simple(subject: &str, text: Content) -> EmailContent {
+    let header = |name: &str, value: &str| MessageHeader::builder().name(name).value(value).build().unwrap();
+    let utf8 = |data: &str| Content::builder().data(data).charset("UTF-8").build().unwrap();
+    let body = Body::builder().text(text).html(utf8("<p>Grüße</p>")).build();
+    let message = Message::builder()
+        .subject(utf8(subject))
+        .body(body)
+        .headers(header("List-Unsubscribe", "<https://example.com/u>"))
+        .headers(header("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"));
+    EmailContent::builder().simple(message.build()).build()
+}
+
+#[tokio::test]
+async fn a_mail_may_be_written_out() {
+    let aws = start(&Storage::Memory).await;
+    let send = async |content: EmailContent| {
+        let to = Destination::builder().to_addresses("her@example.com").build();
+        let ses = client!(aws_sdk_sesv2, aws, "Web");
+        let send = ses
+            .send_email()
+            .from_email_address("Us <us@example.com>")
+            .destination(to);
+        let sent = send.content(content).send().await;
+        sent.err().and_then(|error| error.code().map(str::to_owned))
+    };
+    let text = |data: &str| Content::builder().data(data);
+    let with_charset = text("Grüße").charset("UTF-8").build().unwrap();
+    assert_eq!(send(simple("Grüße", with_charset.clone())).await, None);
+    let mail = aws.ses().mails(None).unwrap().remove(0);
+    assert_eq!((mail.subject.as_str(), mail.text.as_deref()), ("Grüße", Some("Grüße")));
+    assert_eq!(mail.html.as_deref(), Some("<p>Grüße</p>"));
+    assert_eq!(mail.headers["List-Unsubscribe-Post"], "List-Unsubscribe=One-Click");
+
+    let bad = Some("BadRequestException".to_owned());
+    assert_eq!(send(simple("two\nlines", with_charset)).await, bad);
+    assert_eq!(send(simple("no charset", text("Grüße").build().unwrap())).await, bad);
+    assert_eq!(send(EmailContent::builder().build()).await, bad);
+    assert_eq!(aws.ses().mails(None).unwrap().len(), 1);
 }
 
 #[tokio::test]
