@@ -181,7 +181,7 @@ def keys(programs):
 def output(port):
     """What the functions wrote, from CloudWatch's logs, in order."""
     logs, lines = client("logs", port), []
-    for group in logs.describe_log_groups(logGroupNamePrefix="/aws/lambda/")["logGroups"]:
+    for group in logs.describe_log_groups(logGroupNamePrefix=f"/{STACK}/")["logGroups"]:
         for event in logs.filter_log_events(logGroupName=group["logGroupName"])["events"]:
             if event["message"].startswith("{"):
                 lines.append((event["timestamp"], group["logGroupName"].rsplit("/")[-1], event["message"].rstrip()))

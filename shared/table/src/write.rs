@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::types::{
     AttributeValue, ConditionCheck, Delete, Put, PutRequest, ReturnValue, ReturnValuesOnConditionCheckFailure,
     TransactWriteItem, Update as UpdateItem, WriteRequest,
 };
-use kernel::{Error, Result};
+use kernel::{Error, Problem, Result};
 
 use crate::meter;
 use crate::record::{self, Record, TableName, number};
@@ -53,6 +53,12 @@ impl From<WriteError> for Error {
             WriteError::Condition(_) => Error::Stale,
             WriteError::Other(error) => error,
         }
+    }
+}
+
+impl From<WriteError> for Problem {
+    fn from(error: WriteError) -> Self {
+        Error::from(error).into()
     }
 }
 

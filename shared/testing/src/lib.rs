@@ -23,7 +23,7 @@ use event_writer::EventWriter;
 use identity::{Bootstrap, Google, Guard, Issuer, ResetQueue};
 use kernel::Time;
 use kernel::seal::Seal;
-use lambda::{App, Clock, Consumer, Message, Schedule};
+use lambda::{App, Clock, Consumer, Env, Message, Schedule};
 use notifications::{Desk, MailSettings, NoticeQueue};
 use notifier::Notifier;
 use outbound::AllowList;
@@ -33,7 +33,7 @@ use stack::aws::{Aws, Storage};
 use stack::gateway;
 use stack::template::{Route, Template};
 use sweeper::Sweeper;
-use table::{Cursors, Meter, Table, TableName};
+use table::{Meter, Table, TableName};
 use telemetry::EventQueue;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -475,13 +475,21 @@ fn app(aws: &Aws, template: &Template, clock: &Clock, function: &str) -> App {
             .tables
             .iter()
             .find(|table| table.id.to_lowercase() == format!("{wanted}table"));
-        (*name, table.expect("the table is in the template").name.clone())
+        (
+            name.variable().to_owned(),
+            table.expect("the table is in the template").name.clone(),
+        )
     });
-    App {
-        table: Table::new(dynamodb(aws, function), names.collect()),
-        cursors: Cursors::new(b"only for tests, only for tests.."),
-        clock: clock.clone(),
-    }
+    let given = [
+        ("AWS_ACCESS_KEY_ID", function),
+        ("AWS_SECRET_ACCESS_KEY", "tests"),
+        ("AWS_REGION", "us-east-1"),
+        ("CURSOR_SECRET", "only for tests, only for tests.."),
+    ];
+    let given = given.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let endpoints = ["DYNAMODB", "SQS"].map(|service| (format!("AWS_ENDPOINT_URL_{service}"), aws.endpoint()));
+    let variables = names.chain(given).chain(endpoints).collect();
+    Env::of(variables, clock.clone()).app().expect("an environment")
 }
 
 fn dynamodb(aws: &Aws, function: &str) -> aws_sdk_dynamodb::Client {

@@ -414,7 +414,8 @@ fn arrows_run_one_way() {
     let allowed = |package: &str| match package {
         "kernel" | "outbound" => Some(vec![]),
         "table" => Some(vec!["kernel"]),
-        "lambda" | "limits" | "trail" | "telemetry" => Some(vec!["kernel", "table"]),
+        "app" | "limits" | "trail" | "telemetry" => Some(vec!["kernel", "table"]),
+        "lambda" => Some(vec!["app", "kernel", "table"]),
         // Alerts look at metrics, belong to projects and send notices.
         "alerting" => Some(vec![
             "identity",

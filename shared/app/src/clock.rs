@@ -20,12 +20,14 @@ enum Kind {
 }
 
 impl Clock {
-    /// The system's clock, or the local stack's where there is one.
-    pub fn from_env() -> Self {
-        match std::env::var_os("LOCAL_CLOCK") {
-            Some(file) => Self(Kind::Moved(Arc::new(file.into()))),
-            None => Self(Kind::System),
-        }
+    /// The system's clock.
+    pub fn system() -> Self {
+        Self(Kind::System)
+    }
+
+    /// The system's clock, moved by the milliseconds that stand in a file, if it is there.
+    pub fn moved_by(file: impl Into<PathBuf>) -> Self {
+        Self(Kind::Moved(Arc::new(file.into())))
     }
 
     /// A clock that stands at `time` until it is moved.

@@ -1,12 +1,10 @@
 //! Errors as replies: RFC 9457 problem documents. The only place where an error becomes a status.
 
-use axum::response::{IntoResponse, Response};
+use axum_core::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
-use kernel::{Error, FieldProblem};
 use serde::Serialize;
 
-/// What a handler returns.
-pub type Result<T> = std::result::Result<T, Problem>;
+use crate::{Error, FieldProblem};
 
 /// A problem document (`application/problem+json`, RFC 9457).
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
@@ -45,7 +43,8 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+    /// A problem of this kind.
+    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
         Self {
             status,
             code,
@@ -109,12 +108,6 @@ impl From<Error> for Problem {
                 simple(StatusCode::INTERNAL_SERVER_ERROR, "internal")
             }
         }
-    }
-}
-
-impl From<table::WriteError> for Problem {
-    fn from(error: table::WriteError) -> Self {
-        Error::from(error).into()
     }
 }
 
