@@ -1,25 +1,32 @@
 //! SES v2: takes mails, written out or by the templates of the template, and keeps them for whoever asks; sends nothing.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use anyhow::Result;
-use http::Method;
+use axum::response::Response;
+use futures::future::BoxFuture;
+use http::request::Parts;
+use http::{Method, StatusCode};
 use rusqlite::params;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::ServiceError;
+use super::iam::Need;
+use super::service::{Answer, Call, Service, ServiceError, THROTTLED};
 use super::store::Store;
+use super::usage::Used;
+use crate::chaos::Draw;
 use crate::clock::Clock;
-use crate::template::MailTemplate;
 use crate::template::mail::{Piece, parse};
+use crate::template::{MailTemplate, mail_arn};
 
 /// The mails of one stack.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Ses {
     store: Store,
     clock: Clock,
-    templates: HashMap<String, MailTemplate>,
+    templates: Arc<HashMap<String, MailTemplate>>,
 }
 
 /// A mail as it was given to SES, its template filled.
@@ -121,14 +128,13 @@ impl Ses {
         Self {
             store,
             clock,
-            templates: templates.collect(),
+            templates: Arc::new(templates.collect()),
         }
     }
 
-    pub(super) fn answer(&self, method: &Method, path: &str, body: &[u8]) -> Result<Value, ServiceError> {
+    fn run(&self, method: &Method, path: &str, body: &[u8]) -> Result<Value, ServiceError> {
         if method != Method::POST || path != "/v2/email/outbound-emails" {
-            let text = format!("the local stack does not serve SES {method} {path}");
-            return Err(ServiceError::refused("UnknownOperationException", text));
+            return Err(ServiceError::not_served(format_args!("SES {method} {path}")));
         }
         let bad = |text: String| ServiceError::refused("BadRequestException", text);
         let input: Input = serde_json::from_slice(body).map_err(|error| bad(error.to_string()))?;
@@ -218,6 +224,78 @@ impl Ses {
         mails.reverse();
         Ok(mails)
     }
+}
+
+impl Service for Ses {
+    fn names(&self) -> &'static [&'static str] {
+        &["SESV2"]
+    }
+
+    fn takes(&self, parts: &Parts) -> bool {
+        parts.uri.path().starts_with("/v2/email/")
+    }
+
+    fn operation(&self, parts: &Parts) -> String {
+        parts.uri.path().to_owned()
+    }
+
+    fn needs(&self, call: &Call) -> Result<Vec<Need>, String> {
+        needs(&call.body)
+    }
+
+    fn answer(&self, call: Call) -> BoxFuture<'_, Result<Answer, ServiceError>> {
+        Box::pin(async move {
+            let reply = self.run(&call.parts.method, call.parts.uri.path(), &call.body)?;
+            Ok(Answer::json(&reply, Used::Request))
+        })
+    }
+
+    fn throttle(&self, _call: &Call, _draw: Draw) -> Response {
+        self.refuse(&ServiceError {
+            status: StatusCode::TOO_MANY_REQUESTS,
+            ..ServiceError::refused("TooManyRequestsException", THROTTLED)
+        })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct MailRequest {
+    from_email_address: Option<String>,
+    content: MailContent,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct MailContent {
+    template: Option<NamedTemplate>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct NamedTemplate {
+    template_name: Option<String>,
+}
+
+/// Lists what a mail needs: the right to send as its sender's address, or as the address's domain, and to use its
+/// template.
+fn needs(body: &[u8]) -> Result<Vec<Need>, String> {
+    let request: MailRequest = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    let from = request.from_email_address.unwrap_or_default();
+    let address = from
+        .rsplit_once('<')
+        .map_or(from.as_str(), |(_, address)| address.trim_end_matches('>'));
+    let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
+    let identity = |name: &str| mail_arn(&format!("identity/{name}"));
+    let mut needs = vec![Need {
+        action: "ses:SendEmail".into(),
+        resources: vec![identity(address), identity(domain)],
+        leading_key: None,
+    }];
+    if let Some(name) = request.content.template.and_then(|template| template.template_name) {
+        needs.push(Need::of("ses:SendEmail", mail_arn(&format!("template/{name}"))));
+    }
+    Ok(needs)
 }
 
 impl Simple {
