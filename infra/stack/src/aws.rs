@@ -108,7 +108,7 @@ impl Aws {
         let services = Arc::new(Services {
             dynamodb,
             sqs: Sqs::new(store.clone(), clock.clone(), &template.queues, chaos.clone())?,
-            ses: Ses::new(store.clone(), clock.clone(), &template.mails),
+            ses: Ses::new(store.clone(), clock.clone()),
             ssm: Ssm::new(parameters),
             policies: Policies::of(template),
             store,

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use crate::template::{
-    ACCOUNT, Effect, Statement, Template, mail_arn, parameter_arn, queue_arn, queue_name, table_arn,
+    ACCOUNT, Effect, Statement, Template, parameter_arn, queue_arn, queue_name, sender_arn, table_arn,
 };
 
 /// One thing a request needs to be allowed: an action on any of some resources.
@@ -277,23 +277,9 @@ pub(super) fn ssm_needs(operation: &str, body: &[u8]) -> Result<Vec<Need>, Strin
 #[serde(rename_all = "PascalCase")]
 struct MailRequest {
     from_email_address: Option<String>,
-    content: MailContent,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct MailContent {
-    template: Option<NamedTemplate>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct NamedTemplate {
-    template_name: Option<String>,
-}
-
-/// Lists what a mail needs: the right to send as its sender's address, or as the address's domain, and to use its
-/// template.
+/// Lists what a mail needs: the right to send as its sender's address, or as the address's domain.
 pub(super) fn ses_needs(body: &[u8]) -> Result<Vec<Need>, String> {
     let request: MailRequest = serde_json::from_slice(body).map_err(|error| error.to_string())?;
     let from = request.from_email_address.unwrap_or_default();
@@ -301,16 +287,11 @@ pub(super) fn ses_needs(body: &[u8]) -> Result<Vec<Need>, String> {
         .rsplit_once('<')
         .map_or(from.as_str(), |(_, address)| address.trim_end_matches('>'));
     let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
-    let identity = |name: &str| mail_arn(&format!("identity/{name}"));
-    let mut needs = vec![Need {
+    Ok(vec![Need {
         action: "ses:SendEmail".into(),
-        resources: vec![identity(address), identity(domain)],
+        resources: vec![sender_arn(address), sender_arn(domain)],
         leading_key: None,
-    }];
-    if let Some(name) = request.content.template.and_then(|template| template.template_name) {
-        needs.push(need("ses:SendEmail", mail_arn(&format!("template/{name}"))));
-    }
-    Ok(needs)
+    }])
 }
 
 #[cfg(test)]

@@ -1,28 +1,25 @@
-//! SES v2: takes mails, written out or by the templates of the template, and keeps them for whoever asks; sends nothing.
+//! SES v2: takes mails that are written out (`Simple`) and keeps them for whoever asks; sends nothing.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use anyhow::Result;
 use http::Method;
 use rusqlite::params;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::ServiceError;
 use super::store::Store;
 use crate::clock::Clock;
-use crate::template::MailTemplate;
-use crate::template::mail::{Piece, parse};
 
 /// The mails of one stack.
 #[derive(Debug)]
 pub struct Ses {
     store: Store,
     clock: Clock,
-    templates: HashMap<String, MailTemplate>,
 }
 
-/// A mail as it was given to SES, its template filled.
+/// A mail as it was given to SES.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Mail {
@@ -70,7 +67,6 @@ struct Destination {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 struct Content {
-    template: Option<Templated>,
     simple: Option<Simple>,
 }
 
@@ -98,15 +94,6 @@ struct Text {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-struct Templated {
-    template_name: String,
-    template_data: Option<String>,
-    #[serde(default)]
-    headers: Vec<Header>,
-}
-
-#[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Header {
     name: String,
@@ -114,15 +101,8 @@ struct Header {
 }
 
 impl Ses {
-    pub(super) fn new(store: Store, clock: Clock, templates: &[MailTemplate]) -> Self {
-        let templates = templates
-            .iter()
-            .map(|template| (template.name.clone(), template.clone()));
-        Self {
-            store,
-            clock,
-            templates: templates.collect(),
-        }
+    pub(super) fn new(store: Store, clock: Clock) -> Self {
+        Self { store, clock }
     }
 
     pub(super) fn answer(&self, method: &Method, path: &str, body: &[u8]) -> Result<Value, ServiceError> {
@@ -146,11 +126,9 @@ impl Ses {
         if let Some(address) = to.iter().find(|address| !address.contains('@')) {
             return Err(bad(format!("{address:?} is no address")));
         }
-        let ((subject, html, text), given) = match (input.content.simple, input.content.template) {
-            (Some(simple), None) => (simple.parts().map_err(bad)?, simple.headers),
-            (None, Some(content)) => (self.fill(&content)?, content.headers),
-            _ => return Err(bad("a mail is either simple or by a template".into())),
-        };
+        let simple = input.content.simple;
+        let simple = simple.ok_or_else(|| bad("only Simple content is served locally".into()))?;
+        let (subject, html, text) = simple.parts().map_err(bad)?;
         let mail = Mail {
             id: format!("{}-000000", uuid::Uuid::new_v4()),
             from,
@@ -158,22 +136,13 @@ impl Ses {
             subject,
             html,
             text,
-            headers: headers(given).map_err(bad)?,
+            headers: headers(simple.headers).map_err(bad)?,
             sent_at: String::new(),
         };
         self.keep(&mail)
             .map_err(|error| ServiceError::refused("InternalServiceErrorException", error.to_string()))?;
 
         Ok(json!({"MessageId": mail.id}))
-    }
-
-    /// Fills the template that a mail names.
-    fn fill(&self, content: &Templated) -> Result<Rendered, ServiceError> {
-        let missing = || format!("Template {} does not exist", content.template_name);
-        let template = self.templates.get(&content.template_name);
-        let template = template.ok_or_else(|| ServiceError::refused("NotFoundException", missing()))?;
-        render(template, content.template_data.as_deref())
-            .map_err(|text| ServiceError::refused("BadRequestException", text))
     }
 
     fn keep(&self, mail: &Mail) -> rusqlite::Result<()> {
@@ -220,8 +189,11 @@ impl Ses {
     }
 }
 
+/// Subject, HTML and plain body.
+type Parts = (String, Option<String>, Option<String>);
+
 impl Simple {
-    fn parts(&self) -> Result<Rendered, String> {
+    fn parts(&self) -> Result<Parts, String> {
         let subject = self.subject.read()?;
         if subject.chars().any(char::is_control) {
             return Err("a subject is one line".into());
@@ -267,72 +239,4 @@ fn headers(given: Vec<Header>) -> Result<BTreeMap<String, String>, String> {
         }
     }
     Ok(headers)
-}
-
-/// Subject, HTML and plain body.
-type Rendered = (String, Option<String>, Option<String>);
-
-fn render(template: &MailTemplate, data: Option<&str>) -> Result<Rendered, String> {
-    let data = data.unwrap_or("{}");
-    let data: Map<String, Value> = serde_json::from_str(data).map_err(|error| format!("TemplateData: {error}"))?;
-    let fill = |text: &Option<String>| text.as_deref().map(|text| substitute(text, &data)).transpose();
-    let subject = substitute(&template.subject, &data)?;
-    let (html, text) = (fill(&template.html)?, fill(&template.text)?);
-    if html.is_none() && text.is_none() {
-        return Err(format!("Template {} has no body", template.name));
-    }
-
-    Ok((subject, html, text))
-}
-
-/// Puts values in the place of names, as they are: SES escapes nothing. A name without a value is an error, as SES
-/// would fail to render it.
-fn substitute(text: &str, data: &Map<String, Value>) -> Result<String, String> {
-    let mut out = String::new();
-    for piece in parse(text)? {
-        match piece {
-            Piece::Text(text) => out.push_str(text),
-            Piece::Name(name) => {
-                let value = data.get(name);
-                let value = value.ok_or_else(|| format!("the template data has no {name:?}"))?;
-                out.push_str(&value.as_str().map_or_else(|| value.to_string(), str::to_owned));
-            }
-        }
-    }
-
-    Ok(out)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn fill(text: &str) -> Result<String, String> {
-        let data = json!({"name": "A & <b>", "count": 5, "trick": "{{name}}"});
-        substitute(text, data.as_object().expect("an object"))
-    }
-
-    #[test]
-    fn names_are_replaced_by_values_as_they_are() {
-        assert_eq!(fill("{{name}} has {{ count }}.").unwrap(), "A & <b> has 5.");
-        assert_eq!(fill("{{trick}}").unwrap(), "{{name}}");
-        assert_eq!(fill("no names, { } nor }").unwrap(), "no names, { } nor }");
-    }
-
-    #[test]
-    fn what_is_not_served_is_refused() {
-        for text in [
-            "{{absent}}",
-            "{{{name}}}",
-            "{{#if name}}x{{/if}}",
-            "{{> part}}",
-            "{{!note}}",
-            "{{a.b}}",
-            "{{}}",
-            "{{name",
-            "name}}",
-        ] {
-            assert!(fill(text).is_err(), "{text}");
-        }
-    }
 }
