@@ -8,26 +8,39 @@ use serde::de::DeserializeOwned;
 
 use crate::Item;
 
-/// The tables of the system, each with `pk`/`sk` and the index `gsi1`.
+/// The tables of the system, each with `pk`/`sk` and the index `gsi1`; those with lists in several orders also have
+/// `gsi2`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TableName {
     /// People, organizations, members, projects, keys.
     Identity,
     /// Events and their rollups.
     Telemetry,
-    /// Audit trail, idempotency, jobs, outbox.
+    /// Metering, billing, payments. Has `gsi2`.
+    Ledger,
+    /// Feedback, chat, notifications, files. Has `gsi2`.
+    Engagement,
+    /// Audit trail, idempotency, jobs, outbox. Has `gsi2`.
     Operations,
 }
 
 impl TableName {
     /// All of them.
-    pub const ALL: &'static [Self] = &[Self::Identity, Self::Telemetry, Self::Operations];
+    pub const ALL: &'static [Self] = &[
+        Self::Identity,
+        Self::Telemetry,
+        Self::Ledger,
+        Self::Engagement,
+        Self::Operations,
+    ];
 
     /// The environment variable that holds its name.
     pub const fn variable(self) -> &'static str {
         match self {
             Self::Identity => "TABLE_IDENTITY",
             Self::Telemetry => "TABLE_TELEMETRY",
+            Self::Ledger => "TABLE_LEDGER",
+            Self::Engagement => "TABLE_ENGAGEMENT",
             Self::Operations => "TABLE_OPERATIONS",
         }
     }
@@ -67,8 +80,33 @@ pub(crate) fn number(value: impl Into<i128>) -> AttributeValue {
 /// The attribute by which a put that was sent twice knows its own item.
 pub(crate) const WRITE_NUMBER: &str = "writeNumber";
 
+/// One of a table's generic indexes. An index that no record stands in costs nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Index {
+    First,
+    Second,
+}
+
+impl Index {
+    /// What the template calls it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::First => "gsi1",
+            Self::Second => "gsi2",
+        }
+    }
+
+    /// The attributes that are its key: the partition, and the place in it.
+    pub(crate) const fn attributes(self) -> (&'static str, &'static str) {
+        match self {
+            Self::First => ("gsi1pk", "gsi1sk"),
+            Self::Second => ("gsi2pk", "gsi2sk"),
+        }
+    }
+}
+
 /// Something stored under a key. Its serialized fields become attributes; the names `pk`, `sk`, `gsi1pk`, `gsi1sk`,
-/// `kind`, `writeNumber` and `expiresAt` belong to this crate, and `version` is kept by it.
+/// `gsi2pk`, `gsi2sk`, `kind`, `writeNumber` and `expiresAt` belong to this crate, and `version` is kept by it.
 pub trait Record: Serialize + DeserializeOwned + Send + Sync {
     /// What it is, for people who look at the table.
     const KIND: &'static str;
@@ -78,8 +116,13 @@ pub trait Record: Serialize + DeserializeOwned + Send + Sync {
     /// Its key.
     fn key(&self) -> Key;
 
-    /// Its key in the index, if it stands there.
+    /// Its key in the first index, if it stands there.
     fn index1(&self) -> Option<Key> {
+        None
+    }
+
+    /// Its key in the second index, if its table has one and it stands there.
+    fn index2(&self) -> Option<Key> {
         None
     }
 
@@ -100,9 +143,12 @@ pub(crate) fn to_item<R: Record>(record: &R) -> Result<Item> {
     // An absent attribute says the same as a null one, and costs nothing.
     item.retain(|_, value| !matches!(value, AttributeValue::Null(_)));
     item.extend(record.key().item());
-    if let Some(index) = record.index1() {
-        item.insert("gsi1pk".to_owned(), text(&index.pk));
-        item.insert("gsi1sk".to_owned(), text(&index.sk));
+    for (index, key) in [(Index::First, record.index1()), (Index::Second, record.index2())] {
+        if let Some(key) = key {
+            let (pk, sk) = index.attributes();
+            item.insert(pk.to_owned(), text(&key.pk));
+            item.insert(sk.to_owned(), text(&key.sk));
+        }
     }
     if let Some(time) = record.expires_at() {
         item.insert("expiresAt".to_owned(), number(time.seconds()));

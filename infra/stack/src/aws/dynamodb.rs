@@ -113,7 +113,7 @@ impl DynamoDb {
         &self.database
     }
 
-    /// Creates a table as the template describes it, unless it exists.
+    /// Creates a table as the template describes it, or gives one that exists the indexes that came later.
     fn create(&self, table: &Table) -> Result<()> {
         let known = self.database.list_tables(serde_json::from_value(json!({}))?)?;
         let known = serde_json::to_value(known)?;
@@ -121,7 +121,7 @@ impl DynamoDb {
             .as_array()
             .is_some_and(|names| names.iter().any(|name| *name == table.name));
         if exists {
-            return Ok(());
+            return self.add_indexes(table);
         }
         self.database
             .create_table(serde_json::from_value(table.create.clone())?)?;
@@ -131,6 +131,26 @@ impl DynamoDb {
                 "TimeToLiveSpecification": {"AttributeName": attribute, "Enabled": true},
             });
             self.database.update_time_to_live(serde_json::from_value(request)?)?;
+        }
+        Ok(())
+    }
+
+    fn add_indexes(&self, table: &Table) -> Result<()> {
+        let known = json!({"TableName": table.name});
+        let known = serde_json::to_value(self.database.describe_table(serde_json::from_value(known)?)?)?;
+        let known = known["Table"]["GlobalSecondaryIndexes"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        let wanted = table.create["GlobalSecondaryIndexes"].as_array().into_iter().flatten();
+        // One at a time, as DynamoDB has it.
+        for index in wanted.filter(|index| !known.iter().any(|other| other["IndexName"] == index["IndexName"])) {
+            let request = json!({
+                "TableName": table.name,
+                "AttributeDefinitions": table.create["AttributeDefinitions"],
+                "GlobalSecondaryIndexUpdates": [{"Create": index}],
+            });
+            self.database.update_table(serde_json::from_value(request)?)?;
         }
         Ok(())
     }
@@ -270,4 +290,62 @@ fn malformed(error: &serde_json::Error) -> ServiceError {
         },
         text,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(indexes: &[&str]) -> Table {
+        let key = |pk: &str, sk: &str| json!([{"AttributeName": pk, "KeyType": "HASH"}, {"AttributeName": sk, "KeyType": "RANGE"}]);
+        let index = |name: &&str| {
+            json!({"IndexName": name, "KeySchema": key(&format!("{name}pk"), &format!("{name}sk")),
+                "Projection": {"ProjectionType": "ALL"}})
+        };
+        let attributes = ["".to_owned()]
+            .into_iter()
+            .chain(indexes.iter().map(|name| (*name).to_owned()));
+        let attributes = attributes.flat_map(|name| [format!("{name}pk"), format!("{name}sk")]);
+        let attributes: Vec<Value> = attributes
+            .map(|name| json!({"AttributeName": name, "AttributeType": "S"}))
+            .collect();
+        Table {
+            id: "Things".into(),
+            name: "Things".into(),
+            create: json!({
+                "TableName": "Things",
+                "BillingMode": "PAY_PER_REQUEST",
+                "AttributeDefinitions": attributes,
+                "KeySchema": key("pk", "sk"),
+                "GlobalSecondaryIndexes": indexes.iter().map(index).collect::<Vec<_>>(),
+            }),
+            ttl_attribute: None,
+        }
+    }
+
+    fn answer(database: &DynamoDb, operation: &str, body: &Value) -> Value {
+        let (status, reply, _) = database.answer(operation, body.to_string().as_bytes()).unwrap();
+        assert_eq!(status, StatusCode::OK, "{reply}");
+        serde_json::from_str(&reply).unwrap()
+    }
+
+    #[test]
+    fn a_table_of_an_older_template_gets_the_index_that_came_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("dynamodb.sqlite");
+        let open = |indexes: &[&str]| DynamoDb::open(&file, &Clock::system(), &[table(indexes)]).unwrap();
+        let text = |value: &str| json!({"S": value});
+        let item = json!({"pk": text("a"), "sk": text("b"), "gsi2pk": text("c"), "gsi2sk": text("d")});
+        answer(
+            &open(&["gsi1"]),
+            "PutItem",
+            &json!({"TableName": "Things", "Item": item}),
+        );
+        for _ in 0..2 {
+            let query = json!({"TableName": "Things", "IndexName": "gsi2", "KeyConditionExpression": "gsi2pk = :pk",
+                "ExpressionAttributeValues": {":pk": text("c")}});
+            let found = answer(&open(&["gsi1", "gsi2"]), "Query", &query);
+            assert_eq!(found["Items"], json!([item]));
+        }
+    }
 }

@@ -17,6 +17,7 @@ mod events;
 mod fuzz;
 mod google;
 mod grants;
+mod indexes;
 mod ingest;
 mod invitations;
 mod limits;
