@@ -398,7 +398,7 @@ mod tests {
     }
 
     fn answer(database: &DynamoDb, operation: &str, body: &Value) -> Value {
-        let (status, reply, _) = database.answer(operation, body.to_string().as_bytes()).unwrap();
+        let (status, reply, _) = database.run(operation, body.to_string().as_bytes()).unwrap();
         assert_eq!(status, StatusCode::OK, "{reply}");
         serde_json::from_str(&reply).unwrap()
     }
