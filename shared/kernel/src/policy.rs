@@ -7,6 +7,8 @@
 //! permissions of `Audience::Resource` alone, and only in that resource: their scope does not say which organization it is
 //! for until it is told the resource (`Scope::org_of`), so a store that forgets to ask does not compile.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::scope::{Caller, Permission, Reach};
@@ -35,6 +37,18 @@ impl OrgRole {
             Self::Admin => other != Self::Owner,
             Self::Accountant | Self::Member | Self::Viewer => false,
         }
+    }
+}
+
+impl fmt::Display for OrgRole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Owner => "owner",
+            Self::Admin => "admin",
+            Self::Accountant => "accountant",
+            Self::Member => "member",
+            Self::Viewer => "viewer",
+        })
     }
 }
 
