@@ -4,7 +4,7 @@ use anyhow::Result;
 use kernel::Time;
 use table::{Cursors, Table, TableName};
 
-use crate::{Clock, Env, Queues};
+use crate::{Clock, Env, Memory, Queues};
 
 /// The parts that everything shares. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -17,6 +17,8 @@ pub struct App {
     pub clock: Clock,
     /// Sends to queues.
     pub queues: Queues,
+    /// What this process remembers.
+    pub memory: Memory,
 }
 
 impl App {
@@ -40,6 +42,7 @@ impl Env {
             cursors: Cursors::new(self.variable("CURSOR_SECRET")?.as_bytes()),
             clock: self.clock().clone(),
             queues: Queues::new(self, config),
+            memory: Memory::default(),
         })
     }
 }

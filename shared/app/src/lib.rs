@@ -5,9 +5,11 @@ mod app;
 mod aws;
 mod clock;
 mod env;
+mod memory;
 mod queues;
 
 pub use app::App;
 pub use clock::Clock;
 pub use env::Env;
+pub use memory::Memory;
 pub use queues::{Outgoing, Queue, Queues};

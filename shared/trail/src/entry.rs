@@ -58,6 +58,11 @@ impl Change {
         }
     }
 
+    /// What it was done to: its kind and its id.
+    pub fn target(&self) -> String {
+        format!("{} {}", self.target_type, self.target_id)
+    }
+
     /// What it was before; never a secret or a hash of one. A fraction is noted as its text, for JSON writes the same
     /// fraction in several ways.
     #[must_use]

@@ -45,7 +45,8 @@ fn place(seq: u64) -> String {
     format!("{seq:012}")
 }
 
-async fn head(table: &Table, chain: Chain) -> Result<Head> {
+/// The end of a chain, as it is now.
+pub(crate) async fn head(table: &Table, chain: Chain) -> Result<Head> {
     let page = table
         .query::<Entry>(Query::of(partition(chain), 1).descending().consistent())
         .await?;
