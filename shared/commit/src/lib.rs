@@ -11,7 +11,7 @@
 //!     let project = Project::load(&app.table, scope, id).await?.renamed(&name, app.now())?;
 //!     Commit::by(app, scope)
 //!         .write("project", Write::replace(&project)?)
-//!         .note(Chain::Org(project.org), Change::new(scope.actor(), "project.renamed", "project", project.id))
+//!         .note(Chain::Org(project.org), Change::by(scope.actor(), "project.renamed", "project", project.id))
 //!         .reply(Reply::ok(&ProjectView::from(&project))?)
 //!         .await?;
 //!     Ok(project)

@@ -80,7 +80,7 @@ async fn enter(
     mut writes: Vec<Write>,
 ) -> Result<()> {
     let new = json!({"email": user.email, "name": user.name, "role": user.role});
-    let change = Change::new(user.id, action, "user", user.id).to(new);
+    let change = Change::by(user.id, action, "user", user.id).to(new);
     writes.extend([Write::create(user)?, Write::create(&Login::new(user, password_hash))?]);
     match trail::commit(table, now, Chain::User(user.id), change, writes).await {
         Err(WriteError::Condition(_)) => Err(email_taken()),

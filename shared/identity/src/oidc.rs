@@ -261,7 +261,7 @@ async fn register(app: &App, issuer: &Issuer, account: &Account, device: Device)
     user.prove_email(now);
     let (session, refresh) = Session::open(now, &user, device);
     let new = json!({"email": user.email, "name": user.name, "role": user.role, "provider": store::PROVIDER});
-    let change = Change::new(user.id, "user.registered", "user", user.id).to(new);
+    let change = Change::by(user.id, "user.registered", "user", user.id).to(new);
     let writes = vec![
         Write::create(&user)?,
         Write::create(&GoogleLogin::new(&user, account))?,

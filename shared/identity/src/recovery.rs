@@ -102,7 +102,7 @@ pub async fn mail_reset(app: &App, desk: &Desk, message: &str) -> Result<()> {
         };
         let job = mail(desk, now, &user, letter)?;
         // Nobody is known to have asked; the person is the only one it can be noted for.
-        let change = Change::new(user.id, "user.password_reset_requested", "user", user.id);
+        let change = Change::by(user.id, "user.password_reset_requested", "user", user.id);
         let change = change.to(json!({"authenticated": false}));
         if commit(app, desk, &user, change, vec![mailed.write()?], Some(job)).await? {
             return Ok(());
@@ -127,7 +127,7 @@ pub async fn reset(app: &App, desk: &Desk, token: &str, password: &str) -> Resul
         user.end_sessions();
         user.prove_email(now);
         let job = password_changed(desk, now, &user)?;
-        let change = Change::new(user.id, "user.password_reset", "user", user.id);
+        let change = Change::by(user.id, "user.password_reset", "user", user.id);
         let writes = vec![mailed.write()?, Write::replace(&login)?, Write::replace(&user)?];
         if commit(app, desk, &user, change, writes, Some(job)).await? {
             return Ok(());
@@ -159,7 +159,7 @@ pub async fn change(
         let kept = session::kept(&app.table, now, scope, &user).await?;
         let mut mailed = Mailed::to(&app.table, user.id).await?;
         let job = password_changed(desk, now, &user)?;
-        let change = Change::new(user.id, "user.password_changed", "user", user.id);
+        let change = Change::by(user.id, "user.password_changed", "user", user.id);
         let mut writes = vec![Write::replace(&login)?, Write::replace(&user)?, Write::replace(&kept)?];
         if mailed.withdraw(Purpose::ResetPassword) {
             writes.push(mailed.write()?);
@@ -181,7 +181,7 @@ pub async fn verify_email(app: &App, desk: &Desk, token: &str) -> Result<()> {
         let user = User::find(&app.table, token.user()).await?.filter(User::is_active);
         let mut user = user.ok_or_else(bad_token)?;
         user.prove_email(now);
-        let change = Change::new(user.id, "user.email_verified", "user", user.id).to(json!({"email": user.email}));
+        let change = Change::by(user.id, "user.email_verified", "user", user.id).to(json!({"email": user.email}));
         let writes = vec![mailed.write()?, Write::replace(&user)?];
         if commit(app, desk, &user, change, writes, None).await? {
             return Ok(());
@@ -202,7 +202,7 @@ pub async fn resend(app: &App, desk: &Desk, scope: &Scope<ManageOwnAccount>) -> 
         let Some(job) = verification(desk, app.now(), &user, &mut mailed, &request)? else {
             return Ok(());
         };
-        let change = Change::new(user.id, "user.verification_requested", "user", user.id);
+        let change = Change::by(user.id, "user.verification_requested", "user", user.id);
         if commit(app, desk, &user, change, vec![mailed.write()?], Some(job)).await? {
             return Ok(());
         }

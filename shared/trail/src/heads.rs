@@ -77,7 +77,7 @@ mod tests {
     const CHAIN: Chain = Chain::Org(OrgId::from_bits(1));
 
     fn after(head: &Head, number: u32) -> Entry {
-        let change = Change::new(UserId::from_bits(2), "note.written", "note", number);
+        let change = Change::by(UserId::from_bits(2), "note.written", "note", number);
         Entry::after(head, CHAIN, &change, Time::from_millis(1))
     }
 

@@ -161,7 +161,7 @@ impl Alert {
         let user = scope.user()?;
         let mut alert = Self::new(now, org, project.id, user, settings);
         let secret = notices.sign(&mut alert);
-        let change = Change::new(user, "alert.created", "alert", alert.id).to(noted(&alert));
+        let change = Change::by(user, "alert.created", "alert", alert.id).to(noted(&alert));
         for attempt in 0..ATTEMPTS {
             let mut roster = Roster::load(table, project.id).await?;
             if roster.alerts.len() >= MOST_ALERTS {
@@ -249,7 +249,7 @@ impl Alert {
         }
         let mut writes = vec![Write::replace(&self)?];
         writes.extend(telling(told.as_ref())?);
-        let change = Change::new(scope.user()?, "alert.updated", "alert", self.id);
+        let change = Change::by(scope.user()?, "alert.updated", "alert", self.id);
         let change = change.from(noted(&old)).to(noted(&self));
         trail::commit(table, now, chain, change, writes).await?;
         notices.nudge(told.map(|(_, job)| job)).await;
@@ -272,7 +272,7 @@ impl Alert {
             reason: Reason::Deleted,
         };
         let told = self.clone().end(table, &scope.narrow()?, notices, ending).await?;
-        let change = Change::new(scope.user()?, "alert.deleted", "alert", self.id).from(noted(&self));
+        let change = Change::by(scope.user()?, "alert.deleted", "alert", self.id).from(noted(&self));
         for attempt in 0..ATTEMPTS {
             let mut roster = Roster::load(table, self.project).await?;
             roster.alerts.remove(&self.id);

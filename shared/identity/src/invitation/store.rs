@@ -93,7 +93,7 @@ impl Invitation {
             };
             let (owner, cause) = (Owner::Org(org.id), invitation.id.to_string());
             let job = desk.mail(now, owner, &cause, Mail::to(&email, letter))?;
-            let mut change = Change::new(inviter.id, "invitation.created", "invitation", invitation.id);
+            let mut change = Change::by(inviter.id, "invitation.created", "invitation", invitation.id);
             if let Some(before) = before.as_ref().filter(|before| before.is_open(now)) {
                 change = change.from(noted(before));
             }
@@ -124,7 +124,7 @@ impl Invitation {
             let found = find(table, scope.org(), id).await?.filter(|found| found.is_open(now));
             let mut invitation = found.ok_or(Error::NotFound("invitation"))?;
             member::may_change(scope.role().ok_or(Error::Denied)?, None, Some(invitation.role))?;
-            let change = Change::new(scope.user()?, "invitation.revoked", "invitation", id).from(noted(&invitation));
+            let change = Change::by(scope.user()?, "invitation.revoked", "invitation", id).from(noted(&invitation));
             invitation.withdraw();
             if commit(table, now, scope.org(), change, vec![Write::replace(&invitation)?]).await? {
                 return Ok(());
@@ -171,7 +171,7 @@ impl Invitation {
                 user.prove_email(now);
                 writes.push(Write::replace(&user)?);
             }
-            let change = Change::new(user.id, "member.joined", "member", user.id);
+            let change = Change::by(user.id, "member.joined", "member", user.id);
             let change = change.to(json!({"role": member.role, "invitation": invitation.id}));
             match trail::commit(table, now, Chain::Org(org.id), change, writes).await {
                 Ok(()) => return Ok((org, member.role)),

@@ -176,7 +176,7 @@ async fn pages_are_bounded_in_bytes_however_large_the_entries_are() {
     let (org, actor): (OrgId, UserId) = (acme.org.parse().unwrap(), acme.owner.id.parse().unwrap());
     for number in 0..14 {
         let large = "é🏠".repeat(25_000);
-        let change = Change::new(actor, "note.written", "note", number).to(json!({"text": large}));
+        let change = Change::by(actor, "note.written", "note", number).to(json!({"text": large}));
         let done = trail::commit(&app.table(), app.now(), Chain::Org(org), change, Vec::new()).await;
         done.unwrap();
     }
@@ -193,7 +193,7 @@ async fn what_keys_and_the_system_did_stands_in_the_same_chain() {
     let org: OrgId = acme.org.parse().unwrap();
     let key = acme.key_id.parse().unwrap();
     for actor in [Actor::ApiKey(key), Actor::System] {
-        let change = Change::new(actor, "note.written", "note", 1);
+        let change = Change::by(actor, "note.written", "note", 1);
         let done = trail::commit(&app.table(), app.now(), Chain::Org(org), change, Vec::new()).await;
         done.unwrap();
     }
