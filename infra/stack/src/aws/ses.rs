@@ -3,17 +3,24 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use http::Method;
+use axum::response::Response;
+use futures::future::BoxFuture;
+use http::request::Parts;
+use http::{Method, StatusCode};
 use rusqlite::params;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::ServiceError;
+use super::iam::Need;
+use super::service::{Answer, Call, Service, ServiceError, THROTTLED};
 use super::store::Store;
+use super::usage::Used;
+use crate::chaos::Draw;
 use crate::clock::Clock;
+use crate::template::sender_arn;
 
 /// The mails of one stack.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Ses {
     store: Store,
     clock: Clock,
@@ -105,10 +112,9 @@ impl Ses {
         Self { store, clock }
     }
 
-    pub(super) fn answer(&self, method: &Method, path: &str, body: &[u8]) -> Result<Value, ServiceError> {
+    fn run(&self, method: &Method, path: &str, body: &[u8]) -> Result<Value, ServiceError> {
         if method != Method::POST || path != "/v2/email/outbound-emails" {
-            let text = format!("the local stack does not serve SES {method} {path}");
-            return Err(ServiceError::refused("UnknownOperationException", text));
+            return Err(ServiceError::not_served(format_args!("SES {method} {path}")));
         }
         let bad = |text: String| ServiceError::refused("BadRequestException", text);
         let input: Input = serde_json::from_slice(body).map_err(|error| bad(error.to_string()))?;
@@ -190,10 +196,63 @@ impl Ses {
 }
 
 /// Subject, HTML and plain body.
-type Parts = (String, Option<String>, Option<String>);
+type Rendered = (String, Option<String>, Option<String>);
+
+impl Service for Ses {
+    fn names(&self) -> &'static [&'static str] {
+        &["SESV2"]
+    }
+
+    fn takes(&self, parts: &Parts) -> bool {
+        parts.uri.path().starts_with("/v2/email/")
+    }
+
+    fn operation(&self, parts: &Parts) -> String {
+        parts.uri.path().to_owned()
+    }
+
+    fn needs(&self, call: &Call) -> Result<Vec<Need>, String> {
+        needs(&call.body)
+    }
+
+    fn answer(&self, call: Call) -> BoxFuture<'_, Result<Answer, ServiceError>> {
+        Box::pin(async move {
+            let reply = self.run(&call.parts.method, call.parts.uri.path(), &call.body)?;
+            Ok(Answer::json(&reply, Used::Request))
+        })
+    }
+
+    fn throttle(&self, _call: &Call, _draw: Draw) -> Response {
+        self.refuse(&ServiceError {
+            status: StatusCode::TOO_MANY_REQUESTS,
+            ..ServiceError::refused("TooManyRequestsException", THROTTLED)
+        })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct MailRequest {
+    from_email_address: Option<String>,
+}
+
+/// Lists what a mail needs: the right to send as its sender's address, or as the address's domain.
+fn needs(body: &[u8]) -> Result<Vec<Need>, String> {
+    let request: MailRequest = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    let from = request.from_email_address.unwrap_or_default();
+    let address = from
+        .rsplit_once('<')
+        .map_or(from.as_str(), |(_, address)| address.trim_end_matches('>'));
+    let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
+    Ok(vec![Need {
+        action: "ses:SendEmail".into(),
+        resources: vec![sender_arn(address), sender_arn(domain)],
+        leading_key: None,
+    }])
+}
 
 impl Simple {
-    fn parts(&self) -> Result<Parts, String> {
+    fn parts(&self) -> Result<Rendered, String> {
         let subject = self.subject.read()?;
         if subject.chars().any(char::is_control) {
             return Err("a subject is one line".into());
