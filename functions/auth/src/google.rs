@@ -4,12 +4,13 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use identity::account::SignedIn;
 use identity::oidc::{self, Answer, LIFETIME_SECONDS};
 use identity::{Google, Issuer};
 use lambda::{App, Json, Problem, Query, Result};
 use serde::Deserialize;
 
-use crate::{Origin, SignedIn};
+use crate::On;
 
 /// Sends the browser to the provider to log in
 ///
@@ -46,7 +47,7 @@ pub(crate) async fn finish(
     State(app): State<App>,
     Extension(issuer): Extension<Issuer>,
     Extension(google): Extension<Google>,
-    Origin(device): Origin,
+    On(device): On,
     headers: HeaderMap,
     Query(back): Query<Return>,
 ) -> Result<Response> {
@@ -60,7 +61,7 @@ pub(crate) async fn finish(
     let browser = cookie.read(&headers);
     let entered = oidc::finish(&app, &issuer, &google, answer, browser, device).await?;
     let gone = [(header::SET_COOKIE, cookie.set("", 0))];
-    Ok((gone, Json(SignedIn::from(entered))).into_response())
+    Ok((gone, Json(entered)).into_response())
 }
 
 /// The cookie that ties a login to a browser.

@@ -8,12 +8,12 @@ use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
-use identity::account::{self, NewUser, Tokens};
+use identity::account::{self, NewUser, SignedIn};
 use identity::session::{Device, SessionView};
 use identity::token::{Jwks, LIFETIME_SECONDS, not_authenticated};
 use identity::{Bootstrap, Google, Guard, Issuer, ResetQueue, Session, User, UserView, password};
 use kernel::policy::ManageOwnAccount;
-use kernel::{Caller, Check, Input, Scope, SessionId};
+use kernel::{Caller, Check, Input, Origin, Scope, SessionId};
 use lambda::{App, Created, IdempotencyKey, Json, List, Paging, Path, Problem, Query, Result};
 use notifications::Desk;
 use serde::{Deserialize, Serialize};
@@ -111,36 +111,10 @@ impl Input for Refresh {
     fn check(&self, _: &mut Check) {}
 }
 
-/// A person and the tokens of their session.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-#[serde(rename_all = "camelCase")]
-struct SignedIn {
-    /// Who.
-    user: UserView,
-    /// Opens the API: `Authorization: Bearer <access token>`.
-    access_token: String,
-    /// Good once, for the next two tokens; 7 days.
-    refresh_token: String,
-    /// How many seconds the access token is good.
-    #[schema(example = 900)]
-    expires_in: i64,
-}
+/// On what somebody comes.
+struct On(Device);
 
-impl From<(User, Tokens)> for SignedIn {
-    fn from((user, tokens): (User, Tokens)) -> Self {
-        Self {
-            user: user.into(),
-            access_token: tokens.access,
-            refresh_token: tokens.refresh.reveal(),
-            expires_in: LIFETIME_SECONDS,
-        }
-    }
-}
-
-/// From where a request comes.
-struct Origin(Device);
-
-impl FromRequestParts<App> for Origin {
+impl FromRequestParts<App> for On {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self> {
@@ -162,16 +136,18 @@ async fn register(
     Extension(desk): Extension<Desk>,
     Extension(issuer): Extension<Issuer>,
     Extension(bootstrap): Extension<Bootstrap>,
-    Origin(device): Origin,
+    On(device): On,
+    origin: Origin,
     Json(input): Json<Registration>,
 ) -> Result<Created<SignedIn>> {
     let new = NewUser {
         email: &input.email,
         password: &input.password,
         name: &input.name,
+        device,
     };
-    let entered = account::register(&app, &desk, &issuer, &bootstrap, new, device).await?;
-    Ok(Created(entered.into()))
+    let entered = account::register(&app, &desk, &issuer, &bootstrap, &origin, new).await?;
+    Ok(Created(entered))
 }
 
 /// Logs a person in: opens a session
@@ -181,11 +157,11 @@ async fn log_in(
     State(app): State<App>,
     Extension(issuer): Extension<Issuer>,
     Extension(bootstrap): Extension<Bootstrap>,
-    Origin(device): Origin,
+    On(device): On,
     Json(input): Json<Credentials>,
 ) -> Result<Json<SignedIn>> {
     let entered = account::log_in(&app, &issuer, &bootstrap, &input.email, &input.password, device).await?;
-    Ok(Json(entered.into()))
+    Ok(Json(entered))
 }
 
 /// Spends a refresh token for new tokens
@@ -200,7 +176,7 @@ async fn refresh(
     Json(input): Json<Refresh>,
 ) -> Result<Json<SignedIn>> {
     let entered = account::refresh(&app, &issuer, &input.refresh_token).await?;
-    Ok(Json(entered.into()))
+    Ok(Json(entered))
 }
 
 /// Logs out: ends the session of the refresh token, or without one the session of the access token
@@ -215,7 +191,7 @@ async fn log_out(
         (Some(Json(input)), _) => account::log_out(&app, &input.refresh_token).await?,
         (None, Some(Extension(caller))) => {
             let scope = Scope::<ManageOwnAccount>::permit(caller)?;
-            Session::end_own(&app.table, app.now(), &scope).await?;
+            Session::end_own(&app, &scope).await?;
         }
         (None, None) => return Err(not_authenticated().into()),
     }
@@ -256,7 +232,7 @@ async fn end_session(
     scope: Scope<ManageOwnAccount>,
     Path(id): Path<SessionId>,
 ) -> Result<StatusCode> {
-    Session::end(&app.table, app.now(), &scope, id).await?;
+    Session::end(&app, &scope, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

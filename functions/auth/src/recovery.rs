@@ -91,17 +91,8 @@ impl Input for Verification {
     fn check(&self, _: &mut Check) {}
 }
 
-/// What is always answered to who asks for a mail.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-#[serde(rename_all = "camelCase")]
-struct MailAccepted {
-    /// Whether a mail follows is told to the address only.
-    #[schema(example = "accepted")]
-    status: &'static str,
-}
-
 fn accepted() -> (StatusCode, Json<MailAccepted>) {
-    (StatusCode::ACCEPTED, Json(MailAccepted { status: "accepted" }))
+    (StatusCode::ACCEPTED, Json(MailAccepted::new()))
 }
 
 /// Asks for a mail with which to choose a new password
@@ -127,9 +118,10 @@ async fn forgot_password(
 async fn reset_password(
     State(app): State<App>,
     Extension(desk): Extension<Desk>,
+    origin: Origin,
     Json(input): Json<Reset>,
 ) -> Result<StatusCode> {
-    recovery::reset(&app, &desk, &input.token, &input.password).await?;
+    recovery::reset(&app, &desk, &origin, &input.token, &input.password).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -154,12 +146,8 @@ async fn change_password(
 /// 400 `bad_token` when the token is unknown, used or expired.
 #[utoipa::path(post, path = "/v1/auth/email/verify", operation_id = "verify_email", tag = "Auth",
     request_body = Verification, responses((status = 204, description = "The address is proved."), Problem))]
-async fn verify_email(
-    State(app): State<App>,
-    Extension(desk): Extension<Desk>,
-    Json(input): Json<Verification>,
-) -> Result<StatusCode> {
-    recovery::verify_email(&app, &desk, &input.token).await?;
+async fn verify_email(State(app): State<App>, origin: Origin, Json(input): Json<Verification>) -> Result<StatusCode> {
+    recovery::verify_email(&app, &origin, &input.token).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -173,6 +161,6 @@ async fn resend_verification(
     Extension(desk): Extension<Desk>,
     scope: Scope<ManageOwnAccount>,
 ) -> Result<(StatusCode, Json<MailAccepted>)> {
-    recovery::resend(&app, &desk, &scope).await?;
-    Ok(accepted())
+    let accepted = recovery::resend(&app, &desk, &scope).await?;
+    Ok((StatusCode::ACCEPTED, Json(accepted)))
 }

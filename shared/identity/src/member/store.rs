@@ -100,7 +100,10 @@ impl Member {
     /// Takes somebody else out and notes it. 409 `last_owner`.
     pub async fn remove(app: &App, scope: &Scope<ManageMembers>, user: UserId) -> Result<()> {
         let by = scope.role().ok_or(Error::Denied)?;
-        end(app, scope, user, "member.removed", |role| may_change(by, Some(role), None)).await
+        end(app, scope, user, "member.removed", |role| {
+            may_change(by, Some(role), None)
+        })
+        .await
     }
 
     /// Takes the caller out and notes it. 409 `last_owner`.

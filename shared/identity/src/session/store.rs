@@ -133,7 +133,9 @@ pub(crate) async fn end_by_token(app: &App, token: &RefreshToken) -> Result<()> 
     if session.turn(token, spent.as_ref(), now) == Turn::Unknown {
         return Err(bad_refresh_token());
     }
-    end(app, &Origin::default(), token.user, token.session).await.map(|_| ())
+    end(app, &Origin::default(), token.user, token.session)
+        .await
+        .map(|_| ())
 }
 
 /// Ends a session and notes it; says whether there was one. If it is refreshed meanwhile, that is ended too.
