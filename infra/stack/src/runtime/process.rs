@@ -1,6 +1,6 @@
 //! One process of a function: starting it, listening to it, seeing it end.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -165,6 +165,31 @@ fn resident_bytes(pid: u32) -> Option<u64> {
     Some(kib * 1024)
 }
 
+/// Yields the variables that every process of a function has: Lambda's, then `shared`, which say where the services are,
+/// then the template's.
+pub fn environment(function: &Function, shared: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let memory = function.memory_mib.to_string();
+    let log_group = format!("/aws/lambda/{}", function.id);
+    let lambda = [
+        ("AWS_LAMBDA_FUNCTION_NAME", function.id.as_str()),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", &memory),
+        ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+        ("AWS_LAMBDA_LOG_GROUP_NAME", &log_group),
+        ("AWS_LAMBDA_LOG_STREAM_NAME", "local"),
+        ("AWS_REGION", REGION),
+        ("AWS_DEFAULT_REGION", REGION),
+        // The services take the access key for the caller's name.
+        ("AWS_ACCESS_KEY_ID", &function.id),
+        ("AWS_SECRET_ACCESS_KEY", "local"),
+        ("TZ", ":UTC"),
+    ];
+    let lambda = lambda.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let mut all = BTreeMap::from(lambda);
+    all.extend(shared.clone());
+    all.extend(function.environment.clone());
+    all
+}
+
 /// Starts the program with the function's environment.
 pub(super) fn spawn(
     function: &Function,
@@ -188,22 +213,9 @@ pub(super) fn spawn(
         }
     }
     command
-        .envs([
-            ("AWS_LAMBDA_RUNTIME_API", api),
-            ("AWS_LAMBDA_FUNCTION_NAME", &function.id),
-            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", &function.memory_mib.to_string()),
-            ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
-            ("AWS_LAMBDA_LOG_GROUP_NAME", &format!("/aws/lambda/{}", function.id)),
-            ("AWS_LAMBDA_LOG_STREAM_NAME", "local"),
-            ("AWS_REGION", REGION),
-            ("AWS_DEFAULT_REGION", REGION),
-            ("AWS_ACCESS_KEY_ID", &function.id),
-            ("AWS_SECRET_ACCESS_KEY", "local"),
-            ("AWS_SESSION_TOKEN", &process.token),
-            ("TZ", ":UTC"),
-        ])
-        .envs(&shared.environment)
-        .envs(&function.environment)
+        .env("AWS_LAMBDA_RUNTIME_API", api)
+        .env("AWS_SESSION_TOKEN", &process.token)
+        .envs(environment(function, &shared.environment))
         // A group of its own: Ctrl-C in a terminal reaches us, and we let it finish its work.
         .process_group(0)
         .stdin(Stdio::null())
