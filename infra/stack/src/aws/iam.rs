@@ -198,7 +198,7 @@ Resources:
             &std::collections::BTreeMap::new(),
         );
         let policies = Policies::of(&template.unwrap());
-        let check = |action: &str, table: &str| policies.check("F", &[need(action, table_arn(table))]);
+        let check = |action: &str, table: &str| policies.check("F", &[Need::of(action, table_arn(table))]);
         assert_eq!(check("dynamodb:PutItem", "A"), Ok(()));
         assert_eq!(check("dynamodb:DeleteItem", "B"), Ok(()));
         assert!(check("dynamodb:DeleteItem", "A").is_err());
