@@ -290,7 +290,7 @@ fn needs(body: &[u8]) -> Result<Vec<Need>, String> {
     let mut needs = vec![Need {
         action: "ses:SendEmail".into(),
         resources: vec![identity(address), identity(domain)],
-        leading_key: None,
+        context: Vec::new(),
     }];
     if let Some(name) = request.content.template.and_then(|template| template.template_name) {
         needs.push(Need::of("ses:SendEmail", mail_arn(&format!("template/{name}"))));

@@ -193,7 +193,7 @@ pub(super) fn spawn(
             ("AWS_LAMBDA_FUNCTION_NAME", &function.id),
             ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", &function.memory_mib.to_string()),
             ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
-            ("AWS_LAMBDA_LOG_GROUP_NAME", &format!("/aws/lambda/{}", function.id)),
+            ("AWS_LAMBDA_LOG_GROUP_NAME", &function.log_group),
             ("AWS_LAMBDA_LOG_STREAM_NAME", "local"),
             ("AWS_REGION", REGION),
             ("AWS_DEFAULT_REGION", REGION),
