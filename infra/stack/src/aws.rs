@@ -103,7 +103,7 @@ impl Aws {
             }
         };
         let sqs = Sqs::new(store.clone(), clock.clone(), &template.queues, chaos.clone())?;
-        let ses = Ses::new(store.clone(), clock.clone(), &template.mails);
+        let ses = Ses::new(store.clone(), clock.clone());
         let services = Arc::new(Services {
             all: vec![
                 Arc::new(dynamodb.clone()),

@@ -6,7 +6,6 @@
 mod expression;
 mod function;
 mod intrinsics;
-pub mod mail;
 mod policy;
 mod property;
 mod resource;
@@ -20,12 +19,11 @@ use serde_json::{Map, Value};
 pub use expression::Expression;
 pub use function::{Function, QueueSource, ScheduleSource};
 pub use intrinsics::{ACCOUNT, REGION};
-pub use mail::MailTemplate;
 pub use policy::{Condition, Effect, Quantifier, Statement, Test};
 pub use resource::{Cors, Queue, Redrive, Table, Throttle};
 
 use intrinsics::Scope;
-pub(crate) use intrinsics::{mail_arn, parameter_arn, queue_arn, table_arn};
+pub(crate) use intrinsics::{parameter_arn, queue_arn, sender_arn, table_arn};
 
 /// Yields a queue's name from its URL: the last part of its path.
 pub fn queue_name(url: &str) -> Option<&str> {
@@ -45,8 +43,6 @@ pub struct Template {
     pub tables: Vec<Table>,
     /// Every `AWS::SQS::Queue`.
     pub queues: Vec<Queue>,
-    /// Every `AWS::SES::Template`.
-    pub mails: Vec<MailTemplate>,
     /// What the HTTP API answers browsers of other origins.
     pub cors: Option<Cors>,
     /// How much the HTTP API lets through, where the template says.
@@ -127,7 +123,6 @@ impl Template {
             routes: Vec::new(),
             tables: Vec::new(),
             queues: Vec::new(),
-            mails: Vec::new(),
             cors: None,
             throttle: None,
             parameters: scope.parameter_texts(),
@@ -168,7 +163,6 @@ impl Template {
             "AWS::Logs::LogGroup" => resource::log_group(&scope.resolve(&raw)?)?,
             "AWS::DynamoDB::Table" => self.tables.push(resource::table(id, &scope.resolve(&raw)?)?),
             "AWS::SQS::Queue" => self.queues.push(resource::queue(id, &scope.resolve(&raw)?)?),
-            "AWS::SES::Template" => self.mails.push(mail::read(id, &scope.resolve(&raw)?)?),
             other if WITHOUT_LOCAL_EFFECT.contains(&other) => {}
             other => bail!("the local stack does not serve {other}"),
         }

@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-use crate::template::{ACCOUNT, Condition, Effect, Quantifier, Statement, Template, Test};
+use crate::template::{ACCOUNT, Condition, Effect, Function, Quantifier, Statement, Template, Test};
 
 /// One thing a request needs to be allowed: an action on any of some resources.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,14 +49,12 @@ impl Need {
 pub struct Policies(HashMap<String, Vec<Statement>>);
 
 impl Policies {
-    /// Collects the statements of a template's functions.
+    /// Collects the statements of a template's functions, each with what tables forbid everybody.
     pub fn of(template: &Template) -> Self {
+        let denials: Vec<_> = template.tables.iter().flat_map(|table| table.denials.clone()).collect();
+        let of = |function: &Function| [function.policy.clone(), denials.clone()].concat();
         let functions = template.functions.iter();
-        Self(
-            functions
-                .map(|function| (function.id.clone(), function.policy.clone()))
-                .collect(),
-        )
+        Self(functions.map(|function| (function.id.clone(), of(function))).collect())
     }
 
     /// Tells whether an access key is a function's.
@@ -202,41 +200,65 @@ mod tests {
         }
     }
 
-    fn check_condition(operator: &str, pattern: &str, expected: [bool; 4]) {
-        let text = format!(
-            "{{Resources: {{F: {{Type: 'AWS::Serverless::Function', Metadata: {{BuildProperties: {{Binary: f}}}}, \
-             Properties: {{Policies: {{Statement: {{Effect: Allow, Action: a, Resource: r, \
-             Condition: {{'{operator}': {{'dynamodb:LeadingKeys': {pattern}}}}}}}}}}}}}}}}}"
-        );
-        let template = Template::parse(&text, &HashMap::new().into_iter().collect()).unwrap();
-        let condition = &template.functions[0].policy[0].conditions[0];
-        let values = |texts: &[&str]| -> Vec<String> { texts.iter().map(|text| (*text).to_owned()).collect() };
+    fn check_condition(quantifier: Quantifier, test: Test, patterns: &[&str], expected: [bool; 4]) {
+        let texts = |texts: &[&str]| -> Vec<String> { texts.iter().map(|text| (*text).to_owned()).collect() };
+        let condition = Condition {
+            test,
+            quantifier,
+            key: "dynamodb:LeadingKeys".into(),
+            values: texts(patterns),
+        };
         let found = [
-            holds(condition, None),
-            holds(condition, Some(&values(&["LIMIT#1"]))),
-            holds(condition, Some(&values(&["ORG#1"]))),
-            holds(condition, Some(&values(&["LIMIT#1", "ORG#1"]))),
+            holds(&condition, None),
+            holds(&condition, Some(&texts(&["LIMIT#1"]))),
+            holds(&condition, Some(&texts(&["ORG#1"]))),
+            holds(&condition, Some(&texts(&["LIMIT#1", "ORG#1"]))),
         ];
-        assert_eq!(found, expected, "{operator} {pattern}");
+        assert_eq!(found, expected, "{quantifier:?} {test:?} {patterns:?}");
     }
 
     #[test]
     fn conditions_hold_as_in_iam() {
+        use Quantifier::{All, Any, One};
+        let like = |wildcards, negated| Test::Like { wildcards, negated };
         // Of no key at all, of one that is like it, of one that is not, of one of each.
-        check_condition("StringLike", "'LIMIT#*'", [false, true, false, true]);
-        check_condition("StringNotLike", "'LIMIT#*'", [true, false, true, true]);
-        check_condition("StringEquals", "'LIMIT#*'", [false, false, false, false]);
-        check_condition("StringNotEquals", "['ORG#1']", [true, true, false, true]);
-        check_condition("ForAnyValue:StringLike", "'LIMIT#*'", [false, true, false, true]);
-        check_condition("ForAllValues:StringLike", "'LIMIT#*'", [true, true, false, false]);
-        check_condition(
-            "ForAllValues:StringLike",
-            "['LIMIT#*', 'ORG#?']",
-            [true, true, true, true],
-        );
-        check_condition("ForAllValues:StringNotLike", "'LIMIT#*'", [true, false, true, false]);
-        check_condition("Null", "'false'", [false, true, true, true]);
-        check_condition("Null", "true", [true, false, false, false]);
+        check_condition(One, like(true, false), &["LIMIT#*"], [false, true, false, true]);
+        check_condition(One, like(true, true), &["LIMIT#*"], [true, false, true, true]);
+        check_condition(One, like(false, false), &["LIMIT#*"], [false, false, false, false]);
+        check_condition(One, like(false, true), &["ORG#1"], [true, true, false, true]);
+        check_condition(Any, like(true, false), &["LIMIT#*"], [false, true, false, true]);
+        check_condition(Any, like(true, true), &["LIMIT#*"], [false, false, true, true]);
+        check_condition(All, like(true, false), &["LIMIT#*"], [true, true, false, false]);
+        check_condition(All, like(true, false), &["LIMIT#*", "ORG#?"], [true, true, true, true]);
+        check_condition(All, like(true, true), &["LIMIT#*"], [true, false, true, false]);
+        check_condition(One, Test::Null, &["false"], [false, true, true, true]);
+        check_condition(One, Test::Null, &["true"], [true, false, false, false]);
+    }
+
+    #[test]
+    fn a_statement_may_be_bounded_to_some_keys() {
+        let like = Condition {
+            test: Test::Like {
+                wildcards: true,
+                negated: false,
+            },
+            quantifier: Quantifier::One,
+            key: "dynamodb:LeadingKeys".into(),
+            values: vec!["AUDIT#*".into()],
+        };
+        let grant = statement(Effect::Allow, "dynamodb:*", &table_arn("A"));
+        let denial = Statement {
+            conditions: vec![like],
+            ..statement(Effect::Deny, "dynamodb:DeleteItem", &table_arn("A"))
+        };
+        let policies = Policies(HashMap::from([("F".to_owned(), vec![grant, denial])]));
+        let check = |action: &str, key: &str| {
+            let need = Need::of(action, table_arn("A")).with("dynamodb:LeadingKeys", vec![key.to_owned()]);
+            policies.check("F", &[need])
+        };
+        assert_eq!(check("dynamodb:DeleteItem", "ORG#1"), Ok(()));
+        assert_eq!(check("dynamodb:PutItem", "AUDIT#1"), Ok(()));
+        assert!(check("dynamodb:DeleteItem", "AUDIT#1").is_err());
     }
 
     #[test]
@@ -255,6 +277,33 @@ mod tests {
         let denied = policies(vec![grant, denial]).check("F", &needs).unwrap_err();
         assert!(denied.contains("with an explicit deny"), "{denied}");
         assert_eq!(policies(vec![]).check("somebody", &needs), Ok(()));
+    }
+
+    #[test]
+    fn what_a_table_forbids_no_function_may_do() {
+        let template = Template::parse(
+            r#"
+Resources:
+  A:
+    Type: AWS::DynamoDB::Table
+    Properties:
+      ResourcePolicy:
+        PolicyDocument: {Statement: {Effect: Deny, Principal: "*", Action: "dynamodb:DeleteItem", Resource: "*"}}
+  B: {Type: AWS::DynamoDB::Table}
+  F:
+    Type: AWS::Serverless::Function
+    Metadata: {BuildProperties: {Binary: f}}
+    Properties:
+      Policies: [{Statement: {Effect: Allow, Action: "dynamodb:*", Resource: "*"}}]
+"#,
+            &std::collections::BTreeMap::new(),
+        );
+        let policies = Policies::of(&template.unwrap());
+        let check = |action: &str, table: &str| policies.check("F", &[Need::of(action, table_arn(table))]);
+        assert_eq!(check("dynamodb:PutItem", "A"), Ok(()));
+        assert_eq!(check("dynamodb:DeleteItem", "B"), Ok(()));
+        assert!(check("dynamodb:DeleteItem", "A").is_err());
+        assert!(check("dynamodb:DeleteItem", "A/index/gsi1").is_err());
     }
 
     #[test]

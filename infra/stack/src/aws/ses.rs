@@ -1,7 +1,6 @@
-//! SES v2: takes mails, written out or by the templates of the template, and keeps them for whoever asks; sends nothing.
+//! SES v2: takes mails that are written out (`Simple`) and keeps them for whoever asks; sends nothing.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
 use anyhow::Result;
 use axum::response::Response;
@@ -10,7 +9,7 @@ use http::request::Parts;
 use http::{Method, StatusCode};
 use rusqlite::params;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::iam::Need;
 use super::service::{Answer, Call, Service, ServiceError, THROTTLED};
@@ -18,18 +17,16 @@ use super::store::Store;
 use super::usage::Used;
 use crate::chaos::Draw;
 use crate::clock::Clock;
-use crate::template::mail::{Piece, parse};
-use crate::template::{MailTemplate, mail_arn};
+use crate::template::sender_arn;
 
 /// The mails of one stack.
 #[derive(Debug, Clone)]
 pub struct Ses {
     store: Store,
     clock: Clock,
-    templates: Arc<HashMap<String, MailTemplate>>,
 }
 
-/// A mail as it was given to SES, its template filled.
+/// A mail as it was given to SES.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Mail {
@@ -77,7 +74,6 @@ struct Destination {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 struct Content {
-    template: Option<Templated>,
     simple: Option<Simple>,
 }
 
@@ -105,15 +101,6 @@ struct Text {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-struct Templated {
-    template_name: String,
-    template_data: Option<String>,
-    #[serde(default)]
-    headers: Vec<Header>,
-}
-
-#[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Header {
     name: String,
@@ -121,15 +108,8 @@ struct Header {
 }
 
 impl Ses {
-    pub(super) fn new(store: Store, clock: Clock, templates: &[MailTemplate]) -> Self {
-        let templates = templates
-            .iter()
-            .map(|template| (template.name.clone(), template.clone()));
-        Self {
-            store,
-            clock,
-            templates: Arc::new(templates.collect()),
-        }
+    pub(super) fn new(store: Store, clock: Clock) -> Self {
+        Self { store, clock }
     }
 
     fn run(&self, method: &Method, path: &str, body: &[u8]) -> Result<Value, ServiceError> {
@@ -152,11 +132,9 @@ impl Ses {
         if let Some(address) = to.iter().find(|address| !address.contains('@')) {
             return Err(bad(format!("{address:?} is no address")));
         }
-        let ((subject, html, text), given) = match (input.content.simple, input.content.template) {
-            (Some(simple), None) => (simple.parts().map_err(bad)?, simple.headers),
-            (None, Some(content)) => (self.fill(&content)?, content.headers),
-            _ => return Err(bad("a mail is either simple or by a template".into())),
-        };
+        let simple = input.content.simple;
+        let simple = simple.ok_or_else(|| bad("only Simple content is served locally".into()))?;
+        let (subject, html, text) = simple.parts().map_err(bad)?;
         let mail = Mail {
             id: format!("{}-000000", uuid::Uuid::new_v4()),
             from,
@@ -164,22 +142,13 @@ impl Ses {
             subject,
             html,
             text,
-            headers: headers(given).map_err(bad)?,
+            headers: headers(simple.headers).map_err(bad)?,
             sent_at: String::new(),
         };
         self.keep(&mail)
             .map_err(|error| ServiceError::refused("InternalServiceErrorException", error.to_string()))?;
 
         Ok(json!({"MessageId": mail.id}))
-    }
-
-    /// Fills the template that a mail names.
-    fn fill(&self, content: &Templated) -> Result<Rendered, ServiceError> {
-        let missing = || format!("Template {} does not exist", content.template_name);
-        let template = self.templates.get(&content.template_name);
-        let template = template.ok_or_else(|| ServiceError::refused("NotFoundException", missing()))?;
-        render(template, content.template_data.as_deref())
-            .map_err(|text| ServiceError::refused("BadRequestException", text))
     }
 
     fn keep(&self, mail: &Mail) -> rusqlite::Result<()> {
@@ -226,6 +195,9 @@ impl Ses {
     }
 }
 
+/// Subject, HTML and plain body.
+type Rendered = (String, Option<String>, Option<String>);
+
 impl Service for Ses {
     fn names(&self) -> &'static [&'static str] {
         &["SESV2"]
@@ -262,23 +234,9 @@ impl Service for Ses {
 #[serde(rename_all = "PascalCase")]
 struct MailRequest {
     from_email_address: Option<String>,
-    content: MailContent,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct MailContent {
-    template: Option<NamedTemplate>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct NamedTemplate {
-    template_name: Option<String>,
-}
-
-/// Lists what a mail needs: the right to send as its sender's address, or as the address's domain, and to use its
-/// template.
+/// Lists what a mail needs: the right to send as its sender's address, or as the address's domain.
 fn needs(body: &[u8]) -> Result<Vec<Need>, String> {
     let request: MailRequest = serde_json::from_slice(body).map_err(|error| error.to_string())?;
     let from = request.from_email_address.unwrap_or_default();
@@ -286,16 +244,11 @@ fn needs(body: &[u8]) -> Result<Vec<Need>, String> {
         .rsplit_once('<')
         .map_or(from.as_str(), |(_, address)| address.trim_end_matches('>'));
     let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
-    let identity = |name: &str| mail_arn(&format!("identity/{name}"));
-    let mut needs = vec![Need {
+    Ok(vec![Need {
         action: "ses:SendEmail".into(),
-        resources: vec![identity(address), identity(domain)],
+        resources: vec![sender_arn(address), sender_arn(domain)],
         context: Vec::new(),
-    }];
-    if let Some(name) = request.content.template.and_then(|template| template.template_name) {
-        needs.push(Need::of("ses:SendEmail", mail_arn(&format!("template/{name}"))));
-    }
-    Ok(needs)
+    }])
 }
 
 impl Simple {
@@ -345,72 +298,4 @@ fn headers(given: Vec<Header>) -> Result<BTreeMap<String, String>, String> {
         }
     }
     Ok(headers)
-}
-
-/// Subject, HTML and plain body.
-type Rendered = (String, Option<String>, Option<String>);
-
-fn render(template: &MailTemplate, data: Option<&str>) -> Result<Rendered, String> {
-    let data = data.unwrap_or("{}");
-    let data: Map<String, Value> = serde_json::from_str(data).map_err(|error| format!("TemplateData: {error}"))?;
-    let fill = |text: &Option<String>| text.as_deref().map(|text| substitute(text, &data)).transpose();
-    let subject = substitute(&template.subject, &data)?;
-    let (html, text) = (fill(&template.html)?, fill(&template.text)?);
-    if html.is_none() && text.is_none() {
-        return Err(format!("Template {} has no body", template.name));
-    }
-
-    Ok((subject, html, text))
-}
-
-/// Puts values in the place of names, as they are: SES escapes nothing. A name without a value is an error, as SES
-/// would fail to render it.
-fn substitute(text: &str, data: &Map<String, Value>) -> Result<String, String> {
-    let mut out = String::new();
-    for piece in parse(text)? {
-        match piece {
-            Piece::Text(text) => out.push_str(text),
-            Piece::Name(name) => {
-                let value = data.get(name);
-                let value = value.ok_or_else(|| format!("the template data has no {name:?}"))?;
-                out.push_str(&value.as_str().map_or_else(|| value.to_string(), str::to_owned));
-            }
-        }
-    }
-
-    Ok(out)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn fill(text: &str) -> Result<String, String> {
-        let data = json!({"name": "A & <b>", "count": 5, "trick": "{{name}}"});
-        substitute(text, data.as_object().expect("an object"))
-    }
-
-    #[test]
-    fn names_are_replaced_by_values_as_they_are() {
-        assert_eq!(fill("{{name}} has {{ count }}.").unwrap(), "A & <b> has 5.");
-        assert_eq!(fill("{{trick}}").unwrap(), "{{name}}");
-        assert_eq!(fill("no names, { } nor }").unwrap(), "no names, { } nor }");
-    }
-
-    #[test]
-    fn what_is_not_served_is_refused() {
-        for text in [
-            "{{absent}}",
-            "{{{name}}}",
-            "{{#if name}}x{{/if}}",
-            "{{> part}}",
-            "{{!note}}",
-            "{{a.b}}",
-            "{{}}",
-            "{{name",
-            "name}}",
-        ] {
-            assert!(fill(text).is_err(), "{text}");
-        }
-    }
 }

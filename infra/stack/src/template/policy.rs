@@ -96,15 +96,66 @@ fn read(statement: &Value) -> Result<Statement> {
         _ => bail!("Effect must be Allow or Deny"),
     };
 
+    let conditions = match statement.get("Condition") {
+        Some(given) => conditions(given)?,
+        None => Vec::new(),
+    };
+    check_traps(effect, &conditions)?;
+
     Ok(Statement {
         effect,
         actions: texts(&statement["Action"]),
         resources: texts(&statement["Resource"]),
-        conditions: match statement.get("Condition") {
-            Some(given) => conditions(given)?,
-            None => Vec::new(),
-        },
+        conditions,
     })
+}
+
+/// Refuses conditions that IAM takes and that do not say what they seem to.
+fn check_traps(effect: Effect, conditions: &[Condition]) -> Result<()> {
+    for condition in conditions {
+        let key = &condition.key;
+        let asks_presence = conditions
+            .iter()
+            .any(|other| other.test == Test::Null && other.key == *key && other.values == ["false"]);
+        match (effect, condition.quantifier) {
+            (Effect::Allow, Quantifier::All) if !asks_presence => {
+                bail!("ForAllValues on {key} also allows requests without that key; add Null: {{{key}: \"false\"}}")
+            }
+            (Effect::Deny, Quantifier::All) => {
+                bail!("ForAllValues on {key} lets pass what has one other value beside; use ForAnyValue to deny")
+            }
+            _ => {}
+        }
+        let is_literal = matches!(condition.test, Test::Like { wildcards: false, .. });
+        if is_literal && condition.values.iter().any(|value| value.contains(['*', '?'])) {
+            bail!("of a text that {key} must equal, * and ? stand for themselves; use StringLike");
+        }
+    }
+    Ok(())
+}
+
+/// Reads a table's own policy. Here it may only forbid, and only everybody: what a function may do stands with it.
+pub(super) fn denials(properties: &Value, arn: &str) -> Result<Vec<Statement>> {
+    let Some(policy) = properties.get("ResourcePolicy") else {
+        return Ok(Vec::new());
+    };
+    only("ResourcePolicy", policy, &[&["PolicyDocument"]])?;
+    only(
+        "PolicyDocument",
+        &policy["PolicyDocument"],
+        &[&["Statement", "Version"]],
+    )?;
+    let statements = list_of(&policy["PolicyDocument"]["Statement"]).into_iter();
+    let denials = statements.map(|mut statement| {
+        let principal = statement.as_object_mut().and_then(|map| map.remove("Principal"));
+        let mut denial = read(&statement)?;
+        if principal != Some("*".into()) || denial.effect != Effect::Deny || denial.resources != ["*"] {
+            bail!("only a Deny of everybody (Principal \"*\", Resource \"*\") is checked locally");
+        }
+        denial.resources = vec![arn.to_owned(), format!("{arn}/index/*")];
+        Ok(denial)
+    });
+    denials.collect()
 }
 
 fn conditions(given: &Value) -> Result<Vec<Condition>> {

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::intrinsics::{queue_arn, table_arn, text_of};
+use super::policy::{Statement, denials};
 use super::property::{flag, is, list_of, number, only};
 
 /// A DynamoDB table.
@@ -18,6 +19,8 @@ pub struct Table {
     pub create: Value,
     /// The attribute that holds the time to live, in seconds since 1970.
     pub ttl_attribute: Option<String>,
+    /// What its own policy forbids every function, whatever the function's grants.
+    pub denials: Vec<Statement>,
 }
 
 impl Table {
@@ -179,7 +182,7 @@ const TABLE_ELSEWHERE: [&str; 5] = [
 
 pub(super) fn table(id: &str, properties: &Value) -> Result<Table> {
     const KIND: &str = "AWS::DynamoDB::Table";
-    let read = ["TableName", "TimeToLiveSpecification"];
+    let read = ["ResourcePolicy", "TableName", "TimeToLiveSpecification"];
     let map = only(KIND, properties, &[&CREATE_TABLE, &read, &TABLE_ELSEWHERE])?;
     is(KIND, properties, "BillingMode", &["PAY_PER_REQUEST"])?;
     let name = map.get("TableName").and_then(Value::as_str).unwrap_or(id).to_owned();
@@ -201,6 +204,7 @@ pub(super) fn table(id: &str, properties: &Value) -> Result<Table> {
 
     Ok(Table {
         id: id.to_owned(),
+        denials: denials(properties, &table_arn(&name)).context("in ResourcePolicy")?,
         name,
         create: create.into(),
         ttl_attribute: ttl_attribute(&properties["TimeToLiveSpecification"])?,

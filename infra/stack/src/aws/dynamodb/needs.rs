@@ -212,6 +212,7 @@ mod tests {
             name: "A".into(),
             create,
             ttl_attribute: None,
+            denials: Vec::new(),
         }]
     }
 
