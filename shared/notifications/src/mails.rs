@@ -288,7 +288,8 @@ struct HtmlPart<'a> {
 }
 
 /// A moment for people, in HTML: `2026-11-27 11:40:05 UTC`.
-fn moment(time: Time) -> String {
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "templates hand over references")]
+fn moment(time: &Time) -> String {
     let text = time.to_string();
     format!("{} {} UTC", &text[..10], &text[11..19])
 }
