@@ -192,7 +192,7 @@ async fn http(event: &Value) -> Result<Value, Error> {
             tokio::time::sleep(Duration::from_mins(1)).await;
             Value::Null
         }
-        "/pause" => {
+        "/pause" | "/one/pause" => {
             tokio::time::sleep(Duration::from_millis(300)).await;
             json!({"pid": std::process::id()})
         }

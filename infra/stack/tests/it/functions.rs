@@ -26,6 +26,14 @@ async fn requests_at_once_get_processes_of_their_own() {
 }
 
 #[tokio::test]
+async fn a_function_has_as_many_processes_as_are_reserved_for_it() {
+    let fixture = Fixture::start().await;
+    let (one, two) = tokio::join!(fixture.get("/one/pause"), fixture.get("/one/pause"));
+    assert_eq!((one.0, two.0), (200, 200));
+    assert_eq!(one.1["pid"], two.1["pid"]);
+}
+
+#[tokio::test]
 async fn a_function_may_do_what_its_policy_grants_and_no_more() {
     let fixture = Fixture::start().await;
     assert_eq!(fixture.get("/put/Granted").await.1["stored"], true);
