@@ -1,7 +1,11 @@
 //! The parts that handlers and capabilities share. Built once, during init.
 
+use std::sync::Arc;
+
 use anyhow::Result;
+use aws_lc_rs::digest::{SHA256, digest};
 use kernel::Time;
+use kernel::seal::Keyring;
 use table::{Cursors, Table, TableName};
 
 use crate::{Clock, Env, Memory, Queues};
@@ -19,6 +23,8 @@ pub struct App {
     pub queues: Queues,
     /// What this process remembers.
     pub memory: Memory,
+    /// The secrets of what is stored for a while.
+    pub keys: Arc<Keyring>,
 }
 
 impl App {
@@ -37,12 +43,20 @@ impl Env {
         let client = aws_sdk_dynamodb::Client::from_conf(dynamodb.build());
         let named = |name: &TableName| Some((*name, self.optional(name.variable())?.to_owned()));
         let tables = TableName::ALL.iter().filter_map(named);
+        let secret = self.variable("CURSOR_SECRET")?.as_bytes();
         Ok(App {
             table: Table::new(client, tables.collect()),
-            cursors: Cursors::new(self.variable("CURSOR_SECRET")?.as_bytes()),
+            cursors: Cursors::new(secret),
             clock: self.clock().clone(),
             queues: Queues::new(self, config),
             memory: Memory::default(),
+            keys: Arc::new(keyring(secret)?),
         })
     }
+}
+
+/// The keyring of a deployment that has one secret: a key for it, which the cursors' is not.
+fn keyring(secret: &[u8]) -> Result<Keyring> {
+    let key = digest(&SHA256, &[b"keyring\n", secret].concat());
+    Ok(format!("1:{}", hex::encode(key)).parse()?)
 }

@@ -9,7 +9,12 @@ const TRIES: u32 = 8;
 
 /// Does `attempt`, which reads, decides and commits, again for as long as a condition of its commit does not hold: somebody
 /// else has changed something since it was read. After eight tries, with pauses that grow from 5 to 640 ms, `Busy`.
-pub async fn again<T>(attempt: impl AsyncFn() -> Result<T, NotDone>) -> Result<T> {
+///
+/// Not an async closure: the compiler cannot tell yet whether the future of one may change threads.
+pub async fn again<T, F>(attempt: impl Fn() -> F) -> Result<T>
+where
+    F: Future<Output = Result<T, NotDone>>,
+{
     for number in 0..TRIES {
         match attempt().await {
             Ok(done) => return Ok(done),
@@ -31,7 +36,7 @@ mod tests {
     /// How often an attempt was made that succeeds the `success`th time, and what came of it.
     async fn check(success: u32, failure: impl Fn() -> NotDone) -> (u32, Result<u32>) {
         let tries = Cell::new(0);
-        let done = again(async || {
+        let done = again(|| async {
             tries.set(tries.get() + 1);
             if tries.get() == success { Ok(7) } else { Err(failure()) }
         });

@@ -7,7 +7,7 @@
 //! the sweeper is for. It knows the bounds of a transaction, and names what is too large before it sends anything.
 //!
 //! ```ignore
-//! again(async || {
+//! again(|| async {
 //!     let project = Project::load(&app.table, scope, id).await?.renamed(&name, app.now())?;
 //!     Commit::by(app, scope)
 //!         .write("project", Write::replace(&project)?)

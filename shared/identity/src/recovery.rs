@@ -5,10 +5,10 @@
 //! The request goes onto a queue, and whoever takes it from there mails the token.
 
 use anyhow::Context;
+use app::{App, Outgoing, Queue};
 use commit::{Commit, Reply, again};
 use kernel::policy::ManageOwnAccount;
 use kernel::{Error, Origin, Result, Scope, Time};
-use lambda::App;
 use notifications::{Desk, Job, Letter, Mail, Owner};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -21,17 +21,12 @@ use crate::session;
 use crate::ticket::bad_token;
 use crate::user::{Login, User};
 
+/// Where requests for a new password wait.
+const RESETS: Queue = Queue("RESET_QUEUE_URL");
 /// Pages of the console that mails lead to.
 const VERIFY_PAGE: &str = "/verify-email";
 const RESET_PAGE: &str = "/reset-password";
 const FORGOT_PAGE: &str = "/forgot-password";
-
-/// Where requests for a new password wait. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct ResetQueue {
-    client: aws_sdk_sqs::Client,
-    url: String,
-}
 
 /// Somebody, who may be anybody, asks for a new password for this address.
 #[derive(Debug, Serialize, Deserialize)]
@@ -42,49 +37,21 @@ struct ResetRequest {
     request_id: String,
 }
 
-impl ResetQueue {
-    /// Opens the queue at `url`.
-    pub fn new(client: aws_sdk_sqs::Client, url: impl Into<String>) -> Self {
-        Self {
-            client,
-            url: url.into(),
-        }
-    }
-
-    /// Opens the queue of `RESET_QUEUE_URL`.
-    pub fn from_env() -> anyhow::Result<Self> {
-        let mut config = aws_sdk_sqs::config::Builder::from(&lambda::aws_config()?);
-        config.set_endpoint_url(std::env::var("AWS_ENDPOINT_URL_SQS").ok());
-        let client = aws_sdk_sqs::Client::from_conf(config.build());
-        Ok(Self::new(client, lambda::variable("RESET_QUEUE_URL")?))
-    }
-
-    /// A queue that takes nothing, for routes that are only described.
-    pub fn nowhere() -> Self {
-        let config = aws_sdk_sqs::Config::builder()
-            .behavior_version(aws_sdk_sqs::config::BehaviorVersion::latest())
-            .build();
-        Self::new(aws_sdk_sqs::Client::from_conf(config), "")
-    }
-
-    /// Takes a request for a new password, whether or not anybody has this address.
-    pub async fn ask(&self, email: &str) -> Result<()> {
-        let request = ResetRequest {
-            email: email.to_lowercase(),
-            request_id: hex::encode(kernel::id::random::<16>()),
-        };
-        let body = serde_json::to_string(&request).context("a reset request")?;
-        let sent = self.client.send_message().queue_url(&self.url).message_body(body);
-        sent.send().await.context("the queue of reset requests")?;
-        Ok(())
-    }
+/// Takes a request for a new password, whether or not anybody has this address.
+pub async fn ask(app: &App, email: &str) -> Result<()> {
+    let request = ResetRequest {
+        email: email.to_lowercase(),
+        request_id: hex::encode(kernel::id::random::<16>()),
+    };
+    let body = serde_json::to_string(&request).context("a reset request")?;
+    app.queues.send(RESETS, Outgoing::now(body)).await
 }
 
 /// Mails a token to whoever has the address of a request, if they may log in by password. A request that comes again
 /// gets no second mail.
 pub async fn mail_reset(app: &App, desk: &Desk, message: &str) -> Result<()> {
     let request: ResetRequest = serde_json::from_str(message).context("a message that is none of ours")?;
-    let mail = again(async || {
+    let mail = again(|| async {
         let (now, table) = (app.now(), &app.table);
         let Some(login) = Login::find(table, &request.email).await? else {
             return Ok(None);
@@ -118,7 +85,7 @@ pub async fn mail_reset(app: &App, desk: &Desk, message: &str) -> Result<()> {
 /// address, and says so by mail. 400 `bad_token`.
 pub async fn reset(app: &App, desk: &Desk, origin: &Origin, token: &str, password: &str) -> Result<()> {
     let token = MailToken::parse(token)?;
-    let mail = again(async || {
+    let mail = again(|| async {
         let (now, table) = (app.now(), &app.table);
         let mut mailed = Mailed::to(table, token.user()).await?;
         mailed.spend(now, Purpose::ResetPassword, &token)?;
@@ -152,7 +119,7 @@ pub async fn change(
     current: &str,
     password: &str,
 ) -> Result<()> {
-    let mail = again(async || {
+    let mail = again(|| async {
         let (now, table) = (app.now(), &app.table);
         let mut user = User::me(table, scope).await?;
         let login = Login::find(table, &user.email).await?;
@@ -186,7 +153,7 @@ pub async fn change(
 /// Notes that a person reads the mail of their address, by the token that went there. 400 `bad_token`.
 pub async fn verify_email(app: &App, origin: &Origin, token: &str) -> Result<()> {
     let token = MailToken::parse(token)?;
-    again(async || {
+    again(|| async {
         let (now, table) = (app.now(), &app.table);
         let mut mailed = Mailed::to(table, token.user()).await?;
         mailed.spend(now, Purpose::VerifyEmail, &token)?;
@@ -225,7 +192,7 @@ impl MailAccepted {
 /// Mails the caller another token that proves their address, unless it is proved or they had enough of them.
 pub async fn resend(app: &App, desk: &Desk, scope: &Scope<ManageOwnAccount>) -> Result<MailAccepted> {
     let request = hex::encode(kernel::id::random::<16>());
-    let mail = again(async || {
+    let mail = again(|| async {
         let user = User::me(&app.table, scope).await?;
         let mut mailed = Mailed::to(&app.table, user.id).await?;
         if user.email_verified_at.is_some() {

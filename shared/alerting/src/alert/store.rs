@@ -153,7 +153,7 @@ impl Alert {
         let secret = notices.sign(&mut alert);
         let change = Change::by(scope.actor(), "alert.created", "alert", alert.id).to(noted(&alert));
         let view = SignedAlertView::of(alert.clone(), secret);
-        again(async || {
+        again(|| async {
             let mut roster = Roster::load(&app.table, project.id).await?;
             if roster.alerts.len() >= MOST_ALERTS {
                 let detail = format!("a project has at most {MOST_ALERTS} alerts; delete one first");
@@ -257,7 +257,7 @@ impl Alert {
         };
         let told = self.clone().end(&app.table, &scope.narrow()?, notices, ending).await?;
         let change = Change::by(scope.actor(), "alert.deleted", "alert", self.id).from(noted(&self));
-        again(async || {
+        again(|| async {
             let mut roster = Roster::load(&app.table, self.project).await?;
             roster.alerts.remove(&self.id);
             let done = telling(Commit::by(app, scope), told.as_ref())?

@@ -71,7 +71,7 @@ impl Grant {
         match new.resource() {
             Resource::Project(project) => Project::load(&app.table, scope, project).await?,
         };
-        again(async || {
+        again(|| async {
             let mut member = Member::load(&app.table, scope, new.user_id).await?;
             let grant = Self::new(app.now(), scope.user()?, &mut member, new)?;
             let change = Change::by(scope.actor(), "grant.created", "grant", grant.id).to(noted(&grant));
@@ -89,7 +89,7 @@ impl Grant {
 
     /// Takes a grant away and notes it; 404 if there is none with this id, 403 if its role is above the caller's own.
     pub async fn revoke(app: &App, scope: &Scope<ManageGrants>, id: GrantId) -> Result<()> {
-        again(async || {
+        again(|| async {
             let grant = app.table.get::<Self>(&key(scope.org(), id)).await?;
             let grant = grant.ok_or(Error::NotFound("grant"))?;
             may_manage(scope, grant.role)?;

@@ -75,7 +75,7 @@ impl Invitation {
         let (email, table) = (email.to_lowercase(), &app.table);
         let org = Org::load(table, scope).await?;
         let inviter = User::find(table, scope.user()?).await?.ok_or(Error::Denied)?;
-        let (invitation, mail) = again(async || {
+        let (invitation, mail) = again(|| async {
             if is_member(table, org.id, &email).await? {
                 return Err(member::already_member().into());
             }
@@ -121,7 +121,7 @@ impl Invitation {
 
     /// Takes an invitation back and notes it; 404 if none with this id is open, 403 if its role is above the caller's.
     pub async fn revoke(app: &App, scope: &Scope<ManageMembers>, id: InvitationId) -> Result<()> {
-        again(async || {
+        again(|| async {
             let found = find(&app.table, scope.org(), id).await?;
             let found = found.filter(|found| found.is_open(app.now()));
             let mut invitation = found.ok_or(Error::NotFound("invitation"))?;
@@ -143,7 +143,7 @@ impl Invitation {
     /// them may not do so any more: what someone who had to go has sent out ends with them.
     pub async fn accept(app: &App, scope: &Scope<AcceptInvitations>, token: &str) -> Result<OrgView> {
         let token = InvitationToken::parse(token)?;
-        again(async || {
+        again(|| async {
             let (now, table) = (app.now(), &app.table);
             let found = find(table, token.org(), token.invitation()).await?;
             let invitation = found.filter(|found| found.accepts(&token, now)).ok_or_else(bad_token)?;

@@ -78,7 +78,7 @@ impl Member {
 
     /// Gives a member another role and notes it; nothing happens if they have it already. 409 `last_owner`.
     pub async fn set_role(app: &App, scope: &Scope<ManageMembers>, user: UserId, role: OrgRole) -> Result<Self> {
-        again(async || {
+        again(|| async {
             let mut member = Self::load(&app.table, scope, user).await?;
             may_change(scope.role().ok_or(Error::Denied)?, Some(member.role), Some(role))?;
             let old = std::mem::replace(&mut member.role, role);
@@ -120,7 +120,7 @@ async fn end<P: OrgWide>(
     action: &'static str,
     may_end: impl Fn(OrgRole) -> Result<()>,
 ) -> Result<()> {
-    again(async || {
+    again(|| async {
         let member = Member::load(&app.table, scope, user).await?;
         may_end(member.role)?;
         let grants = grant::of_member(&app.table, &member).await?;

@@ -93,7 +93,7 @@ pub(crate) async fn must_be_current(table: &Table, now: Time, user: &User, token
 /// successor; whoever comes later ends the session: 401 `refresh_reused`. Of requests that rotate one token at once one
 /// wins, and the others then find it spent.
 pub(crate) async fn rotate(app: &App, user: &User, token: &RefreshToken) -> Result<RefreshToken> {
-    again(async || {
+    again(|| async {
         let now = app.now();
         let session = live(&app.table, now, user, token).await?;
         let mut session = session.ok_or_else(bad_refresh_token)?;
@@ -140,7 +140,7 @@ pub(crate) async fn end_by_token(app: &App, token: &RefreshToken) -> Result<()> 
 
 /// Ends a session and notes it; says whether there was one. If it is refreshed meanwhile, that is ended too.
 async fn end(app: &App, origin: &Origin, user: UserId, id: SessionId) -> Result<bool> {
-    again(async || {
+    again(|| async {
         let Some(session) = lasting(&app.table, app.now(), user, id).await? else {
             return Ok(false);
         };
