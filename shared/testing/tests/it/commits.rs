@@ -391,7 +391,7 @@ async fn a_key_of_an_api_key_route_is_honoured() {
     theirs
         .post("/v1/ingest/events", json!({"events": []}))
         .await
-        .expect(400);
+        .expect(422);
     let many: Vec<_> = (0..1_000)
         .map(|id| json!({"id": id.to_string(), "type": "A", "name": "a".repeat(500)}))
         .collect();

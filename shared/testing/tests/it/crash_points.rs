@@ -235,7 +235,8 @@ async fn a_password_is_set_once_with_its_mail_or_not_at_all() {
             let new = format!("password number {}", app.number());
             let body = json!({"token": app.token_mailed_to(email), "password": new});
             let mails = app.jobs_of(&stage.acme.owner.id).await;
-            let request = app.client().post("/v1/auth/password/reset", body.clone());
+            let client = app.client();
+            let request = client.post("/v1/auth/password/reset", body.clone());
             died = stage.dies(request, call, moment).await;
 
             let done = app.jobs_of(&stage.acme.owner.id).await > mails;

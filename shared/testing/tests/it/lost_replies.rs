@@ -70,10 +70,14 @@ async fn a_transaction_is_recognized_though_it_is_refused_after_its_reply_was_lo
 async fn a_reply_is_stored_with_its_effect() {
     // The claim is the first put; no other one succeeds.
     let lost = [2, 3, 4, 5].map(|occasion| (Fault::ServerError, "PutItem", occasion));
-    let (_app, acme) = under(&lost).await;
+    let chaos = Chaos::only(&lost);
+    let app = TestApp::start_under(chaos.clone()).await;
+    let acme = app.tenant().await;
     let before = projects(&acme).await;
     let once = acme.client.header("idempotency-key", "one");
+    chaos.enable(true);
     let made = once.post("/v1/projects", shop()).await.expect(201);
+    chaos.enable(false);
     let again = once.post("/v1/projects", shop()).await.expect(201);
     assert_eq!((again.header("idempotent-replayed"), &again.json), ("true", &made.json));
     let other = json!({"name": "Other", "environment": "prod"});
@@ -113,6 +117,9 @@ async fn a_reply_that_is_stored_afterwards_may_be_lost_and_its_request_is_done_a
     app.advance(31_000);
     let again = once.post("/v1/ingest/events", events).await.expect(202);
     assert_eq!(again.header("idempotent-replayed"), "");
+    app.settle().await;
+    let overview = format!("/v1/metrics/overview?projectId={}", acme.project);
+    assert_eq!(acme.client.get(overview).await.expect(200).json["events"], 1);
 }
 
 #[tokio::test]
