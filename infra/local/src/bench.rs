@@ -7,9 +7,7 @@
 mod beside_node;
 mod cost;
 mod node;
-pub mod prices;
 mod proc;
-pub mod sample;
 mod tenant;
 mod throughput;
 

@@ -8,9 +8,9 @@ use anyhow::{Context, Result, bail, ensure};
 use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
 
-use crate::clock::{real_ms, rfc3339};
 use crate::replay::{self, Summary};
 use crate::up::{self, Running};
+use stack::clock::{real_ms, rfc3339};
 
 /// How long to wait until the numbers are complete.
 const VISIBLE_TIMEOUT: Duration = Duration::from_mins(1);

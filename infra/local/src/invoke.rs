@@ -8,13 +8,15 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::aws::{Aws, Storage};
-use crate::build;
-use crate::chaos::Chaos;
-use crate::clock::Clock;
-use crate::data::Data;
-use crate::runtime::{Outcome, Pool, Shared};
-use crate::up::log;
+use stack::aws::{Aws, Storage};
+use stack::build;
+use stack::chaos::Chaos;
+use stack::clock::Clock;
+use stack::data::Data;
+use stack::runtime::{Outcome, Pool, Shared, log};
+
+use crate::secrets::Secrets;
+use crate::up;
 
 /// What to invoke, and with what.
 #[derive(Debug, Clone)]
@@ -36,7 +38,7 @@ pub async fn run(options: &Options) -> Result<bool> {
     let event = read(&options.event)?;
     let temporary = tempfile::tempdir().context("make a data folder")?;
     let data = Data::open(options.data.as_deref().unwrap_or(temporary.path()), false)?;
-    let secrets = data.secrets()?;
+    let secrets = Secrets::open(&data)?;
     let template = secrets.template(&options.folder, &BTreeMap::new())?;
     let Some(function) = template.function(&options.function) else {
         let names: Vec<&str> = template
@@ -50,8 +52,8 @@ pub async fn run(options: &Options) -> Result<bool> {
             names.join(", ")
         );
     };
-    let mut programs = build::build(&options.folder, std::slice::from_ref(function), options.release).await?;
-    let program = programs.remove(&function.binary).context("cargo built no binary")?;
+    let programs = build::build(&options.folder, std::slice::from_ref(function), options.release).await?;
+    let program = programs.of(function)?;
     let clock = Clock::open(&data.folder().join("clock"))?;
     let storage = Storage::Folder(data.folder().to_owned());
     let aws = Aws::start(&template, secrets.ssm(&template), &storage, &clock).await?;
@@ -63,7 +65,7 @@ pub async fn run(options: &Options) -> Result<bool> {
     );
     let shared = Shared {
         environment,
-        guard: Some(std::env::current_exe()?),
+        guard: Some(up::guard()?),
         log: log(None)?,
         chaos: Chaos::default(),
     };

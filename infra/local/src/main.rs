@@ -7,7 +7,8 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 use local::keys::KeyPair;
-use local::{audit, bench, build, demo, invoke, reliability, replay, sample, up};
+use local::{audit, bench, demo, invoke, reliability, replay, sample, up};
+use stack::{build, runtime};
 
 /// Runs the stack of template.yaml on this machine, without containers.
 #[derive(Parser)]
@@ -127,7 +128,9 @@ fn parse_hash(text: &str) -> Result<String, String> {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if let Action::Exec { program, arguments } = &arguments.command {
-        return exec(program, arguments);
+        let error = runtime::become_guarded(program, arguments);
+        eprintln!("error: start {}: {error}", program.display());
+        return ExitCode::FAILURE;
     }
     // Deaths are what a reliability run is about.
     let usual = match arguments.command {
@@ -147,18 +150,6 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// Asks the kernel to kill this process when its parent dies, then becomes the program.
-fn exec(program: &PathBuf, arguments: &[String]) -> ExitCode {
-    #[cfg(target_os = "linux")]
-    if let Err(error) = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL) {
-        eprintln!("error: no death signal: {error}");
-        return ExitCode::FAILURE;
-    }
-    let error = Command::new(program).args(arguments).exec();
-    eprintln!("error: start {}: {error}", program.display());
-    ExitCode::FAILURE
 }
 
 #[tokio::main(worker_threads = 4)]

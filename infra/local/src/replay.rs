@@ -18,8 +18,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use crate::access_log::Line;
-use crate::clock::{real_ms, rfc3339};
 use delivery::{Delivered, Delivery};
+use stack::clock::{real_ms, rfc3339};
 
 /// The longest line that is read; what is longer is malformed.
 const MAX_LINE_BYTES: u64 = 64 * 1024;

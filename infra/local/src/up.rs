@@ -1,34 +1,21 @@
 //! `cargo local up`: the stack on a data folder, until somebody stops it.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
+use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
-use axum::Router;
-use axum::extract::{ConnectInfo, Request, State};
-use axum::response::Response;
-use axum::serve::ListenerExt as _;
-use http::StatusCode;
-use serde_json::json;
-use tokio::net::TcpListener;
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use stack::aws::Storage;
+use stack::chaos::Chaos;
+use stack::clock::Clock;
+use stack::data::Data;
+use stack::front::Front;
+use stack::runtime::{Program, log};
+use stack::{Plan, Stack, build, template};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
-use crate::aids::{self, json_reply, problem};
-use crate::aws::Storage;
-use crate::build;
-use crate::chaos::Chaos;
-use crate::clock::Clock;
-use crate::data::Data;
-use crate::runtime::Log;
-use crate::stack::{Plan, Stack};
-
-/// How long open connections may take to end after everything else has.
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(2);
+use crate::secrets::Secrets;
 
 /// How to bring the stack up.
 #[derive(Debug, Clone)]
@@ -57,22 +44,9 @@ pub struct Options {
 
 /// A stack that listens.
 pub struct Running {
-    address: SocketAddr,
-    front: Arc<Front>,
+    front: Front,
     stack: Arc<Stack>,
-    close: watch::Sender<bool>,
-    server: JoinHandle<()>,
     _data: Data,
-}
-
-/// What answers on the port: the stack, or what it still waits for.
-struct Front(RwLock<Stage>);
-
-#[derive(Clone)]
-enum Stage {
-    Starting(&'static str),
-    Up(Arc<Stack>),
-    Stopping,
 }
 
 /// Finds the folder with `template.yaml`: this one, or the nearest above.
@@ -86,89 +60,71 @@ pub fn find_folder() -> Result<PathBuf> {
 
 /// Brings the stack up: opens the folder and the port, builds the functions, starts everything.
 pub async fn start(options: &Options) -> Result<Running> {
-    let listener = match TcpListener::bind(("127.0.0.1", options.port)).await {
-        Ok(listener) => listener,
-        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
-            bail!(
-                "port {} is taken; stop what listens there, or choose another with --port",
-                options.port
-            )
-        }
-        Err(error) => return Err(error).with_context(|| format!("listen on port {}", options.port)),
-    };
-    let address = listener.local_addr()?;
+    let front = Front::open(options.port, "the functions are being built").await?;
     let data = Data::open(&options.data, options.fresh)?;
-    let secrets = data.secrets()?;
-    let mut template = secrets.template(&options.folder, &parameters(options, address)?)?;
+    let secrets = Secrets::open(&data)?;
+    let mut template = secrets.template(&options.folder, &parameters(options, front.url())?)?;
     if !options.only.is_empty() {
         template
             .functions
             .retain(|function| options.only.contains(&function.binary));
     }
-    let front = Arc::new(Front(RwLock::new(Stage::Starting("the functions are being built"))));
-    let (close, server) = serve(listener, Arc::clone(&front));
     let programs = build::build(&options.folder, &template.functions, options.release).await?;
     let programs = build::keep(programs, &data.folder().join("bin"))?;
-    front.set(Stage::Starting("the functions are being started"));
+    front.wait_for("the functions are being started");
     let plan = Plan {
         ssm: secrets.ssm(&template).into_iter().chain(options.ssm.clone()).collect(),
-        manager: secrets.manager(&template),
+        told: told(&secrets, &template),
         storage: Storage::Folder(data.folder().to_owned()),
         clock: Clock::open(&data.folder().join("clock"))?,
-        guard: Some(std::env::current_exe()?),
+        guard: Some(guard()?),
         log: log(options.log_file.as_deref())?,
         chaos: options.chaos.map(Chaos::seeded).unwrap_or_default(),
         template,
         programs,
     };
     let stack = Arc::new(Stack::start(plan).await?);
-    front.set(Stage::Up(Arc::clone(&stack)));
+    front.hand_to(Arc::clone(&stack));
 
     Ok(Running {
-        address,
         front,
         stack,
-        close,
-        server,
         _data: data,
     })
 }
 
 /// The parameters that are given; and where the API listens, which functions have to tell others.
-fn parameters(options: &Options, address: SocketAddr) -> Result<BTreeMap<String, String>> {
+fn parameters(options: &Options, url: String) -> Result<BTreeMap<String, String>> {
     let mut parameters = options.parameters.clone();
-    let declared = crate::template::parameter_names(&options.folder)?;
+    let declared = template::parameter_names(&options.folder)?;
     if declared.iter().any(|name| name == "PublicUrl") {
-        parameters.entry("PublicUrl".to_owned()).or_insert_with(|| url(address));
+        parameters.entry("PublicUrl".to_owned()).or_insert(url);
     }
     Ok(parameters)
 }
 
-fn url(address: SocketAddr) -> String {
-    format!("http://127.0.0.1:{}", address.port())
+/// What a developer may ask at `/_local/manager`: how to log in.
+fn told(secrets: &Secrets, template: &template::Template) -> BTreeMap<String, Value> {
+    let manager = secrets.manager(template);
+    let manager = manager.map(|(email, password)| json!({"email": email, "password": password}));
+    manager
+        .into_iter()
+        .map(|manager| ("manager".to_owned(), manager))
+        .collect()
 }
 
-/// Writes functions' output to stderr or a file, each line with the function's name.
-pub fn log(file: Option<&Path>) -> Result<Log> {
-    let Some(path) = file else {
-        return Ok(Arc::new(|name, line| eprintln!("{name:>14} | {line}")));
-    };
-    let file = std::fs::File::create(path).with_context(|| format!("make {}", path.display()))?;
-    let file = Mutex::new(std::io::LineWriter::new(file));
-    Ok(Arc::new(move |name, line| {
-        use std::io::Write as _;
-        // Lost output must not stop a function.
-        let _ = writeln!(
-            file.lock().unwrap_or_else(PoisonError::into_inner),
-            "{name:>14} | {line}"
-        );
-    }))
+/// This program as `cargo local exec`.
+pub fn guard() -> Result<Program> {
+    Ok(Program {
+        path: std::env::current_exe()?,
+        arguments: vec!["exec".to_owned()],
+    })
 }
 
 impl Running {
     /// Yields where it listens.
     pub fn url(&self) -> String {
-        url(self.address)
+        self.front.url()
     }
 
     /// Yields the stack.
@@ -178,10 +134,7 @@ impl Running {
 
     /// Stops it: no new requests, a few seconds for those under way, then the functions, then the port.
     pub async fn stop(self) {
-        self.front.set(Stage::Stopping);
-        self.stack.stop().await;
-        self.close.send_replace(true);
-        let _ = tokio::time::timeout(CONNECTION_TIMEOUT, self.server).await;
+        self.front.stop().await;
     }
 }
 
@@ -193,57 +146,6 @@ pub async fn interrupted() -> Result<()> {
         _ = terminate.recv() => {}
     }
     Ok(())
-}
-
-fn serve(listener: TcpListener, front: Arc<Front>) -> (watch::Sender<bool>, JoinHandle<()>) {
-    let close = watch::Sender::new(false);
-    let mut closed = close.subscribe();
-    let router = Router::new().fallback(answer).with_state(front);
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    let listener = listener.tap_io(|stream| {
-        let _ = stream.set_nodelay(true);
-    });
-    let server = tokio::spawn(async move {
-        let shutdown = async move {
-            let _ = closed.wait_for(|closed| *closed).await;
-        };
-        let _ = axum::serve(listener, service).with_graceful_shutdown(shutdown).await;
-    });
-    (close, server)
-}
-
-impl Front {
-    fn set(&self, stage: Stage) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = stage;
-    }
-
-    fn stage(&self) -> Stage {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-async fn answer(
-    State(front): State<Arc<Front>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    request: Request,
-) -> Response {
-    let is_ready_check = request.uri().path() == "/ready";
-    let stack = match front.stage() {
-        Stage::Up(stack) => stack,
-        Stage::Starting(missing) if is_ready_check => {
-            let body = json!({"status": "starting", "missing": [missing]});
-            return json_reply(StatusCode::SERVICE_UNAVAILABLE, "application/json", &body);
-        }
-        Stage::Starting(missing) => return problem(StatusCode::SERVICE_UNAVAILABLE, "starting", missing),
-        Stage::Stopping => return problem(StatusCode::SERVICE_UNAVAILABLE, "stopping", "the stack is stopping"),
-    };
-    if request.uri().path().starts_with("/_local/") {
-        return aids::answer(&stack, request).await;
-    }
-    if is_ready_check && !stack.has_ready_route() {
-        return json_reply(StatusCode::OK, "application/json", &json!({"status": "ready"}));
-    }
-    stack.answer(request, peer).await
 }
 
 /// Brings the stack up, says where it listens, stops it when told to.

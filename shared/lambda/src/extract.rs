@@ -7,11 +7,11 @@ use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{StatusCode, header};
 use http_body_util::{BodyExt, Limited};
-use kernel::{Check, Error, Input, Permission, Scope};
+use kernel::{Check, Error, Input};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::{App, Problem};
+use kernel::Problem;
 
 /// The longest JSON body of a route that takes one; ingest has its own bound.
 const LONGEST_BODY: usize = 256 * 1024;
@@ -26,10 +26,10 @@ impl<T: Serialize> IntoResponse for Json<T> {
     }
 }
 
-impl<T: DeserializeOwned + Input> FromRequest<App> for Json<T> {
+impl<T: DeserializeOwned + Input, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, _: &App) -> Result<Self, Problem> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let json = request
             .headers()
             .get(header::CONTENT_TYPE)
@@ -50,17 +50,17 @@ impl<T: DeserializeOwned + Input> FromRequest<App> for Json<T> {
 }
 
 /// A body that may be left out: nothing when it is empty or `null`.
-impl<T: DeserializeOwned + Input> OptionalFromRequest<App> for Json<T> {
+impl<T: DeserializeOwned + Input, S: Send + Sync> OptionalFromRequest<S> for Json<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, app: &App) -> Result<Option<Self>, Problem> {
+    async fn from_request(request: Request, state: &S) -> Result<Option<Self>, Problem> {
         let (parts, body) = request.into_parts();
         let bytes = read_body(body, LONGEST_BODY).await?;
         if matches!(bytes.trim_ascii(), b"" | b"null") {
             return Ok(None);
         }
         let request = Request::from_parts(parts, bytes.into());
-        <Self as FromRequest<App>>::from_request(request, app).await.map(Some)
+        <Self as FromRequest<S>>::from_request(request, state).await.map(Some)
     }
 }
 
@@ -144,16 +144,6 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
             let path = error.path().to_string();
             Error::unreadable_field(&path, &error.into_inner().to_string()).into()
         })
-    }
-}
-
-impl<P: Permission> FromRequestParts<App> for Scope<P> {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Problem> {
-        let caller = parts.extensions.get::<kernel::Caller>().cloned();
-        let caller = caller.ok_or_else(|| anyhow::anyhow!("a route that needs {} was left unguarded", P::NAME))?;
-        Ok(Self::permit(caller)?)
     }
 }
 

@@ -5,8 +5,8 @@ use anyhow::Result;
 use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
 use lambda_runtime::{LambdaEvent, service_fn};
 
-use crate::App;
 use crate::http::{run, start_log};
+use crate::{App, Env};
 
 /// A message as a consumer sees it.
 #[derive(Clone, Debug)]
@@ -28,7 +28,7 @@ pub trait Consumer {
 pub fn serve_queue<C: Consumer>(start: impl FnOnce(&App) -> Result<C>) -> Result<()> {
     start_log();
     run(async {
-        let app = App::from_env()?;
+        let app = Env::of_process().app()?;
         let consumer = start(&app)?;
         let (app, consumer) = (&app, &consumer);
         let serve = service_fn(async |event: LambdaEvent<SqsEvent>| {

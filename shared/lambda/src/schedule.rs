@@ -4,8 +4,8 @@ use anyhow::Result;
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde::de::IgnoredAny;
 
-use crate::App;
 use crate::http::{run, start_log};
+use crate::{App, Env};
 
 /// What a schedule fires. Firings may come late, twice, or both at once.
 pub trait Schedule {
@@ -18,7 +18,7 @@ pub trait Schedule {
 pub fn serve_schedule<S: Schedule>(start: impl FnOnce(&App) -> Result<S>) -> Result<()> {
     start_log();
     run(async {
-        let app = App::from_env()?;
+        let app = Env::of_process().app()?;
         let schedule = start(&app)?;
         let (app, schedule) = (&app, &schedule);
         let serve = service_fn(async |_: LambdaEvent<IgnoredAny>| {

@@ -4,11 +4,13 @@
 //! The rules it keeps for everyone: a record that is replaced must be unchanged since it was read (its `version`);
 //! several writes happen together or not at all; no read is without a bound.
 
+mod anchor;
 mod cursor;
 mod mark;
 mod meter;
 mod query;
 mod record;
+mod size;
 mod write;
 
 use std::collections::HashMap;
@@ -18,12 +20,14 @@ use anyhow::{Context, anyhow};
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use kernel::Result;
 
+pub use anchor::{unchanged, without};
 pub use cursor::Cursors;
 pub use mark::{mark, marked, marking};
 pub use meter::{Cost, Meter};
 pub use query::{Page, Position, Query, Slice};
 pub use record::{Key, Record, TableName};
-pub use write::{Update, Updated, Write, WriteError, pause};
+pub use size::{ITEM_BYTES, TRANSACTION_BYTES};
+pub use write::{TRANSACTION, Update, Updated, Write, WriteError, pause};
 
 /// A stored item as the SDK gives it.
 pub(crate) type Item = HashMap<String, AttributeValue>;
@@ -60,14 +64,6 @@ impl Table {
 
     fn meter(&self) -> Option<&Meter> {
         self.meter.as_ref()
-    }
-
-    /// Opens the tables that the environment names as `TABLE_IDENTITY` and so on.
-    pub fn from_env(client: aws_sdk_dynamodb::Client) -> Self {
-        let names = TableName::ALL
-            .iter()
-            .filter_map(|name| Some((*name, std::env::var(name.variable()).ok()?)));
-        Self::new(client, names.collect())
     }
 
     fn name(&self, table: TableName) -> Result<&str> {

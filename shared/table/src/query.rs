@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 use kernel::Result;
 
-use crate::record::{self, Record, text};
+use crate::record::{self, Index, Record, text};
 use crate::{Item, Table, meter, write};
 
 /// Where a page ended: the key attributes of its last item.
@@ -34,7 +34,7 @@ pub struct Slice {
 pub struct Query {
     pk: String,
     range: Range,
-    index: Option<&'static str>,
+    index: Option<Index>,
     limit: i32,
     ascending: bool,
     consistent: bool,
@@ -87,10 +87,17 @@ impl Query {
         self
     }
 
-    /// Reads the index instead of the table.
+    /// Reads the first index instead of the table.
     #[must_use]
     pub fn index1(mut self) -> Self {
-        self.index = Some("gsi1");
+        self.index = Some(Index::First);
+        self
+    }
+
+    /// Reads the second index instead of the table, which must have one.
+    #[must_use]
+    pub fn index2(mut self) -> Self {
+        self.index = Some(Index::Second);
         self
     }
 
@@ -101,7 +108,7 @@ impl Query {
         self
     }
 
-    /// As it is now, for twice the price; not for the index.
+    /// As it is now, for twice the price; not for an index.
     #[must_use]
     pub fn consistent(mut self) -> Self {
         self.consistent = true;
@@ -117,16 +124,12 @@ impl Query {
 }
 
 pub(crate) async fn run<R: Record>(handle: &Table, table: &str, query: Query) -> Result<Page<R>> {
-    let (pk, sk) = if query.index.is_some() {
-        ("gsi1pk", "gsi1sk")
-    } else {
-        ("pk", "sk")
-    };
+    let (pk, sk) = query.index.map_or(("pk", "sk"), Index::attributes);
     let mut request = handle
         .client
         .query()
         .table_name(table)
-        .set_index_name(query.index.map(str::to_owned))
+        .set_index_name(query.index.map(|index| index.name().to_owned()))
         .limit(query.limit + query.ahead)
         .scan_index_forward(query.ascending)
         .consistent_read(query.consistent)
@@ -169,7 +172,7 @@ pub(crate) async fn run<R: Record>(handle: &Table, table: &str, query: Query) ->
         && items.len() > limit
     {
         items.truncate(limit);
-        next = items.last().map(|item| position(item, query.index.is_some()));
+        next = items.last().map(|item| position(item, query.index));
     }
     let next = next.map(|key| {
         let part = |(name, value): (String, AttributeValue)| Some((name, value.as_s().ok()?.clone()));
@@ -180,14 +183,10 @@ pub(crate) async fn run<R: Record>(handle: &Table, table: &str, query: Query) ->
 }
 
 /// The key attributes of an item, as DynamoDB names them where a page ends.
-fn position(item: &Item, index: bool) -> Item {
-    let names: &[&str] = if index {
-        &["pk", "sk", "gsi1pk", "gsi1sk"]
-    } else {
-        &["pk", "sk"]
-    };
-    names
-        .iter()
-        .filter_map(|name| Some(((*name).to_owned(), item.get(*name)?.clone())))
+fn position(item: &Item, index: Option<Index>) -> Item {
+    let (pk, sk) = index.map_or(("pk", "sk"), Index::attributes);
+    ["pk", "sk", pk, sk]
+        .into_iter()
+        .filter_map(|name| Some((name.to_owned(), item.get(name)?.clone())))
         .collect()
 }

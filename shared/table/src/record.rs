@@ -8,27 +8,48 @@ use serde::de::DeserializeOwned;
 
 use crate::Item;
 
-/// The tables of the system, each with `pk`/`sk` and the index `gsi1`.
+/// The tables of the system, each with `pk`/`sk` and the index `gsi1` (logins have none); those with lists in several
+/// orders also have `gsi2`. What policies must guard by itself has a table of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TableName {
     /// People, organizations, members, projects, keys.
     Identity,
+    /// How people log in: password hashes, accounts of a provider. Only what lets people in may read it.
+    Logins,
     /// Events and their rollups.
     Telemetry,
-    /// Audit trail, idempotency, jobs, outbox.
+    /// Metering, billing, payments. Has `gsi2`.
+    Ledger,
+    /// Feedback, chat, notifications, files. Has `gsi2`.
+    Engagement,
+    /// Idempotency, jobs, outbox, limits. Has `gsi2`.
     Operations,
+    /// The audit trail: entries are put and read, never changed or deleted.
+    Audit,
 }
 
 impl TableName {
     /// All of them.
-    pub const ALL: &'static [Self] = &[Self::Identity, Self::Telemetry, Self::Operations];
+    pub const ALL: &'static [Self] = &[
+        Self::Identity,
+        Self::Logins,
+        Self::Telemetry,
+        Self::Ledger,
+        Self::Engagement,
+        Self::Operations,
+        Self::Audit,
+    ];
 
     /// The environment variable that holds its name.
     pub const fn variable(self) -> &'static str {
         match self {
             Self::Identity => "TABLE_IDENTITY",
+            Self::Logins => "TABLE_LOGINS",
             Self::Telemetry => "TABLE_TELEMETRY",
+            Self::Ledger => "TABLE_LEDGER",
+            Self::Engagement => "TABLE_ENGAGEMENT",
             Self::Operations => "TABLE_OPERATIONS",
+            Self::Audit => "TABLE_AUDIT",
         }
     }
 }
@@ -67,8 +88,33 @@ pub(crate) fn number(value: impl Into<i128>) -> AttributeValue {
 /// The attribute by which a put that was sent twice knows its own item.
 pub(crate) const WRITE_NUMBER: &str = "writeNumber";
 
+/// One of a table's generic indexes. An index that no record stands in costs nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Index {
+    First,
+    Second,
+}
+
+impl Index {
+    /// What the template calls it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::First => "gsi1",
+            Self::Second => "gsi2",
+        }
+    }
+
+    /// The attributes that are its key: the partition, and the place in it.
+    pub(crate) const fn attributes(self) -> (&'static str, &'static str) {
+        match self {
+            Self::First => ("gsi1pk", "gsi1sk"),
+            Self::Second => ("gsi2pk", "gsi2sk"),
+        }
+    }
+}
+
 /// Something stored under a key. Its serialized fields become attributes; the names `pk`, `sk`, `gsi1pk`, `gsi1sk`,
-/// `kind`, `writeNumber` and `expiresAt` belong to this crate, and `version` is kept by it.
+/// `gsi2pk`, `gsi2sk`, `kind`, `writeNumber` and `expiresAt` belong to this crate, and `version` is kept by it.
 pub trait Record: Serialize + DeserializeOwned + Send + Sync {
     /// What it is, for people who look at the table.
     const KIND: &'static str;
@@ -78,8 +124,13 @@ pub trait Record: Serialize + DeserializeOwned + Send + Sync {
     /// Its key.
     fn key(&self) -> Key;
 
-    /// Its key in the index, if it stands there.
+    /// Its key in the first index, if it stands there.
     fn index1(&self) -> Option<Key> {
+        None
+    }
+
+    /// Its key in the second index, if its table has one and it stands there.
+    fn index2(&self) -> Option<Key> {
         None
     }
 
@@ -100,9 +151,12 @@ pub(crate) fn to_item<R: Record>(record: &R) -> Result<Item> {
     // An absent attribute says the same as a null one, and costs nothing.
     item.retain(|_, value| !matches!(value, AttributeValue::Null(_)));
     item.extend(record.key().item());
-    if let Some(index) = record.index1() {
-        item.insert("gsi1pk".to_owned(), text(&index.pk));
-        item.insert("gsi1sk".to_owned(), text(&index.sk));
+    for (index, key) in [(Index::First, record.index1()), (Index::Second, record.index2())] {
+        if let Some(key) = key {
+            let (pk, sk) = index.attributes();
+            item.insert(pk.to_owned(), text(&key.pk));
+            item.insert(sk.to_owned(), text(&key.sk));
+        }
     }
     if let Some(time) = record.expires_at() {
         item.insert("expiresAt".to_owned(), number(time.seconds()));

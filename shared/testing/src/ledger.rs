@@ -5,10 +5,9 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use http::Method;
-use local::aws::usage::Usage;
-use local::bench::prices::{self, Counts};
-use local::bench::sample;
 use serde_json::{Value, json};
+use stack::aws::prices::{self, Counts};
+use stack::aws::usage::Usage;
 
 use crate::{PASSWORD, Reply, START, Tenant, TestApp};
 
@@ -247,7 +246,7 @@ fn as_float(number: impl TryInto<u64>) -> f64 {
 
 /// Events as web servers make them, from minutes before [`START`] backwards.
 pub fn batch(number: u64, events: u64, with_ids: bool) -> Value {
-    sample::batch(number, events, with_ids, START.plus_millis(-1_000_000).millis())
+    sample_events::batch(number, events, with_ids, START.plus_millis(-1_000_000).millis())
 }
 
 /// The ledger as a document.
@@ -291,7 +290,7 @@ const HEAD: &str = "\
 
 Counted, not estimated: every operation below is done over the whole app, whose emulated services tell what AWS would
 bill (capacity units as DynamoDB's own `ReturnConsumedCapacity` rules have them, requests in parts of 64 or 512 KiB). The
-prices are the list prices of us-east-1 in US dollars, without free tiers, in one file: `infra/local/src/bench/prices.rs`.
+prices are the list prices of us-east-1 in US dollars, without free tiers, in one file: `infra/stack/src/aws/prices.rs`.
 `cargo local bench --only cost --write` writes this page, and a test fails when a count rises above what stands here.
 
 Counts are means for one operation; dollars are for a million **events** where events are sent, else for a million

@@ -23,17 +23,17 @@ use event_writer::EventWriter;
 use identity::{Bootstrap, Google, Guard, Issuer, ResetQueue};
 use kernel::Time;
 use kernel::seal::Seal;
-use lambda::{App, Clock, Consumer, Message, Schedule};
-use local::aws::ses::Mail;
-use local::aws::{Aws, Storage};
-use local::gateway;
-use local::template::{Route, Template};
+use lambda::{App, Clock, Consumer, Env, Message, Schedule};
 use notifications::{Desk, MailSettings, NoticeQueue};
 use notifier::Notifier;
 use outbound::AllowList;
 use reset_mailer::ResetMailer;
+use stack::aws::ses::Mail;
+use stack::aws::{Aws, Storage};
+use stack::gateway;
+use stack::template::{Route, Template};
 use sweeper::Sweeper;
-use table::{Cursors, Meter, Table, TableName};
+use table::{Meter, Table, TableName};
 use telemetry::EventQueue;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -45,7 +45,7 @@ pub use receiver::{Call, Receiver};
 /// The moment at which every test begins.
 pub const START: Time = Time::from_millis(1_800_000_000_000);
 
-pub use local::chaos::{Chaos, Fault};
+pub use stack::chaos::{Chaos, Fault};
 
 /// The limits of tests that are not about limits.
 pub const RATES: Rates = Rates {
@@ -94,7 +94,6 @@ impl Workers {
         let writer_meter = Meter::default();
         let mut writer = of("EventWriter");
         writer.table = writer.table.metered(writer_meter.clone());
-        let stack = &template.function("Notifier").expect("the function").environment["MAIL_TEMPLATES"];
         let notices = NoticeQueue::new(sqs(aws, "Sweeper"), queue(template, "NotificationQueue").url());
         let alerts = AlertQueue::new(sqs(aws, "AlertCheck"), queue(template, "AlertQueue").url());
         let evaluator_meter = Meter::default();
@@ -104,7 +103,7 @@ impl Workers {
         Self {
             writer: (EventWriter::start(&writer).expect("a writer"), writer),
             writer_meter,
-            notifier: (notifier(aws, template, stack), of("Notifier")),
+            notifier: (notifier(aws, template, "Notifier"), of("Notifier")),
             reset_mailer: (ResetMailer::new(desk(aws, template, "ResetMailer")), of("ResetMailer")),
             sweeper: (Sweeper::new(notices), of("Sweeper")),
             alert_check: (AlertCheck::new(alerts), of("AlertCheck")),
@@ -140,7 +139,7 @@ impl TestApp {
         let template = template();
         let parameters = BTreeMap::from([("/unused".to_owned(), String::new())]);
         let moved = clock.clone();
-        let local_clock = local::clock::Clock::following(move || moved.now().millis());
+        let local_clock = stack::clock::Clock::following(move || moved.now().millis());
         let aws = Aws::start_under(&template, parameters, &Storage::Memory, &local_clock, chaos)
             .await
             .expect("services start");
@@ -324,9 +323,9 @@ impl TestApp {
             .await
     }
 
-    /// Delivers texts to a notifier whose mails SES refuses: it asks for the templates of a stack that is not there.
+    /// Delivers texts to a notifier whose mails SES refuses: it calls as a function that may not send any.
     pub async fn deliver_to_refused_notifier(&self, texts: &[String]) -> Vec<String> {
-        let notifier = notifier(&self.0.aws, &self.0.template, "elsewhere");
+        let notifier = notifier(&self.0.aws, &self.0.template, "Sweeper");
         let message = |(place, text): (usize, &String)| Message {
             id: place.to_string(),
             body: text.clone(),
@@ -442,7 +441,7 @@ impl Drop for Inner {
             return;
         }
         // A message there only names a job that is due anyway; whoever is registered leaves one.
-        let telling = |queue: &&local::template::Queue| queue.id != "NotificationQueue";
+        let telling = |queue: &&stack::template::Queue| queue.id != "NotificationQueue";
         for queue in self.template.queues.iter().filter(telling) {
             let depth = self.aws.sqs().depth(&queue.name).expect("the queue");
             assert_eq!(depth.total(), 0, "the queue {} still holds messages", queue.name);
@@ -457,7 +456,7 @@ fn folder() -> std::path::PathBuf {
 
 fn template() -> Template {
     let folder = folder();
-    let mut parameters = local::template::sam_parameters(&folder).expect("samconfig.toml");
+    let mut parameters = stack::template::sam_parameters(&folder).expect("samconfig.toml");
     for (name, value) in [
         ("JwtPublicKeys", "{\"keys\":[]}"),
         ("CursorSecret", "only for tests, only for tests.."),
@@ -475,13 +474,21 @@ fn app(aws: &Aws, template: &Template, clock: &Clock, function: &str) -> App {
             .tables
             .iter()
             .find(|table| table.id.to_lowercase() == format!("{wanted}table"));
-        (*name, table.expect("the table is in the template").name.clone())
+        (
+            name.variable().to_owned(),
+            table.expect("the table is in the template").name.clone(),
+        )
     });
-    App {
-        table: Table::new(dynamodb(aws, function), names.collect()),
-        cursors: Cursors::new(b"only for tests, only for tests.."),
-        clock: clock.clone(),
-    }
+    let given = [
+        ("AWS_ACCESS_KEY_ID", function),
+        ("AWS_SECRET_ACCESS_KEY", "tests"),
+        ("AWS_REGION", "us-east-1"),
+        ("CURSOR_SECRET", "only for tests, only for tests.."),
+    ];
+    let given = given.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let endpoints = ["DYNAMODB", "SQS"].map(|service| (format!("AWS_ENDPOINT_URL_{service}"), aws.endpoint()));
+    let variables = names.chain(given).chain(endpoints).collect();
+    Env::of(variables, clock.clone()).app().expect("an environment")
 }
 
 fn dynamodb(aws: &Aws, function: &str) -> aws_sdk_dynamodb::Client {
@@ -529,7 +536,7 @@ fn sqs(aws: &Aws, function: &str) -> aws_sdk_sqs::Client {
     aws_sdk_sqs::Client::from_conf(config)
 }
 
-fn queue<'a>(template: &'a Template, id: &str) -> &'a local::template::Queue {
+fn queue<'a>(template: &'a Template, id: &str) -> &'a stack::template::Queue {
     let mut queues = template.queues.iter();
     queues
         .find(|queue| queue.id == id)
@@ -562,16 +569,17 @@ fn notices(aws: &Aws, template: &Template, function: &str) -> Notices {
     Notices::new(desk(aws, template, function), allow_list(template, function))
 }
 
-/// A notifier that takes the mail templates of a stack.
-fn notifier(aws: &Aws, template: &Template, stack: &str) -> Notifier {
+/// A notifier that sends mails with the rights of a function.
+fn notifier(aws: &Aws, template: &Template, sender: &str) -> Notifier {
     let mails = aws_sdk_sesv2::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("us-east-1"))
-        .credentials_provider(credentials("Notifier"))
+        .credentials_provider(credentials(sender))
         .endpoint_url(aws.endpoint());
     let outbound = outbound::Client::new(allow_list(template, "Notifier"));
     let desk = desk(aws, template, "Notifier");
-    Notifier::new(desk, mails, stack, outbound)
+    let product = &template.function("Notifier").expect("the function").environment["PRODUCT_NAME"];
+    Notifier::new(desk, mails, product, outbound)
 }
 
 /// The local services take the access key for the caller's name.

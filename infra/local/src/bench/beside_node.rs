@@ -12,13 +12,13 @@ use http::{Method, Request};
 use serde_json::{Value, json};
 
 use super::node::Peers;
-use super::sample::batch;
 use super::tenant::Bench;
 use super::{Figure, Options, median, proc};
-use crate::clock::real_ms;
-use crate::gateway::{self, Caller};
-use crate::runtime::{Outcome, Pool, Program, Shared};
-use crate::template::Function;
+use sample_events::batch;
+use stack::clock::real_ms;
+use stack::gateway::{self, Caller};
+use stack::runtime::{Outcome, Pool, Program, Shared};
+use stack::template::Function;
 
 /// What is needed to get a key and a token, and what is measured.
 const FUNCTIONS: [&str; 4] = ["auth", "orgs", "projects", "ingest"];

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use tokio::process::Command;
 
 use super::{Figure, Options};
-use crate::build;
+use stack::build;
 
 #[derive(Deserialize)]
 struct Line {

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use anyhow::{Context, Result, ensure};
 use tokio::process::Command;
 
-use crate::runtime::Program;
+use stack::runtime::Program;
 
 const MAJOR: u32 = 20;
 

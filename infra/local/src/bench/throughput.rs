@@ -10,10 +10,10 @@ use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
 use serde_json::json;
 
-use super::sample::batch;
 use super::tenant::Bench;
 use super::{Figure, Options, proc, quantile};
-use crate::clock::{real_ms, rfc3339};
+use sample_events::batch;
+use stack::clock::{real_ms, rfc3339};
 
 const FUNCTIONS: [&str; 6] = ["auth", "orgs", "projects", "ingest", "event-writer", "metrics"];
 /// Events in one request.

@@ -15,8 +15,8 @@ use super::caller::{Call, Caller};
 use super::check::Check;
 use super::receiver::Receiver;
 use crate::access_log::Line;
-use crate::clock::{real_ms, rfc3339};
 use crate::replay::{self, Summary};
+use stack::clock::{real_ms, rfc3339};
 
 const PASSWORD: &str = "correct horse battery staple";
 /// Events of one batch without ids, and the pause between two batches.

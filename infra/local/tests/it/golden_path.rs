@@ -216,10 +216,10 @@ impl Tenant {
     }
 
     fn range(&self) -> String {
-        let now = local::clock::real_ms();
+        let now = stack::clock::real_ms();
         let (from, to) = (
-            local::clock::rfc3339(now - 24 * 3_600_000),
-            local::clock::rfc3339(now + 60_000),
+            stack::clock::rfc3339(now - 24 * 3_600_000),
+            stack::clock::rfc3339(now + 60_000),
         );
         format!("projectId={}&from={from}&to={to}", self.project)
     }

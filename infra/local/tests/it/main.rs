@@ -1,18 +1,11 @@
-//! The emulated services spoken to by the AWS SDK, and whole stacks of a small template with real processes.
+//! The commands of `cargo local`, over the real function processes of the repository's own template.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops where it is")]
 
 mod alerts;
 mod audit;
-mod chaos;
-mod fixture;
-mod functions;
 mod golden_path;
-mod http;
 mod limits;
 mod oidc;
-mod queues;
 mod reliability;
 mod replay;
-mod services;
-mod sqs;

@@ -1,0 +1,153 @@
+//! `/_local/…`: what tests and developers may look at and move. Exists on one machine only.
+
+use axum::body::{Body, Bytes};
+use axum::response::Response;
+use http::{HeaderValue, Method, Request, StatusCode, header};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::assembly::Stack;
+use crate::clock::rfc3339;
+
+/// The farthest that one move takes the clock: ten years.
+const MAX_ADVANCE_SECONDS: u32 = 10 * 366 * 86_400;
+
+const AIDS: [(&str, &[Method]); 5] = [
+    ("chaos", &[Method::GET, Method::POST]),
+    ("emails", &[Method::GET]),
+    ("clock", &[Method::POST]),
+    ("functions", &[Method::GET]),
+    ("queues", &[Method::GET]),
+];
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Advance {
+    advance_seconds: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Switch {
+    enabled: bool,
+}
+
+/// Answers a request whose path begins with `/_local/`.
+pub async fn answer(stack: &Stack, request: Request<Body>) -> Response {
+    let (parts, body) = request.into_parts();
+    let name = parts.uri.path().trim_start_matches("/_local/");
+    let told = stack.told.keys().map(|aid| (aid.as_str(), [Method::GET].as_slice()));
+    let aids = AIDS.into_iter().chain(told);
+    let Some((_, methods)) = aids.clone().find(|(aid, _)| *aid == name) else {
+        let names: Vec<String> = aids.map(|(aid, _)| format!("/_local/{aid}")).collect();
+        return problem(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            &format!("there are {}", names.join(", ")),
+        );
+    };
+    if !methods.contains(&parts.method) {
+        let methods: Vec<&str> = methods.iter().map(Method::as_str).collect();
+        return problem(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            &format!("use {}", methods.join(" or ")),
+        );
+    }
+    let done = match name {
+        "emails" => emails(stack, parts.uri.query().unwrap_or_default()),
+        "clock" => small(body).await.and_then(|body| clock(stack, &body)),
+        "chaos" if parts.method == Method::POST => small(body).await.and_then(|body| chaos(stack, &body)),
+        "chaos" => Ok(json!(stack.chaos.report())),
+        "functions" => Ok(json!({"data": stack.processes()})),
+        "queues" => queues(stack),
+        _ => Ok(stack.told[name].clone()),
+    };
+    match done {
+        Ok(reply) => json_reply(StatusCode::OK, "application/json", &reply),
+        Err(detail) => problem(StatusCode::BAD_REQUEST, "invalid_request", &detail),
+    }
+}
+
+async fn small(body: Body) -> Result<Bytes, String> {
+    let read = axum::body::to_bytes(body, 1024).await;
+    read.map_err(|_| "the body is too large".to_owned())
+}
+
+fn emails(stack: &Stack, query: &str) -> Result<Value, String> {
+    let mut to = None;
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        match pair.split_once('=') {
+            // A plus sign is part of many addresses; here it is no blank.
+            Some(("to", address)) => to = Some(crate::gateway::decode(address)),
+            _ => return Err(format!("there is no query parameter {pair:?}; use to=ADDRESS")),
+        }
+    }
+    let mails = stack
+        .aws
+        .ses()
+        .mails(to.as_deref())
+        .map_err(|error| error.to_string())?;
+    let data: Vec<Value> = mails
+        .iter()
+        .map(|mail| {
+            json!({
+                "to": mail.to.join(", "), "subject": mail.subject, "html": mail.html, "text": mail.text,
+                "sentAt": mail.sent_at, "from": mail.from, "id": mail.id, "headers": mail.headers,
+            })
+        })
+        .collect();
+    Ok(json!({"data": data}))
+}
+
+fn clock(stack: &Stack, body: &[u8]) -> Result<Value, String> {
+    let advance: Advance =
+        serde_json::from_slice(body).map_err(|error| format!("the body must be {{\"advanceSeconds\": n}}: {error}"))?;
+    if advance.advance_seconds > MAX_ADVANCE_SECONDS {
+        return Err(format!("advanceSeconds is at most {MAX_ADVANCE_SECONDS}"));
+    }
+    stack
+        .clock
+        .advance(advance.advance_seconds)
+        .map_err(|error| error.to_string())?;
+    Ok(json!({"now": rfc3339(stack.clock.now_ms()), "offsetSeconds": stack.clock.offset_ms() / 1000}))
+}
+
+fn chaos(stack: &Stack, body: &[u8]) -> Result<Value, String> {
+    let switch: Switch =
+        serde_json::from_slice(body).map_err(|error| format!("the body must be {{\"enabled\": bool}}: {error}"))?;
+    if !stack.chaos.enable(switch.enabled) {
+        return Err("this stack knows no cruelty; start it with --chaos SEED".into());
+    }
+    Ok(json!(stack.chaos.report()))
+}
+
+fn queues(stack: &Stack) -> Result<Value, String> {
+    let sqs = stack.aws.sqs();
+    let mut data = Vec::new();
+    for name in sqs.names() {
+        let depth = sqs.depth(name).map_err(|refusal| refusal.message)?;
+        data.push(json!({
+            "name": name, "visible": depth.visible, "inFlight": depth.in_flight, "delayed": depth.delayed,
+        }));
+    }
+    Ok(json!({"data": data}))
+}
+
+/// Answers with an error as RFC 9457 has it.
+pub fn problem(status: StatusCode, code: &str, detail: &str) -> Response {
+    let request_id = uuid::Uuid::new_v4().to_string();
+    let title = status.canonical_reason().unwrap_or("Error");
+    let body = json!({"type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail, "code": code, "requestId": request_id});
+    json_reply(status, "application/problem+json", &body)
+}
+
+/// Answers with JSON.
+pub fn json_reply(status: StatusCode, kind: &'static str, body: &Value) -> Response {
+    let mut response = Response::new(Body::from(body.to_string()));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}

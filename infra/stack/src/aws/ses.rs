@@ -1,0 +1,301 @@
+//! SES v2: takes mails that are written out (`Simple`) and keeps them for whoever asks; sends nothing.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use axum::response::Response;
+use futures::future::BoxFuture;
+use http::request::Parts;
+use http::{Method, StatusCode};
+use rusqlite::params;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::iam::Need;
+use super::service::{Answer, Call, Service, ServiceError, THROTTLED};
+use super::store::Store;
+use super::usage::Used;
+use crate::chaos::Draw;
+use crate::clock::Clock;
+use crate::template::sender_arn;
+
+/// The mails of one stack.
+#[derive(Debug, Clone)]
+pub struct Ses {
+    store: Store,
+    clock: Clock,
+}
+
+/// A mail as it was given to SES.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Mail {
+    /// Id that SES gave it.
+    pub id: String,
+    /// Who sends it.
+    pub from: String,
+    /// Who gets it: to, copies and blind copies.
+    pub to: Vec<String>,
+    /// Subject.
+    pub subject: String,
+    /// HTML body.
+    pub html: Option<String>,
+    /// Plain body.
+    pub text: Option<String>,
+    /// Headers that its sender added.
+    pub headers: BTreeMap<String, String>,
+    /// When it was given, by the test clock, as RFC 3339.
+    pub sent_at: String,
+}
+
+/// The most recipients of one mail.
+const MAX_RECIPIENTS: usize = 50;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Input {
+    from_email_address: Option<String>,
+    #[serde(default)]
+    destination: Destination,
+    content: Content,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Destination {
+    #[serde(rename = "ToAddresses")]
+    to: Vec<String>,
+    #[serde(rename = "CcAddresses")]
+    copies: Vec<String>,
+    #[serde(rename = "BccAddresses")]
+    blind_copies: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct Content {
+    simple: Option<Simple>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct Simple {
+    subject: Text,
+    body: Body,
+    #[serde(default)]
+    headers: Vec<Header>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct Body {
+    text: Option<Text>,
+    html: Option<Text>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct Text {
+    data: String,
+    charset: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Header {
+    name: String,
+    value: String,
+}
+
+impl Ses {
+    pub(super) fn new(store: Store, clock: Clock) -> Self {
+        Self { store, clock }
+    }
+
+    fn run(&self, method: &Method, path: &str, body: &[u8]) -> Result<Value, ServiceError> {
+        if method != Method::POST || path != "/v2/email/outbound-emails" {
+            return Err(ServiceError::not_served(format_args!("SES {method} {path}")));
+        }
+        let bad = |text: String| ServiceError::refused("BadRequestException", text);
+        let input: Input = serde_json::from_slice(body).map_err(|error| bad(error.to_string()))?;
+        let from = input.from_email_address.filter(|from| from.contains('@'));
+        let from = from.ok_or_else(|| bad("FromEmailAddress is missing or no address".into()))?;
+        let Destination {
+            to,
+            copies,
+            blind_copies,
+        } = input.destination;
+        let to: Vec<String> = to.into_iter().chain(copies).chain(blind_copies).collect();
+        if to.is_empty() || to.len() > MAX_RECIPIENTS {
+            return Err(bad(format!("a mail has between 1 and {MAX_RECIPIENTS} recipients")));
+        }
+        if let Some(address) = to.iter().find(|address| !address.contains('@')) {
+            return Err(bad(format!("{address:?} is no address")));
+        }
+        let simple = input.content.simple;
+        let simple = simple.ok_or_else(|| bad("only Simple content is served locally".into()))?;
+        let (subject, html, text) = simple.parts().map_err(bad)?;
+        let mail = Mail {
+            id: format!("{}-000000", uuid::Uuid::new_v4()),
+            from,
+            to,
+            subject,
+            html,
+            text,
+            headers: headers(simple.headers).map_err(bad)?,
+            sent_at: String::new(),
+        };
+        self.keep(&mail)
+            .map_err(|error| ServiceError::refused("InternalServiceErrorException", error.to_string()))?;
+
+        Ok(json!({"MessageId": mail.id}))
+    }
+
+    fn keep(&self, mail: &Mail) -> rusqlite::Result<()> {
+        let recipients = Value::from(mail.to.clone()).to_string();
+        let sql = "INSERT INTO mail (id, sender, recipients, subject, html, plain, sent_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        let now = self.clock.now_ms();
+        let values = params![mail.id, mail.from, recipients, mail.subject, mail.html, mail.text, now];
+        self.store.write(|db| {
+            for (name, value) in &mail.headers {
+                let sql = "INSERT INTO mail_header (mail, name, value) VALUES (?1, ?2, ?3)";
+                db.execute(sql, params![mail.id, name, value])?;
+            }
+            db.execute(sql, values).map(|_| ())
+        })
+    }
+
+    /// Lists the mails to `recipient`, or all, oldest first; at most the newest 1,000.
+    pub fn mails(&self, recipient: Option<&str>) -> Result<Vec<Mail>> {
+        let mut mails: Vec<Mail> = self.store.read(|db| {
+            let mut select = db.prepare_cached(
+                "SELECT id, sender, recipients, subject, html, plain, sent_ms FROM mail
+                 WHERE ?1 IS NULL OR EXISTS (SELECT 1 FROM json_each(recipients) WHERE lower(value) = lower(?1))
+                 ORDER BY number DESC LIMIT 1000",
+            )?;
+            let mut headers = db.prepare_cached("SELECT name, value FROM mail_header WHERE mail = ?1")?;
+            let rows = select.query_map([recipient], |row| {
+                let id: String = row.get(0)?;
+                let headers = headers.query_map([&id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+                Ok(Mail {
+                    headers: headers.collect::<rusqlite::Result<_>>()?,
+                    id,
+                    from: row.get(1)?,
+                    to: serde_json::from_str(&row.get::<_, String>(2)?).unwrap_or_default(),
+                    subject: row.get(3)?,
+                    html: row.get(4)?,
+                    text: row.get(5)?,
+                    sent_at: crate::clock::rfc3339(row.get(6)?),
+                })
+            })?;
+            rows.collect()
+        })?;
+        mails.reverse();
+        Ok(mails)
+    }
+}
+
+/// Subject, HTML and plain body.
+type Rendered = (String, Option<String>, Option<String>);
+
+impl Service for Ses {
+    fn names(&self) -> &'static [&'static str] {
+        &["SESV2"]
+    }
+
+    fn takes(&self, parts: &Parts) -> bool {
+        parts.uri.path().starts_with("/v2/email/")
+    }
+
+    fn operation(&self, parts: &Parts) -> String {
+        parts.uri.path().to_owned()
+    }
+
+    fn needs(&self, call: &Call) -> Result<Vec<Need>, String> {
+        needs(&call.body)
+    }
+
+    fn answer(&self, call: Call) -> BoxFuture<'_, Result<Answer, ServiceError>> {
+        Box::pin(async move {
+            let reply = self.run(&call.parts.method, call.parts.uri.path(), &call.body)?;
+            Ok(Answer::json(&reply, Used::Request))
+        })
+    }
+
+    fn throttle(&self, _call: &Call, _draw: Draw) -> Response {
+        self.refuse(&ServiceError {
+            status: StatusCode::TOO_MANY_REQUESTS,
+            ..ServiceError::refused("TooManyRequestsException", THROTTLED)
+        })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct MailRequest {
+    from_email_address: Option<String>,
+}
+
+/// Lists what a mail needs: the right to send as its sender's address, or as the address's domain.
+fn needs(body: &[u8]) -> Result<Vec<Need>, String> {
+    let request: MailRequest = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    let from = request.from_email_address.unwrap_or_default();
+    let address = from
+        .rsplit_once('<')
+        .map_or(from.as_str(), |(_, address)| address.trim_end_matches('>'));
+    let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
+    Ok(vec![Need {
+        action: "ses:SendEmail".into(),
+        resources: vec![sender_arn(address), sender_arn(domain)],
+        leading_key: None,
+    }])
+}
+
+impl Simple {
+    fn parts(&self) -> Result<Rendered, String> {
+        let subject = self.subject.read()?;
+        if subject.chars().any(char::is_control) {
+            return Err("a subject is one line".into());
+        }
+        let [html, text] = [&self.body.html, &self.body.text].map(|part| part.as_ref().map(Text::read).transpose());
+        let (html, text) = (html?, text?);
+        if html.is_none() && text.is_none() {
+            return Err("the mail has no body".into());
+        }
+        Ok((subject, html, text))
+    }
+}
+
+impl Text {
+    /// Yields the text; without a character set SES takes seven bits, and would mangle the rest.
+    fn read(&self) -> Result<String, String> {
+        match self.charset.as_deref() {
+            None if self.data.is_ascii() => Ok(self.data.clone()),
+            None => Err("text beyond ASCII needs a Charset".into()),
+            Some(charset) if charset.eq_ignore_ascii_case("utf-8") => Ok(self.data.clone()),
+            Some(other) => Err(format!("the local stack does not serve the charset {other}")),
+        }
+    }
+}
+
+/// Reads headers within SES's bounds: <https://docs.aws.amazon.com/ses/latest/dg/header-fields.html>.
+fn headers(given: Vec<Header>) -> Result<BTreeMap<String, String>, String> {
+    const MOST: usize = 15;
+    const NAME_CHARS: usize = 126;
+    const VALUE_CHARS: usize = 870;
+    if given.len() > MOST {
+        return Err(format!("a mail has at most {MOST} headers of its own"));
+    }
+    let token = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    let mut headers = BTreeMap::new();
+    for Header { name, value } in given {
+        let good_name = (1..=NAME_CHARS).contains(&name.len()) && name.chars().all(token);
+        if !good_name || value.len() > VALUE_CHARS || !value.chars().all(|c| (' '..='~').contains(&c)) {
+            return Err(format!("{name:?} is no header"));
+        }
+        if headers.insert(name.clone(), value).is_some() {
+            return Err(format!("the header {name} stands twice"));
+        }
+    }
+    Ok(headers)
+}

@@ -1,0 +1,213 @@
+//! What `template.yaml` says, with every reference resolved for one machine.
+//!
+//! Pure: reads text, opens no socket, starts nothing. A resource, event or function of the template language
+//! that the local stack would not honour is an error here, never skipped in silence.
+
+mod expression;
+mod function;
+mod intrinsics;
+mod resource;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Map, Value};
+
+pub use expression::Expression;
+pub use function::{Effect, Function, QueueSource, ScheduleSource, Statement};
+pub use intrinsics::{ACCOUNT, REGION};
+pub use resource::{Cors, Queue, Redrive, Table};
+
+use intrinsics::Scope;
+pub(crate) use intrinsics::{parameter_arn, queue_arn, sender_arn, table_arn};
+
+/// Yields a queue's name from its URL: the last part of its path.
+pub fn queue_name(url: &str) -> Option<&str> {
+    url.rsplit_once('/')
+        .map(|(_, name)| name)
+        .filter(|name| !name.is_empty())
+}
+
+/// The template, resolved: what to run and how its parts are wired.
+#[derive(Debug, Clone)]
+pub struct Template {
+    /// Every `AWS::Serverless::Function`, in the order of the file.
+    pub functions: Vec<Function>,
+    /// Every route of every function, in the order of the file.
+    pub routes: Vec<Route>,
+    /// Every `AWS::DynamoDB::Table`.
+    pub tables: Vec<Table>,
+    /// Every `AWS::SQS::Queue`.
+    pub queues: Vec<Queue>,
+    /// What the HTTP API answers browsers of other origins.
+    pub cors: Option<Cors>,
+    /// The parameters as resolved: defaults, overridden by what the caller gave.
+    pub parameters: BTreeMap<String, String>,
+}
+
+/// One route of the HTTP API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// Method in upper case, or `ANY`.
+    pub method: String,
+    /// Path with `{name}` and `{name+}` variables; `$default` catches the rest.
+    pub path: String,
+    /// Logical id of the function that answers.
+    pub function: String,
+}
+
+/// Resource types that configure AWS and have nothing to run on one machine.
+const WITHOUT_LOCAL_EFFECT: [&str; 9] = [
+    "AWS::CloudWatch::Alarm",
+    "AWS::CloudWatch::CompositeAlarm",
+    "AWS::CloudWatch::Dashboard",
+    "AWS::IAM::Role",
+    "AWS::Logs::LogGroup",
+    "AWS::Logs::MetricFilter",
+    "AWS::SNS::Topic",
+    "AWS::SNS::Subscription",
+    "AWS::SQS::QueuePolicy",
+];
+
+impl Template {
+    /// Reads the template in `folder` with the parameters that `samconfig.toml` gives the environment `local`,
+    /// then `parameters`.
+    pub fn load(folder: &Path, parameters: &BTreeMap<String, String>) -> Result<Self> {
+        let path = folder.join("template.yaml");
+        let text = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        let mut all = sam_parameters(folder)?;
+        all.extend(parameters.clone());
+        Self::parse(&text, &all).with_context(|| format!("in {}", path.display()))
+    }
+
+    /// Resolves the template in `text`; each parameter needs a value in `parameters` or a default.
+    pub fn parse(text: &str, parameters: &BTreeMap<String, String>) -> Result<Self> {
+        let document = intrinsics::document(text)?;
+        let scope = Scope::new(&document, parameters)?;
+        let globals = match document.pointer("/Globals/Function") {
+            Some(globals) => scope.resolve(globals).context("in Globals")?,
+            None => Value::Object(Map::new()),
+        };
+        let mut template = Self {
+            functions: Vec::new(),
+            routes: Vec::new(),
+            tables: Vec::new(),
+            queues: Vec::new(),
+            cors: None,
+            parameters: scope.parameter_texts(),
+        };
+        let resources = document["Resources"].as_object().context("no Resources")?;
+        for (id, resource) in resources {
+            template
+                .add(id, resource, &scope, &globals)
+                .with_context(|| format!("in resource {id}"))?;
+        }
+        template.check()?;
+
+        Ok(template)
+    }
+
+    /// Finds a function by its logical id (`EventWriter`) or its folder (`event-writer`).
+    pub fn function(&self, name: &str) -> Option<&Function> {
+        self.functions
+            .iter()
+            .find(|function| function.id == name || function.binary == name)
+    }
+
+    fn add(&mut self, id: &str, resource: &Value, scope: &Scope, globals: &Value) -> Result<()> {
+        let kind = resource["Type"].as_str().context("no Type")?;
+        if resource.get("Condition").is_some() {
+            bail!("conditions are not served locally");
+        }
+        let raw = resource
+            .get("Properties")
+            .cloned()
+            .unwrap_or_else(|| Value::Object(Map::new()));
+        match kind {
+            "AWS::Serverless::Function" => {
+                let properties = scope.resolve(&raw)?;
+                let (function, routes) = function::read(id, resource, properties, globals)?;
+                self.functions.push(function);
+                self.routes.extend(routes);
+            }
+            "AWS::Serverless::HttpApi" => self.cors = resource::cors(&scope.resolve(&raw)?)?,
+            "AWS::DynamoDB::Table" => self.tables.push(resource::table(id, &scope.resolve(&raw)?)?),
+            "AWS::SQS::Queue" => self.queues.push(resource::queue(id, &scope.resolve(&raw)?)?),
+            other if WITHOUT_LOCAL_EFFECT.contains(&other) => {}
+            other => bail!("the local stack does not serve {other}"),
+        }
+
+        Ok(())
+    }
+
+    fn check(&self) -> Result<()> {
+        for function in &self.functions {
+            for source in &function.queues {
+                if !self.queues.iter().any(|queue| queue.name == source.queue) {
+                    bail!(
+                        "function {} reads the queue {}, which the template does not have",
+                        function.id,
+                        source.queue
+                    );
+                }
+            }
+        }
+        for queue in &self.queues {
+            if let Some(redrive) = &queue.redrive
+                && !self.queues.iter().any(|other| other.name == redrive.dead_letter_queue)
+            {
+                bail!(
+                    "queue {} redrives to {}, which the template does not have",
+                    queue.name,
+                    redrive.dead_letter_queue
+                );
+            }
+        }
+
+        Ok(())
+    }
+}
+
+/// Lists the parameters that the template in `folder` has.
+pub fn parameter_names(folder: &Path) -> Result<Vec<String>> {
+    let path = folder.join("template.yaml");
+    let text = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+    let document = intrinsics::document(&text).with_context(|| format!("in {}", path.display()))?;
+    let names = document["Parameters"].as_object().into_iter().flatten();
+    Ok(names.map(|(name, _)| name.clone()).collect())
+}
+
+/// Reads the overrides that `samconfig.toml` gives the environment `local`; none if there is no such file.
+pub fn sam_parameters(folder: &Path) -> Result<BTreeMap<String, String>> {
+    let path = folder.join("samconfig.toml");
+    if !path.exists() {
+        return Ok(BTreeMap::new());
+    }
+    let text = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+    let config: toml::Table = text.parse().with_context(|| format!("parse {}", path.display()))?;
+    let overrides = config
+        .get("local")
+        .and_then(|local| local.get("deploy")?.get("parameters")?.get("parameter_overrides"));
+    let Some(overrides) = overrides else {
+        return Ok(BTreeMap::new());
+    };
+    let texts: Vec<String> = match overrides {
+        toml::Value::Array(list) => list.iter().filter_map(|one| one.as_str().map(str::to_owned)).collect(),
+        toml::Value::String(text) => text.split_whitespace().map(str::to_owned).collect(),
+        _ => bail!("{}: parameter_overrides must be text or a list", path.display()),
+    };
+
+    texts
+        .iter()
+        .map(|text| {
+            let (name, value) = text
+                .split_once('=')
+                .with_context(|| format!("{text:?} is not NAME=VALUE"))?;
+            Ok((name.trim().to_owned(), value.trim().trim_matches('"').to_owned()))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

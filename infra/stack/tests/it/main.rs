@@ -1,0 +1,11 @@
+//! The emulated services spoken to by the AWS SDK, and whole stacks of a small template with real processes.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops where it is")]
+
+mod chaos;
+mod fixture;
+mod functions;
+mod http;
+mod queues;
+mod services;
+mod sqs;
