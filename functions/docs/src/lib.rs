@@ -6,6 +6,7 @@ use alerting::Notices;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use identity::{Bootstrap, Google, Guard, Issuer, ResetQueue};
+use kernel::error::OutOfCredits;
 use lambda::{App, Json, Path, Problem, ProblemDetails};
 use notifications::Desk;
 use outbound::AllowList;
@@ -30,7 +31,7 @@ const PAGE_POLICY: &str =
             documents (RFC 9457) whose `code` is stable.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
-    components(schemas(ProblemDetails))
+    components(schemas(ProblemDetails, OutOfCredits))
 )]
 struct Base;
 
