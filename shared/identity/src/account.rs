@@ -11,7 +11,7 @@ use crate::bootstrap::Bootstrap;
 use crate::mailed::Mailed;
 use crate::recovery;
 use crate::session::{self, Device, RefreshToken, Session, bad_refresh_token};
-use crate::user::{Login, User};
+use crate::user::{Address, Login, User};
 use crate::{password, token::Issuer};
 
 /// What someone registers with.
@@ -81,7 +81,11 @@ async fn enter(
 ) -> Result<()> {
     let new = json!({"email": user.email, "name": user.name, "role": user.role});
     let change = Change::new(user.id, action, "user", user.id).to(new);
-    writes.extend([Write::create(user)?, Write::create(&Login::new(user, password_hash))?]);
+    writes.extend([
+        Write::create(user)?,
+        Write::create(&Login::new(user, password_hash))?,
+        Write::create(&Address::of(user))?,
+    ]);
     match trail::commit(table, now, Chain::User(user.id), change, writes).await {
         Err(WriteError::Condition(_)) => Err(email_taken()),
         done => Ok(done?),

@@ -6,7 +6,7 @@ use kernel::policy::ManageUsers;
 use kernel::{Error, PlatformRole, Result, Scope, Time, UserId};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use store::{Login, key};
+pub(crate) use store::{Address, Login, key};
 
 /// Whether a person may log in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]

@@ -8,40 +8,48 @@ use serde::de::DeserializeOwned;
 
 use crate::Item;
 
-/// The tables of the system, each with `pk`/`sk` and the index `gsi1`; those with lists in several orders also have
-/// `gsi2`.
+/// The tables of the system, each with `pk`/`sk` and the index `gsi1` (logins have none); those with lists in several
+/// orders also have `gsi2`. What policies must guard by itself has a table of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TableName {
     /// People, organizations, members, projects, keys.
     Identity,
+    /// How people log in: password hashes, accounts of a provider. Only what lets people in may read it.
+    Logins,
     /// Events and their rollups.
     Telemetry,
     /// Metering, billing, payments. Has `gsi2`.
     Ledger,
     /// Feedback, chat, notifications, files. Has `gsi2`.
     Engagement,
-    /// Audit trail, idempotency, jobs, outbox. Has `gsi2`.
+    /// Idempotency, jobs, outbox, limits. Has `gsi2`.
     Operations,
+    /// The audit trail: entries are put and read, never changed or deleted.
+    Audit,
 }
 
 impl TableName {
     /// All of them.
     pub const ALL: &'static [Self] = &[
         Self::Identity,
+        Self::Logins,
         Self::Telemetry,
         Self::Ledger,
         Self::Engagement,
         Self::Operations,
+        Self::Audit,
     ];
 
     /// The environment variable that holds its name.
     pub const fn variable(self) -> &'static str {
         match self {
             Self::Identity => "TABLE_IDENTITY",
+            Self::Logins => "TABLE_LOGINS",
             Self::Telemetry => "TABLE_TELEMETRY",
             Self::Ledger => "TABLE_LEDGER",
             Self::Engagement => "TABLE_ENGAGEMENT",
             Self::Operations => "TABLE_OPERATIONS",
+            Self::Audit => "TABLE_AUDIT",
         }
     }
 }

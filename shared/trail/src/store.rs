@@ -18,7 +18,7 @@ const ATTEMPTS: u32 = 12;
 
 impl Record for Entry {
     const KIND: &'static str = "auditEntry";
-    const TABLE: TableName = TableName::Operations;
+    const TABLE: TableName = TableName::Audit;
 
     fn key(&self) -> Key {
         Key::of(partition(self.chain), place(self.seq))

@@ -394,6 +394,7 @@ mod tests {
                 "GlobalSecondaryIndexes": indexes.iter().map(index).collect::<Vec<_>>(),
             }),
             ttl_attribute: None,
+            denials: Vec::new(),
         }
     }
 

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use crate::template::{ACCOUNT, Effect, Statement, Template};
+use crate::template::{ACCOUNT, Effect, Function, Statement, Template};
 
 /// One thing a request needs to be allowed: an action on any of some resources.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,14 +34,12 @@ impl Need {
 pub struct Policies(HashMap<String, Vec<Statement>>);
 
 impl Policies {
-    /// Collects the statements of a template's functions.
+    /// Collects the statements of a template's functions, each with what tables forbid everybody.
     pub fn of(template: &Template) -> Self {
+        let denials: Vec<_> = template.tables.iter().flat_map(|table| table.denials.clone()).collect();
+        let of = |function: &Function| [function.policy.clone(), denials.clone()].concat();
         let functions = template.functions.iter();
-        Self(
-            functions
-                .map(|function| (function.id.clone(), function.policy.clone()))
-                .collect(),
-        )
+        Self(functions.map(|function| (function.id.clone(), of(function))).collect())
     }
 
     /// Tells whether an access key is a function's.
@@ -178,6 +176,33 @@ mod tests {
         let denial = statement(Effect::Deny, "*", "*");
         assert!(policies(vec![grant, denial]).check("F", &needs).is_err());
         assert_eq!(policies(vec![]).check("somebody", &needs), Ok(()));
+    }
+
+    #[test]
+    fn what_a_table_forbids_no_function_may_do() {
+        let template = Template::parse(
+            r#"
+Resources:
+  A:
+    Type: AWS::DynamoDB::Table
+    Properties:
+      ResourcePolicy:
+        PolicyDocument: {Statement: {Effect: Deny, Principal: "*", Action: "dynamodb:DeleteItem", Resource: "*"}}
+  B: {Type: AWS::DynamoDB::Table}
+  F:
+    Type: AWS::Serverless::Function
+    Metadata: {BuildProperties: {Binary: f}}
+    Properties:
+      Policies: [{Statement: {Effect: Allow, Action: "dynamodb:*", Resource: "*"}}]
+"#,
+            &std::collections::BTreeMap::new(),
+        );
+        let policies = Policies::of(&template.unwrap());
+        let check = |action: &str, table: &str| policies.check("F", &[need(action, table_arn(table))]);
+        assert_eq!(check("dynamodb:PutItem", "A"), Ok(()));
+        assert_eq!(check("dynamodb:DeleteItem", "B"), Ok(()));
+        assert!(check("dynamodb:DeleteItem", "A").is_err());
+        assert!(check("dynamodb:DeleteItem", "A/index/gsi1").is_err());
     }
 
     #[test]

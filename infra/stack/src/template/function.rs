@@ -179,7 +179,7 @@ fn policy(properties: &Value) -> Result<Vec<Statement>> {
     Ok(statements)
 }
 
-fn read_statement(statement: &Value) -> Result<Statement> {
+pub(super) fn read_statement(statement: &Value) -> Result<Statement> {
     let map = statement.as_object().context("a statement must be a map")?;
     for key in map.keys() {
         if !["Sid", "Effect", "Action", "Resource", "Condition"].contains(&key.as_str()) {
@@ -201,23 +201,31 @@ fn read_statement(statement: &Value) -> Result<Statement> {
     })
 }
 
-/// Reads the one kind of condition that is checked here: which partition keys a statement is for.
+/// Reads the one kind of condition that is checked here: which partition keys a statement grants something for.
+/// `ForAllValues` also holds for a request without keys, so it counts only together with `Null`.
 fn leading_keys(statement: &Value) -> Result<Vec<String>> {
     let Some(condition) = statement.get("Condition") else {
         return Ok(Vec::new());
     };
-    let keys = &condition["ForAllValues:StringLike"]["dynamodb:LeadingKeys"];
-    let keys: Vec<String> = list_of(keys)
-        .iter()
-        .filter_map(|key| key.as_str().map(str::to_owned))
-        .collect();
-    if keys.is_empty() || *condition != json!({"ForAllValues:StringLike": {"dynamodb:LeadingKeys": keys}}) {
-        bail!("of a Condition only ForAllValues:StringLike on a list of dynamodb:LeadingKeys is checked locally");
+    for (operator, wildcards) in [("ForAllValues:StringLike", true), ("ForAllValues:StringEquals", false)] {
+        let keys = list_of(&condition[operator]["dynamodb:LeadingKeys"]);
+        let keys: Vec<String> = keys.iter().filter_map(|key| key.as_str().map(str::to_owned)).collect();
+        let known = json!({
+            operator: {"dynamodb:LeadingKeys": keys},
+            "Null": {"dynamodb:LeadingKeys": "false"},
+        });
+        let literal = wildcards || !keys.iter().any(|key| key.contains(['*', '?']));
+        if !keys.is_empty() && literal && *condition == known && statement["Effect"] == "Allow" {
+            return Ok(keys);
+        }
     }
-    Ok(keys)
+    bail!(
+        "of a Condition only an Allow for a list of dynamodb:LeadingKeys is checked locally: ForAllValues:StringLike or \
+         ForAllValues:StringEquals, and Null: \"false\" for the same key"
+    );
 }
 
-fn list_of(value: &Value) -> Vec<Value> {
+pub(super) fn list_of(value: &Value) -> Vec<Value> {
     match value {
         Value::Array(list) => list.clone(),
         other => vec![other.clone()],

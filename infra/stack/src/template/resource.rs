@@ -4,6 +4,7 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::function::{Effect, Statement, list_of, read_statement};
 use super::intrinsics::{queue_arn, table_arn};
 
 /// A DynamoDB table.
@@ -17,6 +18,8 @@ pub struct Table {
     pub create: Value,
     /// The attribute that holds the time to live, in seconds since 1970.
     pub ttl_attribute: Option<String>,
+    /// What its own policy forbids every function, whatever the function's grants.
+    pub denials: Vec<Statement>,
 }
 
 impl Table {
@@ -144,10 +147,29 @@ pub(super) fn table(id: &str, properties: &Value) -> Result<Table> {
 
     Ok(Table {
         id: id.to_owned(),
+        denials: denials(properties, &table_arn(&name)).context("in ResourcePolicy")?,
         name,
         create: create.into(),
         ttl_attribute,
     })
+}
+
+/// Reads a table's own policy. Here it may only forbid, and only everybody: what a function may do stands with it.
+fn denials(properties: &Value, arn: &str) -> Result<Vec<Statement>> {
+    let Some(policy) = properties.get("ResourcePolicy") else {
+        return Ok(Vec::new());
+    };
+    let statements = list_of(&policy["PolicyDocument"]["Statement"]).into_iter();
+    let denials = statements.map(|mut statement| {
+        let principal = statement.as_object_mut().and_then(|map| map.remove("Principal"));
+        let mut denial = read_statement(&statement)?;
+        if principal != Some("*".into()) || denial.effect != Effect::Deny || denial.resources != ["*"] {
+            bail!("only a Deny of everybody (Principal \"*\", Resource \"*\") is checked locally");
+        }
+        denial.resources = vec![arn.to_owned(), format!("{arn}/index/*")];
+        Ok(denial)
+    });
+    denials.collect()
 }
 
 pub(super) fn queue(id: &str, properties: &Value) -> Result<Queue> {

@@ -86,6 +86,34 @@ fn anchors_make_tables_alike() {
 }
 
 #[test]
+fn a_grant_may_be_for_some_keys() {
+    let condition = r#"Condition: {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [PROBE]}, "Null": {"dynamodb:LeadingKeys": "false"}}"#;
+    let text = SMALL.replace(
+        "Action: \"dynamodb:*\"",
+        &format!("Action: \"dynamodb:*\", {condition}"),
+    );
+    let template = parse(&text).unwrap();
+    assert_eq!(template.function("worker").unwrap().policy[0].leading_keys, ["PROBE"]);
+}
+
+#[test]
+fn a_table_may_forbid_everybody_something() {
+    let policy = r#"{Statement: {Effect: Deny, Principal: "*", Action: "dynamodb:DeleteItem", Resource: "*"}}"#;
+    let text = SMALL.replace(
+        "TimeToLive",
+        &format!("ResourcePolicy: {{PolicyDocument: {policy}}}\n      TimeToLive"),
+    );
+    let template = parse(&text).unwrap();
+    let arn = "arn:aws:dynamodb:us-east-1:000000000000:table/Things";
+    assert_eq!(
+        template.tables[0].denials[0].resources,
+        [arn.to_owned(), format!("{arn}/index/*")]
+    );
+    let worker = template.function("worker").unwrap();
+    assert_eq!(worker.policy[0].effect, Effect::Allow);
+}
+
+#[test]
 fn queues_know_where_their_dead_letters_go() {
     let template = parse(SMALL).unwrap();
     let redrive = Redrive {
@@ -122,6 +150,30 @@ fn what_cannot_be_served_is_named() {
     );
     let condition = "{Statement: {Effect: Allow, Action: a, Resource: b, Condition: {}}}";
     check_refused(&format!("{head}      Policies: [{condition}]"), "Condition");
+    let keys = r#"{"dynamodb:LeadingKeys": ["A#*"]}"#;
+    let absent = r#""Null": {"dynamodb:LeadingKeys": "false"}"#;
+    for (effect, condition) in [
+        // Holds for a request without keys as well.
+        ("Allow", format!(r#""ForAllValues:StringLike": {keys}"#)),
+        // Of texts that are compared whole, `*` is no pattern.
+        ("Allow", format!(r#""ForAllValues:StringEquals": {keys}, {absent}"#)),
+        ("Deny", format!(r#""ForAllValues:StringLike": {keys}, {absent}"#)),
+    ] {
+        let statement = format!("{{Effect: {effect}, Action: a, Resource: b, Condition: {{{condition}}}}}");
+        check_refused(
+            &format!("{head}      Policies: [{{Statement: {statement}}}]"),
+            "LeadingKeys",
+        );
+    }
+    let table = |statement: &str| {
+        format!(
+            "    {{Type: AWS::DynamoDB::Table, Properties: {{ResourcePolicy: {{PolicyDocument: {{Statement: {statement}}}}}}}}}"
+        )
+    };
+    let grant = r#"{Effect: Allow, Principal: "*", Action: a, Resource: "*"}"#;
+    let of_one = r#"{Effect: Deny, Principal: {AWS: x}, Action: a, Resource: "*"}"#;
+    check_refused(&table(grant), "only a Deny of everybody");
+    check_refused(&table(of_one), "only a Deny of everybody");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use super::{Invitation, InvitationToken};
 use crate::member::{self, Member};
 use crate::org::{self, Org};
 use crate::ticket::bad_token;
-use crate::user::{Login, User};
+use crate::user::{Address, User};
 
 /// Changes of one invitation that meet try this often.
 const ATTEMPTS: u32 = 8;
@@ -195,10 +195,10 @@ async fn commit(table: &Table, now: Time, org: OrgId, change: Change, writes: Ve
 
 /// Whether somebody with this address, in lower case, is a member.
 async fn is_member(table: &Table, org: OrgId, email: &str) -> Result<bool> {
-    let Some(login) = Login::find(table, email).await? else {
+    let Some(address) = Address::find(table, email).await? else {
         return Ok(false);
     };
-    Ok(table.get::<Member>(&member::key(org, login.user)).await?.is_some())
+    Ok(table.get::<Member>(&member::key(org, address.user)).await?.is_some())
 }
 
 fn for_another() -> Error {

@@ -1,3 +1,5 @@
+//! In the table of logins:
+//!
 //! An attempt:      pk ATTEMPT#<hash of the state>   sk ATTEMPT    (gone when it is finished)
 //! Whose it is:     pk LOGIN#google#<email>          sk LOGIN      (one person per provider and address)
 
@@ -14,7 +16,7 @@ pub(super) const PROVIDER: &str = "google";
 
 impl Record for Attempt {
     const KIND: &'static str = "loginAttempt";
-    const TABLE: TableName = TableName::Identity;
+    const TABLE: TableName = TableName::Logins;
 
     fn key(&self) -> Key {
         attempt_key(&self.state)
@@ -74,7 +76,7 @@ impl GoogleLogin {
 
 impl Record for GoogleLogin {
     const KIND: &'static str = "googleLogin";
-    const TABLE: TableName = TableName::Identity;
+    const TABLE: TableName = TableName::Logins;
 
     fn key(&self) -> Key {
         login_key(&self.email)

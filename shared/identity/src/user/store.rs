@@ -1,4 +1,6 @@
 //! A person:            pk USER#<id>                    sk USER      gsi1pk USERS   gsi1sk <id>
+//! Whose an address is: pk ADDRESS#password#<email>     sk ADDRESS   (who logs in with it by password)
+//! In the table of logins:
 //! A password:          pk LOGIN#password#<email>       sk LOGIN     (one person per way to log in and address)
 
 use kernel::policy::{ManageOwnAccount, ManageUsers};
@@ -60,7 +62,7 @@ impl Login {
 
 impl Record for Login {
     const KIND: &'static str = "login";
-    const TABLE: TableName = TableName::Identity;
+    const TABLE: TableName = TableName::Logins;
 
     fn key(&self) -> Key {
         login_key(&self.email)
@@ -73,6 +75,41 @@ impl Record for Login {
 
 fn login_key(email: &str) -> Key {
     Key::of(format!("LOGIN#password#{email}"), "LOGIN")
+}
+
+/// Whose an address is, for those who may not read how they log in. Made with the login, never changed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Address {
+    email: String,
+    pub(crate) user: UserId,
+}
+
+impl Address {
+    pub(crate) fn of(user: &User) -> Self {
+        Self {
+            email: user.email.clone(),
+            user: user.id,
+        }
+    }
+
+    /// Who logs in by password with this address, in lower case.
+    pub(crate) async fn find(table: &Table, email: &str) -> Result<Option<Self>> {
+        table.get(&address_key(email)).await
+    }
+}
+
+impl Record for Address {
+    const KIND: &'static str = "address";
+    const TABLE: TableName = TableName::Identity;
+
+    fn key(&self) -> Key {
+        address_key(&self.email)
+    }
+}
+
+fn address_key(email: &str) -> Key {
+    Key::of(format!("ADDRESS#password#{email}"), "ADDRESS")
 }
 
 impl User {

@@ -25,6 +25,7 @@ mod lost_replies;
 mod metrics;
 mod notices;
 mod orgs;
+mod privileges;
 mod projects;
 mod recovery;
 mod roles;
