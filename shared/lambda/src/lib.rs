@@ -12,7 +12,7 @@ pub use extract::{Created, Json, List, Path, Query, read_body};
 pub use http::{Caller, client_address, serve, service};
 pub use idempotency::remember;
 pub use kernel::{Problem, ProblemDetails};
-pub use paging::{IdempotencyKey, Paging, limit};
+pub use paging::{IdempotencyKey, NoFilter, Pages, Paging, limit};
 pub use queue::{Consumer, Message, serve_queue};
 pub use schedule::{Schedule, serve_schedule};
 
