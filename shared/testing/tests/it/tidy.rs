@@ -415,9 +415,13 @@ fn arrows_run_one_way() {
     let allowed = |package: &str| match package {
         "kernel" | "outbound" => Some(vec![]),
         "table" => Some(vec!["kernel"]),
-        "limits" | "trail" => Some(vec!["kernel", "table"]),
+        "trail" => Some(vec!["kernel", "table"]),
         "app" => Some(vec!["kernel", "table"]),
         "lambda" | "notifications" | "telemetry" => Some(vec!["app", "kernel", "table"]),
+        "lease" => Some(vec!["kernel"]),
+        // The world in which sources of leases are tried.
+        "lease-world" => Some(vec!["kernel", "lease"]),
+        "limits" => Some(vec!["kernel", "lease", "table"]),
         // Alerts look at metrics, belong to projects and send notices.
         "alerting" => Some(vec![
             "app",
