@@ -8,7 +8,7 @@ use kernel::Time;
 use kernel::seal::Keyring;
 use table::{Cursors, Table, TableName};
 
-use crate::{Clock, Env, Memory, Queues};
+use crate::{Clock, Env, Memory, Queues, Sealing, Shutdown};
 
 /// The parts that everything shares. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -25,6 +25,10 @@ pub struct App {
     pub memory: Memory,
     /// The secrets of what is stored for a while.
     pub keys: Arc<Keyring>,
+    /// Seals what is stored and may hold a secret.
+    pub sealing: Sealing,
+    /// Whether this process is to end.
+    pub shutdown: Shutdown,
 }
 
 impl App {
@@ -51,6 +55,8 @@ impl Env {
             queues: Queues::new(self, config),
             memory: Memory::default(),
             keys: Arc::new(keyring(secret)?),
+            sealing: Sealing::of(self),
+            shutdown: self.shutdown().clone(),
         })
     }
 }

@@ -2,10 +2,11 @@
 
 use std::pin::Pin;
 
-use app::App;
+use app::{App, Nudge};
 use idempotency::{Reply, Stamp};
+use jobs::{Job, Later};
 use kernel::origin::{Still, Stored};
-use kernel::{Anchor, Error, Origin, Permission, Scope};
+use kernel::{Anchor, Error, Origin, Permission, Scope, Time};
 use table::{ITEM_BYTES, TRANSACTION, TRANSACTION_BYTES, Write, WriteError};
 use trail::{Chain, Change, Entry, Heads};
 
@@ -23,6 +24,7 @@ pub struct Commit<'a> {
     anchors: Vec<Anchor>,
     parts: Vec<Part>,
     note: Option<(Chain, Change)>,
+    nudges: Vec<Nudge>,
     begun: Option<String>,
     reply: Option<Reply>,
 }
@@ -76,6 +78,7 @@ impl<'a> Commit<'a> {
             anchors: Vec::new(),
             parts: Vec::new(),
             note: None,
+            nudges: Vec::new(),
             begun: None,
             reply: None,
         }
@@ -97,6 +100,15 @@ impl<'a> Commit<'a> {
     pub fn note(mut self, chain: Chain, change: Change) -> Self {
         self.note = Some((chain, change));
         self
+    }
+
+    /// Adds a job that is due at `due`; its queue is told after the commit. If one with its key is there, the condition of
+    /// the write `job` does not hold.
+    pub fn later<J: Job>(mut self, job: &J, due: Time) -> kernel::Result<Self> {
+        let later = Later::of(self.app.now(), job, due)?;
+        self.nudges.extend(later.nudge());
+        let write = later.write(self.app)?;
+        Ok(self.write("job", write))
     }
 
     /// Says what the request is answered, so that whoever sends it again is answered the same, whatever happens after
@@ -136,6 +148,7 @@ impl<'a> Commit<'a> {
         if let Some((claim, stamp)) = stamp {
             claim.progress.step(stamp.stored());
         }
+        self.app.queues.nudge_each(self.nudges).await;
         Ok(())
     }
 

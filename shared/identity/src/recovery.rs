@@ -4,7 +4,7 @@
 //! Who asks for a new password learns nothing: the answer is given before anybody looks whether the address is known.
 //! The request goes onto a queue, and whoever takes it from there mails the token.
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use app::{App, Outgoing, Queue};
 use commit::{Commit, Reply, again};
 use kernel::policy::ManageOwnAccount;
@@ -50,7 +50,8 @@ pub async fn ask(app: &App, email: &str) -> Result<()> {
 /// Mails a token to whoever has the address of a request, if they may log in by password. A request that comes again
 /// gets no second mail.
 pub async fn mail_reset(app: &App, desk: &Desk, message: &str) -> Result<()> {
-    let request: ResetRequest = serde_json::from_str(message).context("a message that is none of ours")?;
+    // What serde says may quote an address.
+    let request: ResetRequest = serde_json::from_str(message).map_err(|_| anyhow!("a message that is none of ours"))?;
     let mail = again(|| async {
         let (now, table) = (app.now(), &app.table);
         let Some(login) = Login::find(table, &request.email).await? else {

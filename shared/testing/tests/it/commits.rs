@@ -55,7 +55,8 @@ fn change() -> Change {
 #[tokio::test]
 async fn what_did_not_hold_is_named_and_nothing_is_done() {
     let app = TestApp::start().await;
-    let commit = || Commit::of(app.app(), &Origin::default());
+    let parts = app.app();
+    let commit = || Commit::of(&parts, &Origin::default());
     commit().write("first", create("a")).await.unwrap();
     let chain = Chain::Org(OrgId::from_bits(1));
     let again = commit()
@@ -74,7 +75,8 @@ async fn what_did_not_hold_is_named_and_nothing_is_done() {
 #[tokio::test]
 async fn what_no_transaction_takes_is_named_before_anything_is_sent() {
     let app = TestApp::start().await;
-    let commit = || Commit::of(app.app(), &Origin::default());
+    let parts = app.app();
+    let commit = || Commit::of(&parts, &Origin::default());
     let large = |name: &str, bytes: usize| {
         let text = "x".repeat(bytes);
         Write::create(&Thing { text, ..thing(name) }).unwrap()
@@ -131,7 +133,8 @@ async fn writers_of_one_chain_all_get_their_entry() {
     let acme = app.tenant().await;
     let chain = Chain::Org(acme.org.parse().unwrap());
     let before = acme.client.all(format!("/v1/orgs/{}/audit", acme.org)).await.len();
-    let note = || again(|| async { Commit::of(app.app(), &Origin::default()).note(chain, change()).await });
+    let parts = app.app();
+    let note = || again(|| async { Commit::of(&parts, &Origin::default()).note(chain, change()).await });
     // One after the other this process knows the end of the chain; another one writes to it as well.
     for _ in 0..3 {
         note().await.unwrap();
@@ -175,7 +178,7 @@ async fn who_was_removed_since_they_passed_the_gate_changes_nothing_more() {
     let members = format!("/v1/orgs/{}/members", acme.org);
     let promote = async |scope: &Scope<ManageMembers>| {
         let user = mallory.id.parse().unwrap();
-        Member::set_role(app.app(), scope, user, OrgRole::Admin).await
+        Member::set_role(&app.app(), scope, user, OrgRole::Admin).await
     };
 
     // Demoted, removed, or in an organization that was deleted: each under way.
@@ -250,10 +253,11 @@ async fn claimed(app: &TestApp, key: &str) -> Origin {
 #[tokio::test]
 async fn what_was_begun_is_resumed_and_not_repeated() {
     let app = TestApp::start().await;
+    let parts = app.app();
     let once = Once::new(app.table(), app.app().keys.clone());
     let first = claimed(&app, "pay").await;
     assert_eq!(first.resumed(), None);
-    let begun = Commit::of(app.app(), &first).write("thing", create("payment"));
+    let begun = Commit::of(&parts, &first).write("thing", create("payment"));
     begun.begins("payment pay_1").await.unwrap();
     // Its process dies; whoever comes again waits for the lease, and then goes on with what was begun.
     assert!(matches!(
@@ -269,11 +273,11 @@ async fn what_was_begun_is_resumed_and_not_repeated() {
     let third = claimed(&app, "pay").await;
     assert_eq!(third.resumed(), Some("payment pay_1"));
     // The first process was not dead, and comes too late.
-    let late = Commit::of(app.app(), &first).write("thing", create("late")).await;
+    let late = Commit::of(&parts, &first).write("thing", create("late")).await;
     assert!(matches!(late, Err(NotDone::Other(Error::InFlight { .. }))), "{late:?}");
     assert!(!is_there(&app, "late").await);
     let view = json!({"id": "pay_1"});
-    let done = Commit::of(app.app(), &third).write("thing", create("url"));
+    let done = Commit::of(&parts, &third).write("thing", create("url"));
     done.reply(Reply::created(&view).unwrap()).await.unwrap();
     match once.claim(app.now(), &ask("pay")).await.unwrap() {
         Answer::Replay(reply) => assert_eq!(reply, Reply::created(&view).unwrap()),
@@ -284,10 +288,11 @@ async fn what_was_begun_is_resumed_and_not_repeated() {
 #[tokio::test]
 async fn an_effect_whose_reply_is_lost_is_told_and_not_repeated() {
     let app = TestApp::start().await;
+    let parts = app.app();
     let once = Once::new(app.table(), app.app().keys.clone());
     let chain = Chain::Org(OrgId::from_bits(1));
     let origin = claimed(&app, "one").await;
-    Commit::of(app.app(), &origin).note(chain, change()).await.unwrap();
+    Commit::of(&parts, &origin).note(chain, change()).await.unwrap();
     assert!(matches!(
         once.claim(app.now(), &ask("one")).await,
         Err(Error::InFlight { .. })
@@ -309,10 +314,7 @@ async fn an_effect_whose_reply_is_lost_is_told_and_not_repeated() {
     assert!(detail.contains("thing 1"), "{detail}");
     // An effect without an audit entry is marked too; a request that had its effect and failed is told of it at once.
     let origin = claimed(&app, "two").await;
-    Commit::of(app.app(), &origin)
-        .write("payment", create("a"))
-        .await
-        .unwrap();
+    Commit::of(&parts, &origin).write("payment", create("a")).await.unwrap();
     once.settle(app.now(), origin.claim.as_ref().unwrap(), None)
         .await
         .unwrap();
@@ -338,6 +340,7 @@ async fn an_effect_whose_reply_is_lost_is_told_and_not_repeated() {
 #[tokio::test]
 async fn who_reads_the_table_and_guesses_a_key_opens_nothing() {
     let app = TestApp::start().await;
+    let parts = app.app();
     let acme = app.tenant().await;
     let once = acme.client.header("idempotency-key", "1");
     let keys = format!("/v1/projects/{}/api-keys", acme.project);
@@ -347,10 +350,10 @@ async fn who_reads_the_table_and_guesses_a_key_opens_nothing() {
     let stored = app.stored().await;
     let secret = made.text("key");
     assert!(!stored.windows(secret.len()).any(|part| part == secret.as_bytes()));
-    let parts: [&[u8]; 1] = [b"body"];
+    let body: [&[u8]; 1] = [b"body"];
     let origin = claimed(&app, "1").await;
     let reply = Reply::created(&json!({"key": secret})).unwrap();
-    Commit::of(app.app(), &origin)
+    Commit::of(&parts, &origin)
         .write("a", create("a"))
         .reply(reply)
         .await
@@ -361,7 +364,7 @@ async fn who_reads_the_table_and_guesses_a_key_opens_nothing() {
         .claim(
             app.now(),
             &Ask {
-                parts: &parts,
+                parts: &body,
                 ..ask("1")
             },
         )
