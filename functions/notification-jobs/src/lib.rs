@@ -6,7 +6,6 @@ use kernel::policy::ReadAlerts;
 use kernel::{AlertId, Scope};
 use lambda::{App, Function, Json, List, Paging, Query, Result};
 use notifications::JobView;
-use notifications::job::store;
 use serde::Deserialize;
 
 /// The function.
@@ -53,6 +52,7 @@ async fn list(
     };
     let context = format!("{} /v1/notification-jobs {}", scope.org(), query.alert_id);
     let slice = paging.slice(&app, &context)?;
-    let page = store::of_alert(&app.table, &scope, query.alert_id, slice).await?;
+    let cause = query.alert_id.to_string();
+    let page = jobs::store::of_cause_in(&app.table, &scope, &cause, slice).await?;
     Ok(Json(List::of(&app, &context, page, JobView::from)?))
 }

@@ -22,4 +22,5 @@ pub const ALL: &[Function] = &[
     reset_mailer::FUNCTION,
     sweeper::FUNCTION,
     users::FUNCTION,
+    webhook_deliverer::FUNCTION,
 ];
