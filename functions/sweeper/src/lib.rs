@@ -1,6 +1,6 @@
-//! Each minute: finds the jobs that are due and that nobody seems to be told of (a crash after the commit, a lost message, a
-//! worker that died), and tells their queues, as far as those have room. Running it twice, late or several times at once
-//! only tells workers what they then find done.
+//! Each minute: finds the jobs that are due and the facts that are not relayed and that nobody seems to be told of (a crash
+//! after the commit, a lost message, a worker that died), and tells their queues, as far as those have room. Running it
+//! twice, late or several times at once only tells workers what they then find done.
 
 use kernel::Result;
 use lambda::{App, Env, Function, Schedule, Start};
@@ -19,10 +19,14 @@ impl Start for Sweeper {
 
 impl Schedule for Sweeper {
     async fn fire(&self, app: &App) -> Result<()> {
-        let swept = jobs::sweep(app, jobs::queue::ALL).await?;
-        if swept != jobs::Swept::default() {
-            let jobs::Swept { told, lost, held_back } = swept;
+        let (swept, facts) = (jobs::sweep(app, jobs::queue::ALL).await, outbox::sweep(app).await);
+        let jobs::Swept { told, lost, held_back } = swept?;
+        if told + lost + held_back > 0 {
             tracing::info!(told, lost, held_back, "jobs were overdue");
+        }
+        let facts = facts?;
+        if facts > 0 {
+            tracing::info!(facts, "facts were not relayed");
         }
         Ok(())
     }

@@ -18,6 +18,7 @@ pub const ALL: &[Function] = &[
     notification_jobs::FUNCTION,
     notifier::FUNCTION,
     orgs::FUNCTION,
+    outbox_relay::FUNCTION,
     projects::FUNCTION,
     reset_mailer::FUNCTION,
     sweeper::FUNCTION,

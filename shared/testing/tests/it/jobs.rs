@@ -260,7 +260,7 @@ async fn a_worker_that_dies_at_any_moment_loses_nothing() {
 }
 
 /// Polls a future so often, then drops it; says whether it was done.
-async fn dies_after<T>(polls: u32, work: impl Future<Output = T>) -> bool {
+pub(crate) async fn dies_after<T>(polls: u32, work: impl Future<Output = T>) -> bool {
     let mut work = std::pin::pin!(work);
     let mut left = polls;
     std::future::poll_fn(move |context| {

@@ -233,6 +233,17 @@ async fn the_event_writer_takes_its_sample_event_and_counts_it_once() {
 }
 
 #[tokio::test]
+async fn the_relay_takes_its_sample_event() {
+    let app = TestApp::start().await;
+    let event: aws_lambda_events::sqs::SqsEvent = serde_json::from_str(&read("events/outbox-relay.json")).unwrap();
+    let bodies: Vec<String> = event.records.into_iter().map(|record| record.body.unwrap()).collect();
+    // It names a fact that is not there, so there is nobody to be told.
+    assert_eq!(app.deliver_from("OutboxQueue", &bodies).await, Vec::<usize>::new());
+    let named = outbox::FactRef::parse(&bodies[0]).unwrap();
+    assert_eq!(serde_json::to_string(&named).unwrap(), bodies[0]);
+}
+
+#[tokio::test]
 async fn who_does_jobs_takes_its_sample_event() {
     let app = TestApp::start().await;
     for (worker, queue) in [("notifier", "MailQueue"), ("webhook-deliverer", "WebhookQueue")] {
@@ -350,7 +361,11 @@ fn nothing_that_ships_unwraps_or_prints() {
 }
 
 /// Store functions that open without a scope, and why that is no hole.
-const WITHOUT_SCOPE: [(&str, &str); 6] = [
+const WITHOUT_SCOPE: [(&str, &str); 7] = [
+    (
+        "shared/outbox/src/store.rs find",
+        "opens what a message of our own queue names",
+    ),
     (
         "shared/alerting/src/alert/store.rs page",
         "finds alerts of all tenants for the schedule, and reads their ids alone",
@@ -414,7 +429,7 @@ fn arrows_run_one_way() {
         "table" => Some(vec!["kernel"]),
         "trail" => Some(vec!["kernel", "table"]),
         "app" => Some(vec!["kernel", "table"]),
-        "jobs" | "lambda" | "telemetry" => Some(vec!["app", "kernel", "table"]),
+        "jobs" | "lambda" | "outbox" | "telemetry" => Some(vec!["app", "kernel", "table"]),
         "notifications" => Some(vec!["app", "jobs", "kernel", "table"]),
         "lease" => Some(vec!["kernel"]),
         // The world in which sources of leases are tried.
