@@ -23,6 +23,9 @@ impl Start for OutboxRelay {
 
 impl Consumer for OutboxRelay {
     async fn consume(&self, app: &App, messages: Vec<Message>) -> Vec<String> {
-        each(messages, |message| async move { outbox::relay(app, LISTENERS, &message.body).await }).await
+        each(messages, |message| async move {
+            outbox::relay(app, LISTENERS, &message.body).await
+        })
+        .await
     }
 }

@@ -203,7 +203,10 @@ mod tests {
             told.postpone(NOW);
             pauses.push((told.due_at.unwrap().millis() - NOW.millis()) / 1_000);
         }
-        assert_eq!(pauses, [15, 30, 60, 120, 240, 480, 960, 1_920, 3_600, 3_600, 3_600, 3_600]);
+        assert_eq!(
+            pauses,
+            [15, 30, 60, 120, 240, 480, 960, 1_920, 3_600, 3_600, 3_600, 3_600]
+        );
         told.relayed();
         assert!(told.is_relayed());
     }

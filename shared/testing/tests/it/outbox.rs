@@ -114,7 +114,10 @@ async fn a_fact_is_one_item_that_says_what_happened() {
     assert_eq!(telling.nudge().message.group, Some(org().to_string()));
     app.table.write([telling.write().unwrap()]).await.unwrap();
     let told = stored(&app, &telling.reference()).await;
-    assert_eq!((told.fact.as_str(), told.about.as_str(), told.sequence), ("thing.sent", "thg_1", 3));
+    assert_eq!(
+        (told.fact.as_str(), told.about.as_str(), told.sequence),
+        ("thing.sent", "thg_1", 3)
+    );
     assert_eq!(told.data, json!({"thingId": "thg_1", "sequence": 3}).to_string());
     assert_eq!((told.at, told.trace.as_deref()), (START, Some(trace)));
     assert_eq!(told.expires_at(), Some(START.plus_millis(30 * Time::DAY)));
@@ -167,7 +170,11 @@ async fn who_cannot_hear_a_fact_keeps_nobody_from_it_and_is_told_again() {
         }
         relay(&app, &listeners, &text).await.unwrap();
         assert!(stored(&app, &fact).await.is_relayed());
-        assert_eq!((bad.heard().len(), good.heard().len()), (1, 3), "a repeat has the same id");
+        assert_eq!(
+            (bad.heard().len(), good.heard().len()),
+            (1, 3),
+            "a repeat has the same id"
+        );
     }
 }
 
@@ -256,7 +263,13 @@ async fn an_organizations_log_is_read_in_order_and_by_nobody_else() {
     assert_eq!(Vec::from_iter(page.records.iter().map(|told| told.sequence)), [0, 1, 2]);
     assert!(page.next.is_some());
     let others = Scope::<ReadOrg>::system(OrgId::from_bits(8));
-    assert!(store::log(&app.table, &others, slice(3)).await.unwrap().records.is_empty());
+    assert!(
+        store::log(&app.table, &others, slice(3))
+            .await
+            .unwrap()
+            .records
+            .is_empty()
+    );
     testing.take(QUEUE).await;
 }
 
@@ -266,7 +279,6 @@ struct Delivery {
     fact: MessageId,
     to: u32,
 }
-
 
 impl Job for Delivery {
     const KIND: &'static str = "delivery";
