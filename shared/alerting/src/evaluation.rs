@@ -106,7 +106,6 @@ impl Look<'_> {
         match alert.turn(self.app, self.scope, told.as_ref()).await {
             Ok(()) => {
                 tracing::info!(alert.id = %alert.id, alert.status = ?alert.status(), "an alert's status changed");
-                self.notices.nudge(told.map(|(_, job)| job)).await;
                 Ok(())
             }
             // Another evaluator was faster, or a person changed it meanwhile: the next minute looks again.

@@ -7,6 +7,7 @@ use idempotency::{Reply, Stamp};
 use jobs::{Job, Later};
 use kernel::origin::{Still, Stored};
 use kernel::{Anchor, Error, Origin, Permission, Scope, Time};
+use outbox::{Fact, Telling};
 use table::{ITEM_BYTES, TRANSACTION, TRANSACTION_BYTES, Write, WriteError};
 use trail::{Chain, Change, Entry, Heads};
 
@@ -104,11 +105,24 @@ impl<'a> Commit<'a> {
 
     /// Adds a job that is due at `due`; its queue is told after the commit. If one with its key is there, the condition of
     /// the write `job` does not hold.
-    pub fn later<J: Job>(mut self, job: &J, due: Time) -> kernel::Result<Self> {
+    pub fn later<J: Job>(self, job: &J, due: Time) -> kernel::Result<Self> {
         let later = Later::of(self.app.now(), job, due)?;
-        self.nudges.extend(later.nudge());
-        let write = later.write(self.app)?;
+        self.due(&later)
+    }
+
+    /// Adds a job that was made elsewhere, as [`Commit::later`].
+    pub fn due(mut self, job: &Later) -> kernel::Result<Self> {
+        self.nudges.extend(job.nudge());
+        let write = job.write(&self.app.sealing)?;
         Ok(self.write("job", write))
+    }
+
+    /// Tells a fact: what happened by this, for whatever listens.
+    pub fn tell<F: Fact>(mut self, fact: &F) -> kernel::Result<Self> {
+        let telling = Telling::of(self.app.now(), fact)?.because_of(&self.origin);
+        self.nudges.push(telling.nudge());
+        let write = telling.write()?;
+        Ok(self.write("fact", write))
     }
 
     /// Says what the request is answered, so that whoever sends it again is answered the same, whatever happens after

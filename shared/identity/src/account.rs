@@ -3,7 +3,7 @@
 use app::App;
 use commit::{Commit, NotDone, Reply};
 use kernel::{Error, Origin, PlatformRole, Result};
-use notifications::{Desk, Job};
+use notifications::Desk;
 use serde::Serialize;
 use serde_json::json;
 use table::Write;
@@ -86,13 +86,14 @@ pub async fn register(
     let mail = recovery::verification(desk, now, &user, &mut mailed, "registration")?;
     let access = issuer.issue(now, user.id, session.id)?;
     let entered = SignedIn::of(user.clone(), Tokens { access, refresh });
-    let commit = Commit::of(app, origin)
+    let mut commit = Commit::of(app, origin)
         .write("session", Write::create(&session)?)
         .write("mailed", Write::save(&mailed)?)
-        .write_all("mail", mail.as_ref().map(Job::write).transpose()?)
         .reply(Reply::created(&entered)?);
+    if let Some(mail) = mail {
+        commit = commit.due(mail.later())?;
+    }
     enter(commit, &user, hash, "user.registered").await?;
-    desk.nudge(&mail.iter().map(Job::reference).collect::<Vec<_>>()).await;
     Ok(entered)
 }
 

@@ -52,17 +52,17 @@ pub async fn ask(app: &App, email: &str) -> Result<()> {
 pub async fn mail_reset(app: &App, desk: &Desk, message: &str) -> Result<()> {
     // What serde says may quote an address.
     let request: ResetRequest = serde_json::from_str(message).map_err(|_| anyhow!("a message that is none of ours"))?;
-    let mail = again(|| async {
+    again(|| async {
         let (now, table) = (app.now(), &app.table);
         let Some(login) = Login::find(table, &request.email).await? else {
-            return Ok(None);
+            return Ok(());
         };
         let Some(user) = User::find(table, login.user).await?.filter(User::is_active) else {
-            return Ok(None);
+            return Ok(());
         };
         let mut mailed = Mailed::to(table, user.id).await?;
         let Some(token) = mailed.issue(now, Purpose::ResetPassword, &request.request_id) else {
-            return Ok(None);
+            return Ok(());
         };
         let letter = Letter::ResetPassword {
             name: user.name.as_str().into(),
@@ -73,20 +73,18 @@ pub async fn mail_reset(app: &App, desk: &Desk, message: &str) -> Result<()> {
         let change = Change::by(user.id, "user.password_reset_requested", "user", user.id);
         Commit::of(app, &Origin::default())
             .write("mailed", Write::save(&mailed)?)
-            .write("mail", job.write()?)
+            .due(job.later())?
             .note(Chain::User(user.id), change.to(json!({"authenticated": false})))
-            .await?;
-        Ok(Some(job))
-    });
-    nudge(desk, mail.await?.as_ref()).await;
-    Ok(())
+            .await
+    })
+    .await
 }
 
 /// Sets a new password with a token from a mail: ends every session, makes other such tokens worthless, proves the
 /// address, and says so by mail. 400 `bad_token`.
 pub async fn reset(app: &App, desk: &Desk, origin: &Origin, token: &str, password: &str) -> Result<()> {
     let token = MailToken::parse(token)?;
-    let mail = again(|| async {
+    again(|| async {
         let (now, table) = (app.now(), &app.table);
         let mut mailed = Mailed::to(table, token.user()).await?;
         mailed.spend(now, Purpose::ResetPassword, &token)?;
@@ -102,13 +100,11 @@ pub async fn reset(app: &App, desk: &Desk, origin: &Origin, token: &str, passwor
             .write("mailed", Write::save(&mailed)?)
             .write("login", Write::replace(&login)?)
             .write("user", Write::replace(&user)?)
-            .write("mail", job.write()?)
+            .due(job.later())?
             .note(Chain::User(user.id), noted(&user, "user.password_reset"))
-            .await?;
-        Ok(job)
-    });
-    nudge(desk, Some(&mail.await?)).await;
-    Ok(())
+            .await
+    })
+    .await
 }
 
 /// Sets a new password for who knows the old one: ends the caller's other sessions, makes reset tokens worthless, and says
@@ -120,7 +116,7 @@ pub async fn change(
     current: &str,
     password: &str,
 ) -> Result<()> {
-    let mail = again(|| async {
+    again(|| async {
         let (now, table) = (app.now(), &app.table);
         let mut user = User::me(table, scope).await?;
         let login = Login::find(table, &user.email).await?;
@@ -141,14 +137,12 @@ pub async fn change(
             .write("user", Write::replace(&user)?)
             .write("session", Write::replace(&kept)?)
             .write_all("mailed", withdrawn.then(|| Write::save(&mailed)).transpose()?)
-            .write("mail", job.write()?)
+            .due(job.later())?
             .note(Chain::User(user.id), noted(&user, "user.password_changed"))
             .reply(Reply::no_content())
-            .await?;
-        Ok(job)
-    });
-    nudge(desk, Some(&mail.await?)).await;
-    Ok(())
+            .await
+    })
+    .await
 }
 
 /// Notes that a person reads the mail of their address, by the token that went there. 400 `bad_token`.
@@ -193,35 +187,29 @@ impl MailAccepted {
 /// Mails the caller another token that proves their address, unless it is proved or they had enough of them.
 pub async fn resend(app: &App, desk: &Desk, scope: &Scope<ManageOwnAccount>) -> Result<MailAccepted> {
     let request = hex::encode(kernel::id::random::<16>());
-    let mail = again(|| async {
+    again(|| async {
         let user = User::me(&app.table, scope).await?;
         let mut mailed = Mailed::to(&app.table, user.id).await?;
         if user.email_verified_at.is_some() {
-            return Ok(None);
+            return Ok(());
         }
         let Some(job) = verification(desk, app.now(), &user, &mut mailed, &request)? else {
-            return Ok(None);
+            return Ok(());
         };
         Commit::by(app, scope)
             .write("mailed", Write::save(&mailed)?)
-            .write("mail", job.write()?)
+            .due(job.later())?
             .note(Chain::User(user.id), noted(&user, "user.verification_requested"))
             .reply(Reply::json(MailAccepted::STATUS, &MailAccepted::new())?)
-            .await?;
-        Ok(Some(job))
-    });
-    nudge(desk, mail.await?.as_ref()).await;
+            .await
+    })
+    .await?;
     Ok(MailAccepted::new())
 }
 
 /// What a person did to their own account.
 fn noted(user: &User, action: &'static str) -> Change {
     Change::by(user.id, action, "user", user.id)
-}
-
-async fn nudge(desk: &Desk, mail: Option<&Job>) {
-    let jobs: Vec<_> = mail.into_iter().map(Job::reference).collect();
-    desk.nudge(&jobs).await;
 }
 
 /// The mail with the token that proves a person's address; nothing if they had enough of them.

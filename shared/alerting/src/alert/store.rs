@@ -150,7 +150,7 @@ impl Alert {
         let org = scope.org_of(project.id)?;
         settings.check(notices.allowed())?;
         let mut alert = Self::new(app.now(), org, project.id, scope.user()?, settings);
-        let secret = notices.sign(&mut alert);
+        let secret = notices.sign(&mut alert)?;
         let change = Change::by(scope.actor(), "alert.created", "alert", alert.id).to(noted(&alert));
         let view = SignedAlertView::of(alert.clone(), secret);
         again(|| async {
@@ -227,7 +227,7 @@ impl Alert {
         }
         self.settings.check(notices.allowed())?;
         let moved = self.settings.moved_from(&old.settings);
-        let secret = if moved { notices.sign(&mut self) } else { None };
+        let secret = if moved { notices.sign(&mut self)? } else { None };
         self.updated_at = now;
         let mut told = None;
         if !self.settings.enabled {
@@ -243,7 +243,6 @@ impl Alert {
             .write("alert", Write::replace(&self)?)
             .note(chain, change.from(noted(&old)).to(noted(&self)))
             .await?;
-        notices.nudge(told.map(|(_, job)| job)).await;
         Ok((self, secret))
     }
 
@@ -268,9 +267,7 @@ impl Alert {
             // What is to be deleted is what the caller has seen.
             done.map_err(|failed| failed.if_failed("alert", || Error::Stale))
         })
-        .await?;
-        notices.nudge(told.map(|(_, job)| job)).await;
-        Ok(())
+        .await
     }
 
     /// Stops firing, if it does: its incident as it is resolved, and the notice that says so.
@@ -308,7 +305,5 @@ fn telling<'a>(commit: Commit<'a>, told: Option<&(Incident, Job)>) -> Result<Com
     let Some((incident, job)) = told else {
         return Ok(commit);
     };
-    Ok(commit
-        .write("incident", Write::save(incident)?)
-        .write("notice", job.write()?))
+    commit.write("incident", Write::save(incident)?).due(job.later())
 }

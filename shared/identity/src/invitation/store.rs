@@ -5,7 +5,7 @@ use app::App;
 use commit::{Commit, Reply, again};
 use kernel::policy::{AcceptInvitations, ManageMembers};
 use kernel::{Error, InvitationId, OrgId, OrgRole, Result, Scope, Time};
-use notifications::{Desk, Job, Letter, Mail, Owner};
+use notifications::{Desk, Letter, Mail, Owner};
 use serde_json::{Value, json};
 use table::{Key, Page, Query, Record, Slice, Table, TableName, Write};
 use trail::{Chain, Change};
@@ -75,7 +75,7 @@ impl Invitation {
         let (email, table) = (email.to_lowercase(), &app.table);
         let org = Org::load(table, scope).await?;
         let inviter = User::find(table, scope.user()?).await?.ok_or(Error::Denied)?;
-        let (invitation, mail) = again(|| async {
+        again(|| async {
             if is_member(table, org.id, &email).await? {
                 return Err(member::already_member().into());
             }
@@ -100,15 +100,13 @@ impl Invitation {
             let view = InvitationView::from(invitation.clone());
             Commit::by(app, scope)
                 .write("invitation", Write::save(&invitation)?)
-                .write("mail", job.write()?)
+                .due(job.later())?
                 .note(Chain::Org(org.id), change.to(noted(&invitation)))
                 .reply(Reply::created(&view)?)
                 .await?;
-            Ok((view, job))
+            Ok(view)
         })
-        .await?;
-        desk.nudge(&[Job::reference(&mail)]).await;
-        Ok(invitation)
+        .await
     }
 
     /// Reads one page of the open invitations, newest first. A page may be short: those that ran out are left out.
