@@ -132,15 +132,11 @@ def deploy(programs, port):
     manager_password = secrets.token_urlsafe(24)
     for name, value in (("jwt-private-key", private), ("bootstrap-manager-password", manager_password)):
         client("ssm", port).put_parameter(Name=f"/countinghouse/{name}", Value=value, Type="SecureString")
-    body, parameters, binaries, mails = template.load(FOLDER)
+    body, parameters, binaries = template.load(FOLDER)
     client("s3", port).create_bucket(Bucket=template.BUCKET)
     for binary in binaries:
         code = template.package(programs / binary)
         client("s3", port).put_object(Bucket=template.BUCKET, Key=f"{binary}.zip", Body=code)
-    for mail in mails:
-        content = {"Subject": mail["SubjectPart"], "Text": mail["TextPart"], "Html": mail["HtmlPart"]}
-        name = mail["TemplateName"]["Fn::Sub"].replace("${AWS::StackName}", STACK)
-        client("sesv2", port).create_email_template(TemplateName=name, TemplateContent=content)
     client("sesv2", port).create_email_identity(EmailIdentity=parameters["MailFrom"])
     # By way of S3, as SAM does: CreateStack itself takes 51,200 bytes at most.
     client("s3", port).put_object(Bucket=template.BUCKET, Key="template.json", Body=body)

@@ -7,7 +7,6 @@ AWS's own SAM transform makes plain CloudFormation of `template.yaml`. Of that:
   settings the property `CorsConfiguration`, whose names ministack wants to begin with a small letter.
 - `sqs:SendMessage` also allows `sqs:SendMessageBatch`, as it does on AWS, where that is no action of its own;
   and `ses:SendEmail` is allowed for everything, for ministack asks for `*` whoever sends.
-- `AWS::SES::Template` goes, which ministack's CloudFormation does not know; main.py makes the templates by SES's API.
 - `DeletionPolicy: Retain` goes, so that deleting the stack deletes everything.
 """
 
@@ -37,7 +36,7 @@ class _NoPolicies:
 
 def load(folder):
     """Reads our template; yields it as plain CloudFormation that ministack deploys, and what main.py needs besides: the
-    values of parameters as `cargo local` sets them (secrets are made anew), the functions' binaries, the mail templates."""
+    values of parameters as `cargo local` sets them (secrets are made anew), and the functions' binaries."""
     template = yaml_parse((folder / "template.yaml").read_text(encoding="utf-8"))
     values = _values(folder / "samconfig.toml", template["Parameters"])
     binaries = _name_packages(template["Resources"])
@@ -50,11 +49,10 @@ def load(folder):
             resource["Properties"].pop("Architectures")
         if resource["Type"] == "AWS::IAM::Role":
             _widen(resource["Properties"].get("Policies", []))
-    mails = [resources.pop(name) for name, it in list(resources.items()) if it["Type"] == "AWS::SES::Template"]
     for name, resource in list(resources.items()):
         if resource["Type"] == "AWS::ApiGatewayV2::Api" and "Body" in resource["Properties"]:
             resources.update(_routes(name, resource["Properties"]))
-    return json.dumps(template), values, binaries, [mail["Properties"]["Template"] for mail in mails]
+    return json.dumps(template), values, binaries
 
 
 def _widen(policies):

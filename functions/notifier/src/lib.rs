@@ -25,22 +25,22 @@ pub struct Notifier {
 }
 
 impl Notifier {
-    /// A notifier with the desk, mail service and allow list of the environment.
+    /// A notifier with the desk, mail service, product's name and allow list of the environment.
     pub fn start(_: &App) -> Result<Self> {
         let mut config = aws_sdk_sesv2::config::Builder::from(&lambda::aws_config()?);
         config.set_endpoint_url(std::env::var("AWS_ENDPOINT_URL_SESV2").ok());
-        let stack = lambda::variable("MAIL_TEMPLATES")?;
+        let product = lambda::variable("PRODUCT_NAME")?;
         Ok(Self::new(
             Desk::from_env()?,
             config,
-            &stack,
+            &product,
             outbound::Client::from_env(),
         ))
     }
 
-    /// A notifier that sends mails by a mail service with the templates of a stack, and webhooks by `outbound`.
-    pub fn new(desk: Desk, mails: aws_sdk_sesv2::config::Builder, stack: &str, outbound: outbound::Client) -> Self {
-        let mailer = Mailer::new(mails, desk.mail_from(), stack);
+    /// A notifier that sends mails by a mail service, in the name of a product, and webhooks by `outbound`.
+    pub fn new(desk: Desk, mails: aws_sdk_sesv2::config::Builder, product: &str, outbound: outbound::Client) -> Self {
+        let mailer = Mailer::new(mails, desk.mail_from(), product);
         Self { desk, mailer, outbound }
     }
 

@@ -1,4 +1,4 @@
-//! Mails, by SES v2 and the templates of template.yaml.
+//! Mails, by SES v2. SES is handed what we rendered; it knows no template of ours.
 
 use std::time::Duration;
 
@@ -7,8 +7,9 @@ use aws_sdk_sesv2::config::Builder;
 use aws_sdk_sesv2::config::retry::RetryConfig;
 use aws_sdk_sesv2::config::timeout::TimeoutConfig;
 use aws_sdk_sesv2::error::ProvideErrorMetadata;
-use aws_sdk_sesv2::types::{Destination, EmailContent, MessageHeader, Template};
+use aws_sdk_sesv2::types::{Body, Content, Destination, EmailContent, Message, MessageHeader};
 use kernel::JobId;
+use notifications::mails::Line;
 use notifications::{Failure, Mail};
 
 /// How long SES may take; well within the job's lease.
@@ -23,11 +24,11 @@ const FINAL: [&str; 2] = ["BadRequestException", "MessageRejected"];
 pub(crate) struct Mailer {
     client: Client,
     from: String,
-    stack: String,
+    product: Line,
 }
 
 impl Mailer {
-    pub(crate) fn new(config: Builder, from: &str, stack: &str) -> Self {
+    pub(crate) fn new(config: Builder, from: &str, product: &str) -> Self {
         // The job has attempts of its own, which are counted.
         let config = config
             .retry_config(RetryConfig::disabled())
@@ -35,23 +36,21 @@ impl Mailer {
         Self {
             client: Client::from_conf(config.build()),
             from: from.to_owned(),
-            stack: stack.to_owned(),
+            product: product.into(),
         }
     }
 
     pub(crate) async fn send(&self, job: JobId, mail: &Mail) -> Result<(), Failure> {
-        let header = MessageHeader::builder().name(JOB_HEADER).value(job.to_string()).build();
-        let template = Template::builder()
-            .template_name(format!("{}-{}", self.stack, mail.template.name()))
-            .template_data(mail.template_data())
-            .set_headers(header.ok().map(|header| vec![header]))
-            .build();
+        let message = message(job, mail, &self.product).map_err(|error| {
+            tracing::error!(job.id = %job, error = format!("{error:#}"), "a mail cannot be made");
+            failure("the mail cannot be made", true)
+        })?;
         let sent = self
             .client
             .send_email()
             .from_email_address(&self.from)
             .destination(Destination::builder().to_addresses(&mail.to).build())
-            .content(EmailContent::builder().template(template).build())
+            .content(EmailContent::builder().simple(message).build())
             .send()
             .await;
         match sent {
@@ -66,6 +65,18 @@ impl Mailer {
             }
         }
     }
+}
+
+/// What SES takes: a mail with its headers, and the one by which a repeat is known.
+fn message(job: JobId, mail: &Mail, product: &Line) -> anyhow::Result<Message> {
+    let mail = mail.render(product)?;
+    let text = |data: String| Content::builder().data(data).charset("UTF-8").build();
+    let body = Body::builder().text(text(mail.text)?).html(text(mail.html)?).build();
+    let mut message = Message::builder().subject(text(mail.subject)?).body(body);
+    for (name, value) in mail.headers.into_iter().chain([(JOB_HEADER, job.to_string())]) {
+        message = message.headers(MessageHeader::builder().name(name).value(value).build()?);
+    }
+    Ok(message.build())
 }
 
 fn failure(message: &str, is_final: bool) -> Failure {

@@ -65,7 +65,7 @@ async fn list(
     );
     let wanted = Wanted {
         user: query.user_id,
-        project: query.resource_id,
+        resource: query.resource_id.map(Into::into),
     };
     let paging = Paging {
         limit: query.limit,

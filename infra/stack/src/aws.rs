@@ -9,6 +9,7 @@ pub mod dynamodb;
 mod faults;
 pub mod iam;
 pub mod prices;
+mod service;
 pub mod ses;
 pub mod sqs;
 pub mod ssm;
@@ -22,13 +23,10 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use axum::Router;
-use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::serve::ListenerExt as _;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -37,14 +35,12 @@ use crate::clock::Clock;
 use crate::template::Template;
 use dynamodb::DynamoDb;
 use iam::Policies;
+use service::{Answer, Call, Service, ServiceError, refused, text};
 use ses::Ses;
 use sqs::Sqs;
 use ssm::Ssm;
 use store::Store;
 use usage::UsageLedger;
-
-/// The largest request: `DynamoDB` takes 16 MB.
-const MAX_REQUEST_BYTES: usize = 16 * 1024 * 1024;
 
 /// Where the emulated services keep what they are given.
 #[derive(Debug, Clone)]
@@ -68,7 +64,8 @@ struct Services {
     dynamodb: DynamoDb,
     sqs: Sqs,
     ses: Ses,
-    ssm: Ssm,
+    /// Each of them, and those that nobody asks but by the wire.
+    all: Vec<Arc<dyn Service>>,
     policies: Policies,
     store: Store,
     chaos: Chaos,
@@ -105,11 +102,18 @@ impl Aws {
                 )
             }
         };
+        let sqs = Sqs::new(store.clone(), clock.clone(), &template.queues, chaos.clone())?;
+        let ses = Ses::new(store.clone(), clock.clone());
         let services = Arc::new(Services {
+            all: vec![
+                Arc::new(dynamodb.clone()),
+                Arc::new(sqs.clone()),
+                Arc::new(ses.clone()),
+                Arc::new(Ssm::new(parameters)),
+            ],
             dynamodb,
-            sqs: Sqs::new(store.clone(), clock.clone(), &template.queues, chaos.clone())?,
-            ses: Ses::new(store.clone(), clock.clone(), &template.mails),
-            ssm: Ssm::new(parameters),
+            sqs,
+            ses,
             policies: Policies::of(template),
             store,
             chaos,
@@ -171,9 +175,10 @@ impl Aws {
 
     /// Yields the environment that points an SDK in a function's process here.
     pub fn environment(&self) -> BTreeMap<String, String> {
-        ["DYNAMODB", "SQS", "SESV2", "SSM"]
-            .map(|service| (format!("AWS_ENDPOINT_URL_{service}"), self.endpoint()))
-            .into()
+        let names = self.services.all.iter().flat_map(|service| service.names());
+        names
+            .map(|name| (format!("AWS_ENDPOINT_URL_{name}"), self.endpoint()))
+            .collect()
     }
 }
 
@@ -195,150 +200,52 @@ impl Drop for Aws {
     }
 }
 
-/// An error as a service words it.
-#[derive(Debug)]
-struct ServiceError {
-    status: StatusCode,
-    code: String,
-    message: String,
-    /// The same error's name in the older protocol of the service, which the SDK goes by if there is one.
-    query_code: Option<String>,
-}
-
-impl ServiceError {
-    fn refused(code: impl Into<String>, message: impl Into<String>) -> Self {
-        let status = StatusCode::BAD_REQUEST;
-        Self {
-            status,
-            code: code.into(),
-            message: message.into(),
-            query_code: None,
-        }
+impl Services {
+    /// Finds the service that a request is for.
+    fn taking(&self, parts: &Parts) -> Option<Arc<dyn Service>> {
+        self.all.iter().find(|service| service.takes(parts)).cloned()
     }
 }
 
 async fn answer(State(services): State<Arc<Services>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let Ok(body) = axum::body::to_bytes(body, MAX_REQUEST_BYTES).await else {
-        return error_reply(&ServiceError {
-            status: StatusCode::PAYLOAD_TOO_LARGE,
-            code: "RequestEntityTooLarge".into(),
-            message: "a request has at most 16 MB".into(),
-            query_code: None,
-        });
+    let Some(service) = services.taking(&parts) else {
+        let what = match text(&parts.headers, "x-amz-target") {
+            "" => format!("{} {}", parts.method, parts.uri.path()),
+            target => target.to_owned(),
+        };
+        return refused(&ServiceError::not_served(what));
     };
-    let caller = iam::caller(text(&parts.headers, "authorization"));
-    if services.chaos.is_active() && services.policies.knows(caller) {
-        return faults::answer(services, parts, body).await;
+    let call = match Call::read(&*service, parts, body).await {
+        Ok(call) => call,
+        Err(error) => return service.refuse(&error),
+    };
+    if services.chaos.is_active() && services.policies.knows(&call.caller) {
+        return faults::answer(services, service, call).await;
     }
-    respond(&services, &parts, body).await
+    respond(&services, &*service, call).await
 }
 
-async fn respond(services: &Services, parts: &Parts, body: Bytes) -> Response {
-    let target = text(&parts.headers, "x-amz-target");
-    match dispatch(services, &parts.method, parts.uri.path(), target, &parts.headers, body).await {
-        Ok(reply) => reply,
+async fn respond(services: &Services, service: &dyn Service, call: Call) -> Response {
+    let operation = call.operation.clone();
+    match serve(services, service, call).await {
+        Ok(response) => response,
         Err(error) => {
-            tracing::warn!(target, code = error.code, "AWS refuses: {}", error.message);
-            error_reply(&error)
+            tracing::warn!(operation, code = error.code, "AWS refuses: {}", error.message);
+            service.refuse(&error)
         }
     }
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
-    headers
-        .get(name)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default()
-}
-
-async fn dispatch(
-    services: &Services,
-    method: &Method,
-    path: &str,
-    target: &str,
-    headers: &HeaderMap,
-    body: Bytes,
-) -> Result<Response, ServiceError> {
-    let caller = iam::caller(text(headers, "authorization"));
-    let allow = |needs: Result<Vec<iam::Need>, String>| -> Result<(), ServiceError> {
+async fn serve(services: &Services, service: &dyn Service, call: Call) -> Result<Response, ServiceError> {
+    let caller = call.caller.clone();
+    if services.policies.knows(&caller) {
+        let needs = service.needs(&call);
         let needs = needs.map_err(|error| ServiceError::refused("ValidationException", error))?;
-        services
-            .policies
-            .check(caller, &needs)
-            .map_err(|message| ServiceError::refused("AccessDeniedException", message))
-    };
-    if let Some(operation) = target.strip_prefix("DynamoDB_20120810.") {
-        if services.policies.knows(caller) {
-            allow(iam::dynamodb_needs(operation, &body))?;
-        }
-        let (status, reply, units) = services.dynamodb.answer(operation, &body)?;
-        services.usage.dynamodb(caller, operation, units);
-        return Ok(json_reply(status, reply));
+        let allowed = services.policies.check(&caller, &needs);
+        allowed.map_err(|message| ServiceError::refused("AccessDeniedException", message))?;
     }
-    if let Some(operation) = target.strip_prefix("AmazonSQS.") {
-        if services.policies.knows(caller) {
-            allow(iam::sqs_needs(operation, &body))?;
-        }
-        services.usage.sqs(caller, body.len());
-        let reply = sqs::wire::answer(&services.sqs, operation, &body).await;
-        let reply = reply.map_err(|refusal| ServiceError {
-            query_code: refusal.query_code(),
-            ..ServiceError::refused(refusal.code, refusal.message)
-        })?;
-        return Ok(json_reply(StatusCode::OK, reply.to_string()));
-    }
-    if let Some(operation) = target.strip_prefix("AmazonSSM.") {
-        if services.policies.knows(caller) {
-            allow(iam::ssm_needs(operation, &body))?;
-        }
-        services.usage.other(caller);
-        return Ok(json_reply(
-            StatusCode::OK,
-            services.ssm.answer(operation, &body)?.to_string(),
-        ));
-    }
-    if path.starts_with("/v2/email/") {
-        if services.policies.knows(caller) {
-            allow(iam::ses_needs(&body))?;
-        }
-        services.usage.other(caller);
-        return Ok(json_reply(
-            StatusCode::OK,
-            services.ses.answer(method, path, &body)?.to_string(),
-        ));
-    }
-
-    let what = if target.is_empty() {
-        format!("{method} {path}")
-    } else {
-        target.to_owned()
-    };
-    Err(ServiceError::refused(
-        "UnknownOperationException",
-        format!("the local stack does not serve {what}"),
-    ))
-}
-
-fn json_reply(status: StatusCode, body: String) -> Response {
-    let mut response = Response::new(Body::from(body));
-    *response.status_mut() = status;
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/x-amz-json-1.0"),
-    );
-    response
-}
-
-fn error_reply(error: &ServiceError) -> Response {
-    let body: Value = json!({"__type": error.code, "message": error.message});
-    let mut response = json_reply(error.status, body.to_string());
-    if let Ok(code) = HeaderValue::from_str(&error.code) {
-        response.headers_mut().insert("x-amzn-errortype", code);
-    }
-    let query = error.query_code.as_ref().map(|code| format!("{code};Sender"));
-    if let Some(code) = query.and_then(|code| HeaderValue::from_str(&code).ok()) {
-        response.headers_mut().insert("x-amzn-query-error", code);
-    }
-    response
+    let Answer { response, used } = service.answer(call).await?;
+    services.usage.note(&caller, used);
+    Ok(response)
 }

@@ -6,7 +6,6 @@
 mod expression;
 mod function;
 mod intrinsics;
-pub mod mail;
 mod resource;
 
 use std::collections::BTreeMap;
@@ -18,11 +17,10 @@ use serde_json::{Map, Value};
 pub use expression::Expression;
 pub use function::{Effect, Function, QueueSource, ScheduleSource, Statement};
 pub use intrinsics::{ACCOUNT, REGION};
-pub use mail::MailTemplate;
 pub use resource::{Cors, Queue, Redrive, Table};
 
 use intrinsics::Scope;
-pub(crate) use intrinsics::{mail_arn, parameter_arn, queue_arn, table_arn};
+pub(crate) use intrinsics::{parameter_arn, queue_arn, sender_arn, table_arn};
 
 /// Yields a queue's name from its URL: the last part of its path.
 pub fn queue_name(url: &str) -> Option<&str> {
@@ -42,8 +40,6 @@ pub struct Template {
     pub tables: Vec<Table>,
     /// Every `AWS::SQS::Queue`.
     pub queues: Vec<Queue>,
-    /// Every `AWS::SES::Template`.
-    pub mails: Vec<MailTemplate>,
     /// What the HTTP API answers browsers of other origins.
     pub cors: Option<Cors>,
     /// The parameters as resolved: defaults, overridden by what the caller gave.
@@ -98,7 +94,6 @@ impl Template {
             routes: Vec::new(),
             tables: Vec::new(),
             queues: Vec::new(),
-            mails: Vec::new(),
             cors: None,
             parameters: scope.parameter_texts(),
         };
@@ -139,7 +134,6 @@ impl Template {
             "AWS::Serverless::HttpApi" => self.cors = resource::cors(&scope.resolve(&raw)?)?,
             "AWS::DynamoDB::Table" => self.tables.push(resource::table(id, &scope.resolve(&raw)?)?),
             "AWS::SQS::Queue" => self.queues.push(resource::queue(id, &scope.resolve(&raw)?)?),
-            "AWS::SES::Template" => self.mails.push(mail::read(id, &scope.resolve(&raw)?)?),
             other if WITHOUT_LOCAL_EFFECT.contains(&other) => {}
             other => bail!("the local stack does not serve {other}"),
         }

@@ -3,7 +3,7 @@
 use anyhow::{Context, anyhow};
 use identity::project::Channel;
 use kernel::{Result, Time};
-use notifications::{Desk, Job, MailTemplate, Owner};
+use notifications::{Desk, Job, Letter, Mail, Owner};
 use outbound::AllowList;
 use serde_json::{Value, json};
 
@@ -98,14 +98,14 @@ impl Notices {
     pub(crate) fn fired(&self, now: Time, project: &str, alert: &Alert, incident: &Incident) -> Result<Job> {
         match alert.settings.channel {
             Channel::Email => {
-                let variables = json!({
-                    "rule": rule(&alert.settings),
-                    "project": project,
-                    "value": incident.value.to_string(),
-                    "firedAt": now,
-                    "link": self.page(alert),
-                });
-                self.mail(now, alert, MailTemplate::AlertFired, variables)
+                let letter = Letter::AlertFired {
+                    rule: rule(&alert.settings).into(),
+                    project: project.into(),
+                    value: incident.value.to_string().into(),
+                    fired_at: now,
+                    link: self.page(alert).into(),
+                };
+                self.mail(now, alert, letter)
             }
             Channel::Webhook => self.call(now, alert, "alert.fired", data(alert, incident)),
         }
@@ -116,14 +116,14 @@ impl Notices {
         let Ending { now, project, reason } = ending;
         match alert.settings.channel {
             Channel::Email => {
-                let variables = json!({
-                    "rule": rule(&alert.settings),
-                    "project": project,
-                    "value": reason.value(),
-                    "resolvedAt": now,
-                    "link": self.page(alert),
-                });
-                self.mail(now, alert, MailTemplate::AlertResolved, variables)
+                let letter = Letter::AlertResolved {
+                    rule: rule(&alert.settings).into(),
+                    project: project.into(),
+                    value: reason.value().into(),
+                    resolved_at: now,
+                    link: self.page(alert).into(),
+                };
+                self.mail(now, alert, letter)
             }
             Channel::Webhook => {
                 let mut data = data(alert, incident);
@@ -139,10 +139,10 @@ impl Notices {
         self.desk.nudge(&jobs).await;
     }
 
-    fn mail(&self, now: Time, alert: &Alert, template: MailTemplate, variables: Value) -> Result<Job> {
+    fn mail(&self, now: Time, alert: &Alert, letter: Letter) -> Result<Job> {
         let (owner, cause) = (Owner::Org(alert.org), alert.id.to_string());
-        self.desk
-            .mail(now, owner, &cause, &alert.settings.target, template, variables)
+        let mail = Mail::to(&alert.settings.target, letter);
+        self.desk.mail(now, owner, &cause, mail)
     }
 
     fn call(&self, now: Time, alert: &Alert, event: &str, data: Value) -> Result<Job> {

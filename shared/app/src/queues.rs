@@ -16,7 +16,7 @@ const BATCH: usize = 10;
 /// … of together so many bytes, which is also the longest message.
 const BATCH_BYTES: usize = 256 * 1024;
 /// SQS delays a message no longer.
-pub(crate) const LONGEST_DELAY: Duration = Duration::from_secs(900);
+pub(crate) const LONGEST_DELAY: Duration = Duration::from_mins(15);
 
 /// A queue, by the environment variable that holds its URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -7,7 +7,7 @@ mod store;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use kernel::check::given;
-use kernel::{ApiKeyId, Check, Error, Input, OrgId, ProjectId, Result, Time, UserId};
+use kernel::{ApiKeyId, Check, Error, Input, KeyScope, OrgId, ProjectId, Result, Time, UserId};
 use serde::{Deserialize, Serialize};
 
 use crate::project::{Environment, Project};
@@ -83,14 +83,6 @@ fn checksum(text: &str) -> String {
         rest /= 62;
     }
     digits.map(char::from).iter().collect()
-}
-
-/// What a key may be used for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum KeyScope {
-    /// Sending events.
-    Ingest,
 }
 
 /// Whether a key works.

@@ -1,8 +1,10 @@
-//! A grant: a role that a member has in one project only, beyond their role in the organization. Pure.
+//! A grant: a role that a member has in one resource only, such as a project, beyond their role in the organization. Pure.
 
 mod store;
 
-use kernel::{Check, Error, GrantId, Input, OrgId, OrgRole, ProjectId, ProjectRole, Result, Time, UserId};
+use kernel::{
+    Check, Error, GrantId, Input, OrgId, OrgRole, ProjectId, Resource, ResourceRole, ResourceType, Result, Time, UserId,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::member::Member;
@@ -13,15 +15,7 @@ pub(crate) use store::of_member;
 /// one transaction (of 100 writes at most).
 const MOST: usize = 50;
 
-/// What a grant is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum ResourceType {
-    /// A project.
-    Project,
-}
-
-/// A member's role in one project.
+/// A member's role in one resource.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Grant {
@@ -31,8 +25,9 @@ pub struct Grant {
     pub org: OrgId,
     /// To whom.
     pub user: UserId,
-    /// For which project.
-    pub project: ProjectId,
+    /// For which resource.
+    #[serde(alias = "project")]
+    pub resource: Resource,
     /// What they may do there.
     pub role: OrgRole,
     /// Who gave it.
@@ -48,14 +43,15 @@ pub struct Grant {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Held {
     pub(crate) id: GrantId,
-    project: ProjectId,
+    #[serde(alias = "project")]
+    resource: Resource,
     role: OrgRole,
 }
 
-impl From<Held> for ProjectRole {
+impl From<Held> for ResourceRole {
     fn from(held: Held) -> Self {
         Self {
-            project: held.project,
+            resource: held.resource,
             role: held.role,
         }
     }
@@ -75,6 +71,14 @@ pub struct NewGrant {
     pub role: OrgRole,
 }
 
+impl NewGrant {
+    fn resource(&self) -> Resource {
+        match self.resource_type {
+            ResourceType::Project => self.resource_id.into(),
+        }
+    }
+}
+
 impl Input for NewGrant {
     fn check(&self, _: &mut Check) {}
 }
@@ -84,15 +88,15 @@ impl Input for NewGrant {
 pub struct Wanted {
     /// To whom.
     pub user: Option<UserId>,
-    /// For which project.
-    pub project: Option<ProjectId>,
+    /// For which resource.
+    pub resource: Option<Resource>,
 }
 
 impl Grant {
     /// A new grant for a member, noted in the member's record. 409 `already_granted` or `too_many_grants`.
     fn new(now: Time, by: UserId, member: &mut Member, new: &NewGrant) -> Result<Self> {
-        let (project, role) = (new.resource_id, new.role);
-        if member.grants.iter().any(|held| held.project == project) {
+        let (resource, role) = (new.resource(), new.role);
+        if member.grants.iter().any(|held| held.resource == resource) {
             return Err(Error::refused(
                 "already_granted",
                 "this member has a role in this project already; take that grant away first",
@@ -105,12 +109,12 @@ impl Grant {
             ));
         }
         let id = GrantId::new(now);
-        member.grants.push(Held { id, project, role });
+        member.grants.push(Held { id, resource, role });
         Ok(Self {
             id,
             org: member.org,
             user: member.user,
-            project,
+            resource,
             role,
             granted_by: by,
             created_at: now,
@@ -130,7 +134,8 @@ pub struct GrantView {
     /// What it is about.
     pub resource_type: ResourceType,
     /// Which project.
-    pub resource_id: ProjectId,
+    #[schema(value_type = ProjectId)]
+    pub resource_id: Resource,
     /// What they may do there.
     pub role: OrgRole,
     /// Who gave it.
@@ -144,8 +149,8 @@ impl From<Grant> for GrantView {
         Self {
             id: grant.id,
             user_id: grant.user,
-            resource_type: ResourceType::Project,
-            resource_id: grant.project,
+            resource_type: grant.resource.kind(),
+            resource_id: grant.resource,
             role: grant.role,
             granted_by: grant.granted_by,
             created_at: grant.created_at,
@@ -170,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_has_one_grant_a_project_and_not_endlessly_many() {
+    fn a_member_has_one_grant_a_resource_and_not_endlessly_many() {
         let mut member = Member::new(NOW, OrgId::from_bits(1), UserId::from_bits(2), OrgRole::Viewer);
         let refusal = |refused: Result<Grant>| match refused {
             Err(Error::Refused { code, .. }) => code,

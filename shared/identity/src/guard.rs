@@ -16,7 +16,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use kernel::{Caller, Error, OrgId, PlatformRole, Result, Time, UserId};
+use kernel::{Anchor, Caller, Error, OrgId, PlatformRole, Result, Time, UserId};
 use lambda::{App, Problem};
 use limits::{Limits, Rates, Verdict};
 use table::{Key, Record};
@@ -173,13 +173,13 @@ async fn member(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> 
     let org = named_org(&mut parts).await;
     let membership = async {
         match &org {
-            Ok(org) => gate.membership(*org, claims.user).await,
+            Ok(org) => gate.membership(*org, claims.user, parts.method.is_safe()).await,
             Err(_) => Ok(None),
         }
     };
     let (platform_role, membership) = tokio::join!(gate.standing(claims, now), membership);
     let (platform_role, org) = (platform_role?, org?);
-    let member = membership?.ok_or(Error::NotFound("organization"))?;
+    let (member, anchors) = membership?.ok_or(Error::NotFound(org::NAME))?;
     let verdict = gate.limits.tenant(org, || gate.app.now()).await?;
     let Claims { user, session } = claims;
     parts.extensions.insert(Caller::Member {
@@ -189,6 +189,7 @@ async fn member(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> 
         org,
         role: member.role,
         grants: member.grants.into_iter().map(Into::into).collect(),
+        anchors,
     });
     Ok(pass(&verdict, Request::from_parts(parts, body), next).await)
 }
@@ -207,6 +208,7 @@ async fn server(State(gate): State<Arc<Gate>>, mut request: Request, next: Next)
         key: key.id,
         org: key.org,
         project: key.project,
+        scopes: key.scopes,
     });
     Ok(pass(&verdict, request, next).await)
 }
@@ -290,14 +292,21 @@ impl Gate {
         Ok(user.role)
     }
 
-    /// The person's membership of an organization that was not deleted.
-    async fn membership(&self, org: OrgId, user: UserId) -> Result<Option<Member>> {
-        let (member, org) = tokio::try_join!(
-            self.read::<Member>(member::key(org, user)),
-            self.read::<Org>(org::key(org))
-        )?;
-        let live = org.is_some_and(|org| org.is_live());
-        Ok(member.filter(|_| live))
+    /// The person's membership of an organization that was not deleted, and what must stay so for that. Who only looks
+    /// may be who they were a moment ago.
+    async fn membership(&self, org: OrgId, user: UserId, looks: bool) -> Result<Option<(Member, Vec<Anchor>)>> {
+        let (member, org) = (member::key(org, user), org::key(org));
+        let (member, org) = if looks {
+            tokio::try_join!(self.read::<Member>(member), self.read::<Org>(org))?
+        } else {
+            let table = &self.app.table;
+            tokio::try_join!(table.get::<Member>(&member), table.get::<Org>(&org))?
+        };
+        let found = member.zip(org.filter(Org::is_live));
+        Ok(found.map(|(member, org)| {
+            let anchors = vec![table::unchanged(&member), org.not_deleted()];
+            (member, anchors)
+        }))
     }
 
     /// Reads for half the price; what was only just written may not be there yet, so absence is made sure of.

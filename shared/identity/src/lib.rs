@@ -1,7 +1,7 @@
 //! People, organizations, projects and API keys, and the guard that finds out who calls.
 //!
 //! Entities: a user has a login (by password, or by a provider such as Google) and sessions; an organization has members,
-//! who are users with a role, and may have grants: other roles in single projects; it has invitations, which make members
+//! who are users with a role, and may have grants: other roles in single resources of it; it has invitations, which make members
 //! of people who prove their address by them; it has projects, which have API keys.
 //!
 //! Invariants: an email belongs to one user for each way to log in; passwords and refresh tokens are stored as hashes

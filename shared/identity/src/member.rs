@@ -22,7 +22,7 @@ pub struct Member {
     pub role: OrgRole,
     /// Since when.
     pub joined_at: Time,
-    /// What they may do in single projects, whatever their role; one for a project.
+    /// What they may do in single resources, whatever their role; one for a resource.
     #[serde(default)]
     pub(crate) grants: Vec<Held>,
     #[serde(default)]

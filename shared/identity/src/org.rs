@@ -5,7 +5,7 @@ mod store;
 use kernel::{Error, OrgId, OrgRole, Result, Time, UserId};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use store::key;
+pub(crate) use store::{NAME, key};
 
 /// An organization.
 #[derive(Clone, Debug, Serialize, Deserialize)]

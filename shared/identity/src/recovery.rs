@@ -8,7 +8,7 @@ use anyhow::Context;
 use kernel::policy::ManageOwnAccount;
 use kernel::{Error, Result, Scope, Time};
 use lambda::App;
-use notifications::{Desk, Job, MailTemplate, Owner};
+use notifications::{Desk, Job, Letter, Mail, Owner};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use table::{Write, WriteError};
@@ -96,7 +96,11 @@ pub async fn mail_reset(app: &App, desk: &Desk, message: &str) -> Result<()> {
         let Some(token) = mailed.issue(now, Purpose::ResetPassword, &request.request_id) else {
             return Ok(());
         };
-        let job = tokened(desk, now, &user, MailTemplate::ResetPassword, RESET_PAGE, &token)?;
+        let letter = Letter::ResetPassword {
+            name: user.name.as_str().into(),
+            link: desk.link(RESET_PAGE, &token.reveal()).into(),
+        };
+        let job = mail(desk, now, &user, letter)?;
         // Nobody is known to have asked; the person is the only one it can be noted for.
         let change = Change::new(user.id, "user.password_reset_requested", "user", user.id);
         let change = change.to(json!({"authenticated": false}));
@@ -214,21 +218,28 @@ pub(crate) fn verification(
     mailed: &mut Mailed,
     request: &str,
 ) -> Result<Option<Job>> {
-    let token = mailed.issue(now, Purpose::VerifyEmail, request);
-    let mail = |token: &MailToken| tokened(desk, now, user, MailTemplate::VerifyEmail, VERIFY_PAGE, token);
-    token.as_ref().map(mail).transpose()
-}
-
-/// A mail that leads to a page with a token.
-fn tokened(desk: &Desk, now: Time, user: &User, template: MailTemplate, page: &str, token: &MailToken) -> Result<Job> {
-    let variables = json!({"name": user.name, "link": desk.link(page, &token.reveal())});
-    desk.mail(now, Owner::User(user.id), "account", &user.email, template, variables)
+    let Some(token) = mailed.issue(now, Purpose::VerifyEmail, request) else {
+        return Ok(None);
+    };
+    let letter = Letter::VerifyEmail {
+        name: user.name.as_str().into(),
+        link: desk.link(VERIFY_PAGE, &token.reveal()).into(),
+    };
+    mail(desk, now, user, letter).map(Some)
 }
 
 fn password_changed(desk: &Desk, now: Time, user: &User) -> Result<Job> {
-    let variables = json!({"name": user.name, "changedAt": now, "link": desk.page(FORGOT_PAGE)});
-    let (owner, template) = (Owner::User(user.id), MailTemplate::PasswordChanged);
-    desk.mail(now, owner, "account", &user.email, template, variables)
+    let letter = Letter::PasswordChanged {
+        name: user.name.as_str().into(),
+        changed_at: now,
+        link: desk.page(FORGOT_PAGE).into(),
+    };
+    mail(desk, now, user, letter)
+}
+
+/// A mail to a person about their account.
+fn mail(desk: &Desk, now: Time, user: &User, letter: Letter) -> Result<Job> {
+    desk.mail(now, Owner::User(user.id), "account", Mail::to(&user.email, letter))
 }
 
 /// Does what changes an account, notes it and stores its mail, together or not at all; says whether it was done. If not,

@@ -6,8 +6,10 @@
 pub mod check;
 pub mod error;
 pub mod id;
+pub mod origin;
 pub mod policy;
 pub mod problem;
+pub mod resource;
 pub mod scope;
 pub mod seal;
 pub mod time;
@@ -17,7 +19,9 @@ pub use error::{Error, FieldProblem, Result};
 pub use id::{
     AlertId, ApiKeyId, AuditId, EventId, GrantId, IncidentId, InvitationId, JobId, OrgId, ProjectId, SessionId, UserId,
 };
-pub use policy::{OrgRole, PlatformRole};
+pub use origin::{Anchor, Origin};
+pub use policy::{KeyScope, OrgRole, PlatformRole};
 pub use problem::{Problem, ProblemDetails};
-pub use scope::{Actor, Caller, OrgWide, Permission, ProjectRole, Scope};
+pub use resource::{Resource, ResourceType};
+pub use scope::{Actor, Caller, OrgWide, Permission, ResourceRole, Scope};
 pub use time::Time;

@@ -3,9 +3,11 @@
 //! A handler names a permission in its signature (`Scope<ReadMetrics>`); that is the check. Each permission
 //! stands here once, with everybody it is granted to. A route that names none is public.
 //!
-//! Who lacks the role in the organization may have it for one project of it, by a grant. That counts for the
-//! permissions of `Grant::Project` alone, and only in that project: their scope does not say which organization it is
-//! for until it is told the project (`Scope::org_of`), so a store that forgets to ask does not compile.
+//! Who lacks the role in the organization may have it for one resource of it, by a grant. That counts for the
+//! permissions of `Audience::Resource` alone, and only in that resource: their scope does not say which organization it is
+//! for until it is told the resource (`Scope::org_of`), so a store that forgets to ask does not compile.
+
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +40,18 @@ impl OrgRole {
     }
 }
 
+impl fmt::Display for OrgRole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Owner => "owner",
+            Self::Admin => "admin",
+            Self::Accountant => "accountant",
+            Self::Member => "member",
+            Self::Viewer => "viewer",
+        })
+    }
+}
+
 /// A person's role on the platform: user < admin < manager.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -50,35 +64,45 @@ pub enum PlatformRole {
     Manager,
 }
 
-/// To whom a permission is granted.
+/// What an API key may be used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyScope {
+    /// Sending events.
+    Ingest,
+}
+
+/// Who has a permission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Grant {
+pub enum Audience {
     /// Everyone who is logged in, for what is their own.
     SignedIn,
     /// Members of the organization with one of these roles.
     Org(&'static [OrgRole]),
-    /// Members with one of these roles, in the organization or by a grant for the project that it is about.
-    Project(&'static [OrgRole]),
+    /// Members with one of these roles, in the organization or by a grant for the resource that it is about.
+    Resource(&'static [OrgRole]),
     /// People with at least this role on the platform.
     Platform(PlatformRole),
-    /// API keys, for their own project.
-    ApiKey,
+    /// API keys with this scope, for their own project.
+    ApiKey(KeyScope),
 }
 
-impl Grant {
+impl Audience {
     /// How far `caller` has it; nothing if not at all. A member of another organization never gets this far: finding
     /// the caller's role in the organization is what makes a `Caller::Member`.
     pub(crate) fn reach(self, caller: &Caller) -> Option<Reach> {
         match (self, caller) {
             (Self::SignedIn, Caller::Person { .. } | Caller::Member { .. }) => Some(Reach::All),
-            (Self::ApiKey, Caller::ApiKey { project, .. }) => Some(Reach::Projects(vec![*project])),
-            (Self::Org(roles) | Self::Project(roles), Caller::Member { role, .. }) if roles.contains(role) => {
+            (Self::ApiKey(wanted), Caller::ApiKey { project, scopes, .. }) if scopes.contains(&wanted) => {
+                Some(Reach::Resources(vec![(*project).into()]))
+            }
+            (Self::Org(roles) | Self::Resource(roles), Caller::Member { role, .. }) if roles.contains(role) => {
                 Some(Reach::All)
             }
-            (Self::Project(roles), Caller::Member { grants, .. }) => {
+            (Self::Resource(roles), Caller::Member { grants, .. }) => {
                 let granted = grants.iter().filter(|grant| roles.contains(&grant.role));
-                let projects: Vec<_> = granted.map(|grant| grant.project).collect();
-                (!projects.is_empty()).then_some(Reach::Projects(projects))
+                let resources: Vec<_> = granted.map(|grant| grant.resource).collect();
+                (!resources.is_empty()).then_some(Reach::Resources(resources))
             }
             (Self::Platform(least), Caller::Person { platform_role, .. } | Caller::Member { platform_role, .. }) => {
                 (*platform_role >= least).then_some(Reach::All)
@@ -88,21 +112,21 @@ impl Grant {
     }
 }
 
-/// The kinds of [`Grant`] as types, for what a scope may do by its permission's kind.
+/// The kinds of [`Audience`] as types, for what a scope may do by its permission's kind.
 pub mod kind {
     macro_rules! kinds {
         ($($name:ident)*) => {$(
-            #[doc = concat!("Granted by `Grant::", stringify!($name), "`.")]
+            #[doc = concat!("Had by `Audience::", stringify!($name), "`.")]
             #[derive(Clone, Copy, Debug)]
             pub struct $name;
         )*};
     }
-    kinds! { SignedIn Org Project Platform ApiKey }
+    kinds! { SignedIn Org Resource Platform ApiKey }
 
     /// Kinds that are had within an organization.
     pub trait WithinOrg {}
     impl WithinOrg for Org {}
-    impl WithinOrg for Project {}
+    impl WithinOrg for Resource {}
     impl WithinOrg for ApiKey {}
 
     /// Kinds that are had for the whole of what the caller acts in, so that its organization says enough.
@@ -123,7 +147,7 @@ const ADMINS: &[OrgRole] = &[OrgRole::Owner, OrgRole::Admin];
 const OWNERS: &[OrgRole] = &[OrgRole::Owner];
 
 macro_rules! policy {
-    ($($permission:ident => Grant::$kind:ident $(($who:expr))?;)*) => {
+    ($($permission:ident => Audience::$kind:ident $(($who:expr))?;)*) => {
         $(
             #[doc = concat!("The permission `", stringify!($permission), "`; the policy says who has it.")]
             #[derive(Clone, Copy, Debug)]
@@ -131,53 +155,53 @@ macro_rules! policy {
 
             impl Permission for $permission {
                 const NAME: &'static str = stringify!($permission);
-                const GRANT: Grant = Grant::$kind$(($who))?;
+                const AUDIENCE: Audience = Audience::$kind$(($who))?;
                 type Kind = kind::$kind;
             }
         )*
 
         /// Every permission by name, for documentation and for the coverage test.
-        pub const POLICY: &[(&str, Grant)] = &[$((stringify!($permission), $permission::GRANT)),*];
+        pub const POLICY: &[(&str, Audience)] = &[$((stringify!($permission), $permission::AUDIENCE)),*];
     };
 }
 
 policy! {
     // One's own account.
-    ManageOwnAccount   => Grant::SignedIn;
-    CreateOrg          => Grant::SignedIn;
-    ListOwnOrgs        => Grant::SignedIn;
-    AcceptInvitations  => Grant::SignedIn;
+    ManageOwnAccount   => Audience::SignedIn;
+    CreateOrg          => Audience::SignedIn;
+    ListOwnOrgs        => Audience::SignedIn;
+    AcceptInvitations  => Audience::SignedIn;
 
     // The platform.
-    ManageUsers        => Grant::Platform(PlatformRole::Admin);
-    ReadPlatformAudit  => Grant::Platform(PlatformRole::Manager);
+    ManageUsers        => Audience::Platform(PlatformRole::Admin);
+    ReadPlatformAudit  => Audience::Platform(PlatformRole::Manager);
 
     // An organization.
-    ReadOrg            => Grant::Org(EVERYONE);
-    UpdateOrg          => Grant::Org(ADMINS);
-    DeleteOrg          => Grant::Org(OWNERS);
-    ReadMembers        => Grant::Org(EVERYONE);
-    ManageMembers      => Grant::Org(ADMINS);
-    LeaveOrg           => Grant::Org(EVERYONE);
-    ManageGrants       => Grant::Org(ADMINS);
-    ReadOrgAudit       => Grant::Org(ADMINS);
+    ReadOrg            => Audience::Org(EVERYONE);
+    UpdateOrg          => Audience::Org(ADMINS);
+    DeleteOrg          => Audience::Org(OWNERS);
+    ReadMembers        => Audience::Org(EVERYONE);
+    ManageMembers      => Audience::Org(ADMINS);
+    LeaveOrg           => Audience::Org(EVERYONE);
+    ManageGrants       => Audience::Org(ADMINS);
+    ReadOrgAudit       => Audience::Org(ADMINS);
 
     // Projects and API keys.
-    ReadProjects       => Grant::Org(EVERYONE);
-    CreateProjects     => Grant::Org(BUILDERS);
-    WriteProjects      => Grant::Project(BUILDERS);
-    DeleteProjects     => Grant::Project(ADMINS);
-    ReadApiKeys        => Grant::Project(BUILDERS);
-    ManageApiKeys      => Grant::Project(BUILDERS);
+    ReadProjects       => Audience::Org(EVERYONE);
+    CreateProjects     => Audience::Org(BUILDERS);
+    WriteProjects      => Audience::Resource(BUILDERS);
+    DeleteProjects     => Audience::Resource(ADMINS);
+    ReadApiKeys        => Audience::Resource(BUILDERS);
+    ManageApiKeys      => Audience::Resource(BUILDERS);
 
     // Events.
-    IngestEvents       => Grant::ApiKey;
-    ReadMetrics        => Grant::Org(EVERYONE);
-    ReadEvents         => Grant::Org(EVERYONE);
+    IngestEvents       => Audience::ApiKey(KeyScope::Ingest);
+    ReadMetrics        => Audience::Org(EVERYONE);
+    ReadEvents         => Audience::Org(EVERYONE);
 
     // Alerts, and the notices that they send.
-    ReadAlerts         => Grant::Org(EVERYONE);
-    ManageAlerts       => Grant::Project(BUILDERS);
+    ReadAlerts         => Audience::Org(EVERYONE);
+    ManageAlerts       => Audience::Resource(BUILDERS);
 }
 
 #[cfg(test)]

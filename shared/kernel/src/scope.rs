@@ -5,17 +5,18 @@ use std::marker::PhantomData;
 use axum_core::extract::FromRequestParts;
 use http::request::Parts;
 
+use crate::origin::{Anchor, Origin};
 use crate::policy::kind::{Whole, WithinOrg};
-use crate::policy::{Grant, OrgRole, PlatformRole};
-use crate::{ApiKeyId, Error, OrgId, Problem, ProjectId, Result, SessionId, UserId};
+use crate::policy::{Audience, KeyScope, OrgRole, PlatformRole};
+use crate::{ApiKeyId, Error, OrgId, Problem, ProjectId, Resource, Result, SessionId, UserId};
 
 /// Something that can be permitted; `policy` lists them all.
 pub trait Permission: Send + Sync + 'static {
     /// Its name.
     const NAME: &'static str;
-    /// To whom it is granted.
-    const GRANT: Grant;
-    /// The kind of `GRANT`, as a type.
+    /// Who has it.
+    const AUDIENCE: Audience;
+    /// The kind of `AUDIENCE`, as a type.
     type Kind;
 }
 
@@ -24,11 +25,11 @@ pub trait OrgWide: Permission {}
 
 impl<P: Permission<Kind: Whole>> OrgWide for P {}
 
-/// A role that a member has in one project, whatever their role in the organization.
+/// A role that a member has in one resource, whatever their role in the organization.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ProjectRole {
-    /// The project.
-    pub project: ProjectId,
+pub struct ResourceRole {
+    /// The resource.
+    pub resource: Resource,
     /// The role in it.
     pub role: OrgRole,
 }
@@ -57,8 +58,10 @@ pub enum Caller {
         org: OrgId,
         /// Their role in it.
         role: OrgRole,
-        /// Their roles in single projects of it.
-        grants: Vec<ProjectRole>,
+        /// Their roles in single resources of it.
+        grants: Vec<ResourceRole>,
+        /// What must be as it was for them to be still all that.
+        anchors: Vec<Anchor>,
     },
     /// A server of a customer, with an API key.
     ApiKey {
@@ -68,6 +71,8 @@ pub enum Caller {
         org: OrgId,
         /// The project that the key opens.
         project: ProjectId,
+        /// What it may be used for.
+        scopes: Vec<KeyScope>,
     },
 }
 
@@ -82,12 +87,19 @@ pub enum Actor {
     System,
 }
 
+impl From<UserId> for Actor {
+    fn from(user: UserId) -> Self {
+        Self::User(user)
+    }
+}
+
 /// The proof that the caller has permission `P`. It cannot be made but by [`Scope::permit`] and [`Scope::system`].
 #[derive(Clone, Debug)]
 pub struct Scope<P> {
     caller: Option<Caller>,
     tenant: Option<OrgId>,
     reach: Reach,
+    origin: Origin,
     permission: PhantomData<P>,
 }
 
@@ -96,14 +108,14 @@ pub struct Scope<P> {
 pub(crate) enum Reach {
     /// For everything that the caller acts in.
     All,
-    /// For these projects alone.
-    Projects(Vec<ProjectId>),
+    /// For these resources alone.
+    Resources(Vec<Resource>),
 }
 
 impl<P: Permission> Scope<P> {
     /// Asks the policy: a scope if it grants `P` to `caller`, else `Denied`.
     pub fn permit(caller: Caller) -> Result<Self> {
-        let reach = P::GRANT.reach(&caller).ok_or(Error::Denied)?;
+        let reach = P::AUDIENCE.reach(&caller).ok_or(Error::Denied)?;
         let tenant = match &caller {
             Caller::Person { .. } => None,
             Caller::Member { org, .. } | Caller::ApiKey { org, .. } => Some(*org),
@@ -112,6 +124,7 @@ impl<P: Permission> Scope<P> {
             caller: Some(caller),
             tenant,
             reach,
+            origin: Origin::default(),
             permission: PhantomData,
         })
     }
@@ -122,7 +135,28 @@ impl<P: Permission> Scope<P> {
             caller: None,
             tenant: Some(tenant),
             reach: Reach::All,
+            origin: Origin::default(),
             permission: PhantomData,
+        }
+    }
+
+    /// The same proof, for what comes from there.
+    #[must_use]
+    pub fn because_of(mut self, origin: Origin) -> Self {
+        self.origin = origin;
+        self
+    }
+
+    /// Where what is done with it comes from.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// What must be as it was for the caller to be still who they are.
+    pub fn anchors(&self) -> &[Anchor] {
+        match &self.caller {
+            Some(Caller::Member { anchors, .. }) => anchors,
+            _ => &[],
         }
     }
 
@@ -137,18 +171,18 @@ impl<P: Permission> Scope<P> {
         self.tenant()
     }
 
-    /// The organization this scope is for, to reach this project of it. `Denied` if the caller has the permission for
-    /// other projects only.
+    /// The organization this scope is for, to reach this resource of it. `Denied` if the caller has the permission for
+    /// other resources only.
     ///
     /// # Panics
     /// Never, as [`Scope::org`].
-    pub fn org_of(&self, project: ProjectId) -> Result<OrgId>
+    pub fn org_of(&self, resource: impl Into<Resource>) -> Result<OrgId>
     where
         P: Permission<Kind: WithinOrg>,
     {
         match &self.reach {
-            Reach::Projects(projects) if !projects.contains(&project) => Err(Error::Denied),
-            Reach::Projects(_) | Reach::All => Ok(self.tenant()),
+            Reach::Resources(resources) if !resources.contains(&resource.into()) => Err(Error::Denied),
+            Reach::Resources(_) | Reach::All => Ok(self.tenant()),
         }
     }
 
@@ -206,11 +240,12 @@ impl<P: Permission> Scope<P> {
     /// The same proof for another permission, if the caller has that too.
     pub fn narrow<Q: Permission>(&self) -> Result<Scope<Q>> {
         match &self.caller {
-            Some(caller) => Scope::permit(caller.clone()),
+            Some(caller) => Ok(Scope::permit(caller.clone())?.because_of(self.origin.clone())),
             None => Ok(Scope {
                 caller: None,
                 tenant: self.tenant,
                 reach: Reach::All,
+                origin: self.origin.clone(),
                 permission: PhantomData,
             }),
         }
@@ -224,7 +259,8 @@ impl<P: Permission, S: Sync> FromRequestParts<S> for Scope<P> {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> std::result::Result<Self, Problem> {
         let caller = parts.extensions.get::<Caller>().cloned();
         let caller = caller.ok_or_else(|| anyhow::anyhow!("a route that needs {} was left unguarded", P::NAME))?;
-        Ok(Self::permit(caller)?)
+        let origin = parts.extensions.get::<Origin>().cloned().unwrap_or_default();
+        Ok(Self::permit(caller)?.because_of(origin))
     }
 }
 
@@ -245,25 +281,29 @@ mod tests {
             org: OrgId::new(now),
             role,
             grants: Vec::new(),
+            anchors: Vec::new(),
         }
     }
 
     fn granted(role: OrgRole, project: ProjectId, granted: OrgRole) -> Caller {
         let mut caller = member(role);
         if let Caller::Member { grants, .. } = &mut caller {
-            grants.push(ProjectRole { project, role: granted });
+            grants.push(ResourceRole {
+                resource: project.into(),
+                role: granted,
+            });
         }
         caller
     }
 
     #[test]
-    fn a_grant_counts_for_its_project_alone() {
+    fn a_grant_counts_for_its_resource_alone() {
         let [mine, other] = [ProjectId::from_bits(1), ProjectId::from_bits(2)];
         let caller = granted(OrgRole::Viewer, mine, OrgRole::Member);
         let keys = Scope::<ManageApiKeys>::permit(caller.clone()).unwrap();
         assert!(keys.org_of(mine).is_ok());
         assert!(matches!(keys.org_of(other), Err(Error::Denied)));
-        // What the granted role does not have, and what is about no project, it does not give.
+        // What the granted role does not have, and what is about no resource, it does not give.
         assert!(Scope::<DeleteProjects>::permit(caller.clone()).is_err());
         assert!(Scope::<CreateProjects>::permit(caller.clone()).is_err());
         assert!(keys.narrow::<DeleteProjects>().is_err());
@@ -275,10 +315,36 @@ mod tests {
     }
 
     #[test]
-    fn the_system_reaches_every_project_of_the_tenant() {
+    fn the_system_reaches_every_resource_of_the_tenant() {
         let org = OrgId::from_bits(7);
         let scope = Scope::<ManageApiKeys>::system(org);
         assert_eq!(scope.org_of(ProjectId::from_bits(1)).unwrap(), org);
+    }
+
+    #[test]
+    fn a_key_may_be_used_for_what_its_scopes_say() {
+        let key = |scopes: &[KeyScope]| Caller::ApiKey {
+            key: ApiKeyId::from_bits(1),
+            org: OrgId::from_bits(2),
+            project: ProjectId::from_bits(3),
+            scopes: scopes.to_vec(),
+        };
+        let scope = Scope::<IngestEvents>::permit(key(&[KeyScope::Ingest])).unwrap();
+        assert!(scope.org_of(ProjectId::from_bits(3)).is_ok() && scope.org_of(ProjectId::from_bits(4)).is_err());
+        assert!(Scope::<IngestEvents>::permit(key(&[])).is_err());
+    }
+
+    #[test]
+    fn a_narrower_scope_comes_from_the_same_request() {
+        let origin = Origin {
+            request: "req-1".to_owned(),
+            ..Origin::default()
+        };
+        let scope = Scope::<ManageApiKeys>::permit(member(OrgRole::Owner)).unwrap();
+        let scope = scope.because_of(origin.clone()).narrow::<DeleteProjects>().unwrap();
+        assert_eq!(scope.origin().request, "req-1");
+        let system = Scope::<ManageApiKeys>::system(OrgId::from_bits(7)).because_of(origin);
+        assert_eq!(system.narrow::<ReadMetrics>().unwrap().origin().request, "req-1");
     }
 
     #[test]

@@ -12,7 +12,8 @@ use axum::extract::{MatchedPath, Request};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use kernel::Origin;
 use lambda_http::RequestExt;
 use lambda_http::request::RequestContext;
 use tracing_subscriber::Layer as _;
@@ -75,7 +76,7 @@ pub fn service(app: App, routes: OpenApiRouter<App>) -> Router {
         .with_state(app)
 }
 
-async fn surround(request: Request, next: Next) -> Response {
+async fn surround(mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let id = request_id(&request);
     let method = request.method().clone();
@@ -83,6 +84,12 @@ async fn surround(request: Request, next: Next) -> Response {
         .extensions()
         .get::<MatchedPath>()
         .map(|path| path.as_str().to_owned());
+    let origin = Origin {
+        request: id.clone(),
+        trace: traceparent(request.headers()),
+        claim: None,
+    };
+    request.extensions_mut().insert(origin);
     let reply = std::panic::AssertUnwindSafe(next.run(request)).catch_unwind().await;
     let mut response = reply.unwrap_or_else(|panic| panicked(panic.as_ref()));
     finish(&mut response, &id);
@@ -121,6 +128,15 @@ fn request_id(request: &Request) -> String {
         .map(str::to_owned)
         .or_else(|| Some(request.lambda_context_ref()?.request_id.clone()));
     given.unwrap_or_else(|| hex::encode(kernel::id::random::<16>()))
+}
+
+/// A trace context that is one (W3C Trace Context, version 00); anything else is dropped, as the standard wants.
+fn traceparent(headers: &HeaderMap) -> Option<String> {
+    let given = headers.get("traceparent")?.to_str().ok()?;
+    let hex = |part: &str, long| part.len() == long && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let parts: Vec<&str> = given.split('-').collect();
+    let valid = matches!(parts.as_slice(), [v, t, s, f] if hex(v, 2) && hex(t, 32) && hex(s, 16) && hex(f, 2));
+    valid.then(|| given.to_owned())
 }
 
 fn finish(response: &mut Response, id: &str) {

@@ -7,8 +7,9 @@ use kernel::seal::Seal;
 use kernel::{Check, Error, JobId, Result, Time};
 use serde_json::{Value, json};
 
-use crate::contents::{Contents, Mail, MailTemplate, Webhook};
+use crate::contents::{Contents, Webhook};
 use crate::job::{Channel, Job, JobRef, Owner};
+use crate::mails::Mail;
 use crate::queue::NoticeQueue;
 use crate::webhook;
 
@@ -64,29 +65,16 @@ impl Desk {
         Self::over(NoticeQueue::nowhere(), Seal::new(b""), settings)
     }
 
-    /// A mail to be sent. `variables` is an object with exactly what `template` takes; its contents are sealed at
-    /// rest, for they may hold a token, and erased once the job is over. Store [`Job::write`] in the transaction of
-    /// the cause, then call [`Desk::nudge`].
+    /// A mail to be sent. Its contents are sealed at rest, for they may hold a token, and erased once the job is over.
+    /// Store [`Job::write`] in the transaction of the cause, then call [`Desk::nudge`].
     ///
     /// `cause` is an id or a word: letters, digits and `_`.
-    pub fn mail(
-        &self,
-        now: Time,
-        owner: Owner,
-        cause: &str,
-        to: &str,
-        template: MailTemplate,
-        variables: Value,
-    ) -> Result<Job> {
+    pub fn mail(&self, now: Time, owner: Owner, cause: &str, mail: Mail) -> Result<Job> {
         let mut check = Check::default();
-        check.email("email", to);
+        check.email("email", &mail.to);
         check.done()?;
-        let contents = Contents::Email(Mail {
-            to: to.to_owned(),
-            template,
-            variables: template.fill(variables)?,
-        });
-        self.job(now, owner, cause, Channel::Email, to, &contents)
+        let to = mail.to.clone();
+        self.job(now, owner, cause, Channel::Email, &to, &Contents::Email(mail))
     }
 
     /// A webhook call to be made, signed by the Standard Webhooks' scheme `v1`: posts `{"type":event,"timestamp":now,
@@ -178,6 +166,7 @@ fn context(job: JobId) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mails::Letter;
     use kernel::OrgId;
 
     const NOW: Time = Time::from_millis(1_800_000_000_000);
@@ -191,9 +180,12 @@ mod tests {
     }
 
     fn mail(to: &str, cause: &str) -> Result<Job> {
-        let variables = json!({"name": "Ada", "link": "https://x"});
+        let letter = Letter::VerifyEmail {
+            name: "Ada".into(),
+            link: "https://x".into(),
+        };
         let owner = Owner::Org(OrgId::new(NOW));
-        desk().mail(NOW, owner, cause, to, MailTemplate::VerifyEmail, variables)
+        desk().mail(NOW, owner, cause, Mail::to(to, letter))
     }
 
     #[test]

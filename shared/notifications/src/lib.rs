@@ -10,10 +10,12 @@
 mod contents;
 mod desk;
 pub mod job;
+pub mod mails;
 mod queue;
 pub mod webhook;
 
-pub use contents::{Contents, Mail, MailTemplate, Webhook};
+pub use contents::{Contents, Webhook};
 pub use desk::{Desk, MailSettings};
 pub use job::{Begin, Channel, Failure, Job, JobRef, JobState, JobView, Owner};
+pub use mails::{Letter, Mail};
 pub use queue::NoticeQueue;

@@ -4,6 +4,7 @@
 //! The rules it keeps for everyone: a record that is replaced must be unchanged since it was read (its `version`);
 //! several writes happen together or not at all; no read is without a bound.
 
+mod anchor;
 mod cursor;
 mod mark;
 mod meter;
@@ -18,6 +19,7 @@ use anyhow::{Context, anyhow};
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use kernel::Result;
 
+pub use anchor::{unchanged, without};
 pub use cursor::Cursors;
 pub use mark::{mark, marked, marking};
 pub use meter::{Cost, Meter};

@@ -187,7 +187,7 @@ impl EventQueue {
         traceparent: Option<String>,
         events: Vec<Placed>,
     ) -> Result<Vec<usize>> {
-        let Some(kernel::Caller::ApiKey { key, org, project }) = scope.caller() else {
+        let Some(kernel::Caller::ApiKey { key, org, project, .. }) = scope.caller() else {
             return Err(Error::Denied);
         };
         let message = |chunk, events| Message {

@@ -115,7 +115,7 @@ pub fn verify<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Result<Head, 
 mod tests {
     use super::*;
     use crate::{Chain, Change};
-    use kernel::{OrgId, Time, UserId};
+    use kernel::{ApiKeyId, OrgId, Time, UserId};
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -126,7 +126,8 @@ mod tests {
         for place in 0..length {
             let change = Change::new(user, "project.updated", "project", place).to(json!({"name": place}));
             let time = now.plus_seconds(i64::try_from(place).unwrap());
-            entries.push(Entry::after(entries.last(), Chain::Org(org), &change, time));
+            let head = entries.last().map_or_else(Head::genesis, Head::of);
+            entries.push(Entry::after(&head, Chain::Org(org), &change, time));
         }
         entries
     }
@@ -135,7 +136,7 @@ mod tests {
         let other = UserId::from_bits(7);
         match field {
             0 => entry.id = kernel::AuditId::from_bits(7),
-            1 => entry.actor_user_id = other,
+            1 => entry.actor_user_id = Some(other),
             2 => entry.target_type.push('x'),
             3 => entry.target_id.push('x'),
             4 => entry.action.push('x'),
@@ -144,7 +145,8 @@ mod tests {
             7 => entry.created_at = entry.created_at.plus_millis(1),
             8 => entry.chain = Chain::User(other),
             9 => entry.seq += 1,
-            10 => entry.prev_hash.replace_range(0..1, "x"),
+            10 => entry.actor_api_key_id = Some(ApiKeyId::from_bits(7)),
+            11 => entry.prev_hash.replace_range(0..1, "x"),
             _ => entry.hash.replace_range(0..1, "x"),
         }
     }
@@ -159,7 +161,7 @@ mod tests {
         }
 
         #[test]
-        fn a_changed_entry_is_found(length in 1_usize..12, place: prop::sample::Index, field in 0_usize..12) {
+        fn a_changed_entry_is_found(length in 1_usize..12, place: prop::sample::Index, field in 0_usize..13) {
             let mut entries = chain(length);
             change(&mut entries[place.index(length)], field);
             prop_assert!(verify(&entries).is_err());

@@ -3,12 +3,14 @@
 use std::fmt::Display;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use kernel::{AuditId, OrgId, Time, UserId};
+use kernel::{Actor, ApiKeyId, AuditId, OrgId, Time, UserId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::chain::Head;
+
 /// Whose chain an entry stands in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Chain {
     /// An organization's.
@@ -27,10 +29,10 @@ impl Chain {
     }
 }
 
-/// What a person changed, to be written down.
+/// What somebody changed, to be written down.
 #[derive(Clone, Debug)]
 pub struct Change {
-    pub(crate) actor: UserId,
+    pub(crate) actor: Actor,
     pub(crate) action: &'static str,
     pub(crate) target_type: &'static str,
     pub(crate) target_id: String,
@@ -40,9 +42,14 @@ pub struct Change {
 
 impl Change {
     /// Notes that `actor` did `action` (named `<entity>.<past tense>`, such as `member.added`) to a thing.
-    pub fn new(actor: UserId, action: &'static str, target_type: &'static str, target_id: impl Display) -> Self {
+    pub fn new(
+        actor: impl Into<Actor>,
+        action: &'static str,
+        target_type: &'static str,
+        target_id: impl Display,
+    ) -> Self {
         Self {
-            actor,
+            actor: actor.into(),
             action,
             target_type,
             target_id: target_id.to_string(),
@@ -90,8 +97,10 @@ pub struct Entry {
     pub chain: Chain,
     /// Its place in the chain, from 1.
     pub seq: u64,
-    /// Who did it.
-    pub actor_user_id: UserId,
+    /// Which person did it.
+    pub(crate) actor_user_id: Option<UserId>,
+    /// Which API key did it.
+    pub(crate) actor_api_key_id: Option<ApiKeyId>,
     /// What kind of thing it was done to.
     pub target_type: String,
     /// Which one.
@@ -111,20 +120,26 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// The entry that follows `last` in its chain.
-    pub(crate) fn after(last: Option<&Self>, chain: Chain, change: &Change, now: Time) -> Self {
+    /// The entry that follows the last one of its chain.
+    pub(crate) fn after(head: &Head, chain: Chain, change: &Change, now: Time) -> Self {
+        let (actor_user_id, actor_api_key_id) = match change.actor {
+            Actor::User(user) => (Some(user), None),
+            Actor::ApiKey(key) => (None, Some(key)),
+            Actor::System => (None, None),
+        };
         let mut entry = Self {
             id: AuditId::new(now),
             chain,
-            seq: last.map_or(0, |last| last.seq) + 1,
-            actor_user_id: change.actor,
+            seq: head.seq + 1,
+            actor_user_id,
+            actor_api_key_id,
             target_type: change.target_type.to_owned(),
             target_id: change.target_id.clone(),
             action: change.action.to_owned(),
             old_value: change.old_value.as_ref().map(canonical),
             new_value: change.new_value.as_ref().map(canonical),
             created_at: now,
-            prev_hash: last.map_or(GENESIS, |last| &last.hash).to_owned(),
+            prev_hash: head.hash.clone(),
             hash: String::new(),
         };
         entry.hash = entry.digest();
@@ -133,7 +148,7 @@ impl Entry {
 
     /// What `hash` must be: SHA-256 over the canonical JSON of this object, `prevHash` included.
     pub(crate) fn digest(&self) -> String {
-        let fields = json!({
+        let mut fields = json!({
             "id": self.id,
             "chain": self.chain.name(),
             "seq": self.seq,
@@ -146,6 +161,9 @@ impl Entry {
             "createdAt": self.created_at,
             "prevHash": self.prev_hash,
         });
+        if let Some(key) = self.actor_api_key_id {
+            fields["actorApiKeyId"] = json!(key);
+        }
         sha256(&canonical(&fields))
     }
 }
@@ -193,8 +211,12 @@ pub struct EntryView {
     pub chain: String,
     /// Its place in the chain, from 1, without gaps.
     pub seq: u64,
-    /// Who did it.
-    pub actor_user_id: UserId,
+    /// Which person did it; null if it was none.
+    #[schema(required)]
+    pub actor_user_id: Option<UserId>,
+    /// Which API key did it; absent unless it was one. Where neither a person nor a key stands, it was the system.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub actor_api_key_id: Option<ApiKeyId>,
     /// What kind of thing it was done to.
     #[schema(example = "member")]
     pub target_type: String,
@@ -225,6 +247,7 @@ impl From<Entry> for EntryView {
             chain: entry.chain.name(),
             seq: entry.seq,
             actor_user_id: entry.actor_user_id,
+            actor_api_key_id: entry.actor_api_key_id,
             target_type: entry.target_type,
             target_id: entry.target_id,
             action: entry.action,
@@ -249,18 +272,53 @@ mod tests {
         assert_eq!(canonical(&one), r#"{"a":true,"b":[1,{"x":null,"y":"é"}]}"#);
     }
 
-    #[test]
-    fn a_view_hashes_to_what_it_says() {
+    /// An entry by an actor, as lists show it.
+    fn view(actor: Actor) -> Value {
         let now = Time::from_millis(1_700_000_000_000);
-        let user = UserId::new(now);
-        let change = Change::new(user, "org.renamed", "org", user)
+        let change = Change::new(actor, "org.renamed", "org", "org_1")
             .from(json!({"name": "a"}))
             .to(json!({"name": "b"}));
-        let view = EntryView::from(Entry::after(None, Chain::User(user), &change, now));
+        let entry = Entry::after(&Head::genesis(), Chain::User(UserId::new(now)), &change, now);
+        serde_json::to_value(EntryView::from(entry)).unwrap()
+    }
 
-        let mut fields = serde_json::to_value(&view).unwrap();
-        let hash = fields.as_object_mut().unwrap().shift_remove("hash").unwrap();
-        assert_eq!(hash, json!(sha256(&canonical(&fields))));
+    #[test]
+    fn a_view_hashes_to_what_it_says() {
+        for actor in [
+            UserId::from_bits(1).into(),
+            Actor::ApiKey(ApiKeyId::from_bits(2)),
+            Actor::System,
+        ] {
+            let mut fields = view(actor);
+            let hash = fields.as_object_mut().unwrap().shift_remove("hash").unwrap();
+            assert_eq!(hash, json!(sha256(&canonical(&fields))), "{actor:?}");
+        }
+    }
+
+    #[test]
+    fn who_did_it_is_a_person_a_key_or_the_system() {
+        let (user, key) = (UserId::from_bits(1), ApiKeyId::from_bits(2));
+        let shown = |actor: Actor| {
+            let view = view(actor);
+            (view.get("actorUserId").cloned(), view.get("actorApiKeyId").cloned())
+        };
+        assert_eq!(shown(user.into()), (Some(json!(user)), None));
+        assert_eq!(shown(Actor::ApiKey(key)), (Some(Value::Null), Some(json!(key))));
+        assert_eq!(shown(Actor::System), (Some(Value::Null), None));
+    }
+
+    #[test]
+    fn an_entry_of_before_keys_and_the_system_could_act_is_whole() {
+        let id = |prefix: &str, number: u8| format!("{prefix}_{number:026}");
+        let stored = json!({
+            "id": id("aud", 1), "chain": {"org": id("org", 2)}, "seq": 1, "actorUserId": id("usr", 3),
+            "targetType": "org", "targetId": id("org", 2), "action": "org.created",
+            "newValue": r#"{"name":"Acme"}"#, "createdAt": "2026-11-21T12:00:00.000Z", "prevHash": GENESIS,
+            // By docs/audit-export.md, computed elsewhere.
+            "hash": "58bd05d34f39f7b6ee82a45425dc188b478406bb46b93bcbdf46d10557ca3d61",
+        });
+        let entry: Entry = serde_json::from_value(stored).unwrap();
+        assert_eq!(entry.digest(), entry.hash);
     }
 
     #[test]

@@ -45,11 +45,11 @@ fn place(seq: u64) -> String {
     format!("{seq:012}")
 }
 
-async fn last(table: &Table, chain: Chain) -> Result<Option<Entry>> {
+async fn head(table: &Table, chain: Chain) -> Result<Head> {
     let page = table
         .query::<Entry>(Query::of(partition(chain), 1).descending().consistent())
         .await?;
-    Ok(page.records.into_iter().next())
+    Ok(page.records.first().map_or_else(Head::genesis, Head::of))
 }
 
 /// Does `writes` and notes `change` in `chain`, together or not at all. `WriteError::Condition` names places in
@@ -63,7 +63,7 @@ pub async fn commit(
     writes: Vec<Write>,
 ) -> Result<(), WriteError> {
     for attempt in 0..ATTEMPTS {
-        let entry = Entry::after(last(table, chain).await?.as_ref(), chain, &change, now);
+        let entry = Entry::after(&head(table, chain).await?, chain, &change, now);
         let mut all = writes.clone();
         all.push(Write::create(&entry)?);
         all.extend(table::mark(&format!("{} {}", change.target_type, change.target_id))?);

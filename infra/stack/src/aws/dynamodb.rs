@@ -1,17 +1,25 @@
 //! `DynamoDB`: dynoxide embedded, its operations called directly rather than through a second HTTP server.
 
+pub(super) mod needs;
+
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use axum::response::Response;
 use dynoxide::Database;
 use dynoxide::errors::DynoxideError;
 use dynoxide::types::ConsumedCapacity;
+use futures::future::BoxFuture;
 use http::StatusCode;
+use http::request::Parts;
 use serde_json::{Map, Value, json};
 
-use super::ServiceError;
+use super::iam::Need;
+use super::service::{Answer, Call, Service, ServiceError, THROTTLED, json_reply, targets};
+use super::usage::Used;
+use crate::chaos::Draw;
 use crate::clock::Clock;
 use crate::template::Table;
 
@@ -210,7 +218,7 @@ impl DynamoDb {
     }
 
     /// Answers one request with a status and JSON, and tells how many capacity units it took.
-    pub(super) fn answer(&self, operation: &str, body: &[u8]) -> Result<(StatusCode, String, f64), ServiceError> {
+    fn run(&self, operation: &str, body: &[u8]) -> Result<(StatusCode, String, f64), ServiceError> {
         let database = &self.database;
         let done = match operation {
             "GetItem" => run_billed!(database, body, get_item, GetItemRequest),
@@ -229,10 +237,7 @@ impl DynamoDb {
             "ListTables" => run!(database, body, list_tables),
             "DescribeTimeToLive" => run!(database, body, describe_time_to_live),
             "UpdateTimeToLive" => run!(database, body, update_time_to_live),
-            other => {
-                let text = format!("the local stack does not serve DynamoDB {other}");
-                return Err(ServiceError::refused("UnknownOperationException", text));
-            }
+            other => return Err(ServiceError::not_served(format_args!("DynamoDB {other}"))),
         };
         match done {
             Ok((Ok(reply), units)) => Ok((StatusCode::OK, reply, units)),
@@ -244,6 +249,75 @@ impl DynamoDb {
             }
         }
     }
+}
+
+impl Service for DynamoDb {
+    fn names(&self) -> &'static [&'static str] {
+        &["DYNAMODB"]
+    }
+
+    fn takes(&self, parts: &Parts) -> bool {
+        targets(parts, "DynamoDB_20120810.")
+    }
+
+    fn needs(&self, call: &Call) -> Result<Vec<Need>, String> {
+        needs::needs(&call.operation, &call.body)
+    }
+
+    fn answer(&self, call: Call) -> BoxFuture<'_, Result<Answer, ServiceError>> {
+        Box::pin(async move {
+            let (status, reply, units) = self.run(&call.operation, &call.body)?;
+            let used = match call.operation.as_str() {
+                "GetItem" | "Query" | "Scan" | "BatchGetItem" | "TransactGetItems" => Used::ReadUnits(units),
+                _ => Used::WriteUnits(units),
+            };
+            Ok(Answer {
+                response: json_reply(status, reply),
+                used,
+            })
+        })
+    }
+
+    fn throttle(&self, call: &Call, draw: Draw) -> Response {
+        let code = match call.operation.as_str() {
+            "TransactWriteItems" => return cancelled(&call.body, draw),
+            "BatchGetItem" if draw.below(2) == 0 => return unprocessed(&call.body, "UnprocessedKeys"),
+            "BatchWriteItem" if draw.below(2) == 0 => return unprocessed(&call.body, "UnprocessedItems"),
+            "PutItem" | "UpdateItem" | "DeleteItem" if draw.below(2) == 0 => "TransactionConflictException",
+            "GetItem" | "Query" | "BatchGetItem" | "BatchWriteItem" | "PutItem" | "UpdateItem" | "DeleteItem" => {
+                "ProvisionedThroughputExceededException"
+            }
+            _ => "ThrottlingException",
+        };
+        self.refuse(&ServiceError::refused(code, THROTTLED))
+    }
+}
+
+/// Cancels a transaction at one of its items.
+fn cancelled(body: &[u8], draw: Draw) -> Response {
+    let request: Value = serde_json::from_slice(body).unwrap_or_default();
+    let items = request["TransactItems"].as_array().map_or(1, Vec::len);
+    let place = draw.below(items as u64);
+    let code = [
+        "TransactionConflict",
+        "ThrottlingError",
+        "ProvisionedThroughputExceeded",
+    ][usize::try_from(draw.below(3 * items as u64) % 3).unwrap_or_default()];
+    let reason = |at: u64| json!({"Code": if at == place { code } else { "None" }});
+    let reasons: Vec<Value> = (0..items as u64).map(reason).collect();
+    let error = json!({
+        "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
+        "Message": format!("Transaction cancelled, please refer cancellation reasons for specific reasons [{code}]"),
+        "CancellationReasons": reasons,
+    });
+    json_reply(StatusCode::BAD_REQUEST, error.to_string())
+}
+
+/// Does nothing of a batch and says so.
+fn unprocessed(body: &[u8], field: &str) -> Response {
+    let request: Value = serde_json::from_slice(body).unwrap_or_default();
+    let reply = json!({"Responses": {}, field: request["RequestItems"]});
+    json_reply(StatusCode::OK, reply.to_string())
 }
 
 /// Puts the envelope around refusals of values where `DynamoDB` has one.
@@ -325,7 +399,7 @@ mod tests {
     }
 
     fn answer(database: &DynamoDb, operation: &str, body: &Value) -> Value {
-        let (status, reply, _) = database.answer(operation, body.to_string().as_bytes()).unwrap();
+        let (status, reply, _) = database.run(operation, body.to_string().as_bytes()).unwrap();
         assert_eq!(status, StatusCode::OK, "{reply}");
         serde_json::from_str(&reply).unwrap()
     }

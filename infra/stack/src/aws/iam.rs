@@ -3,16 +3,9 @@
 //! Each function's process signs with its logical id as access key. The signature itself is not verified: this
 //! finds what a template forgot to grant, it does not keep anybody out of a developer's machine.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fmt;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
-
-use crate::template::{
-    ACCOUNT, Effect, Function, Statement, Template, mail_arn, parameter_arn, queue_arn, queue_name, table_arn,
-};
+use crate::template::{ACCOUNT, Effect, Function, Statement, Template};
 
 /// One thing a request needs to be allowed: an action on any of some resources.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +16,17 @@ pub struct Need {
     pub resources: Vec<String>,
     /// The partition key of the one item that it is about; none if it is about others.
     pub leading_key: Option<String>,
+}
+
+impl Need {
+    /// Makes the need of an action on one resource.
+    pub(super) fn of(action: impl Into<String>, resource: impl Into<String>) -> Self {
+        Self {
+            action: action.into(),
+            resources: vec![resource.into()],
+            leading_key: None,
+        }
+    }
 }
 
 /// The statements of every function.
@@ -112,208 +116,11 @@ pub(super) fn caller(authorization: &str) -> &str {
     credential.split('/').next().unwrap_or_default()
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct TableRequest<'a> {
-    #[serde(borrow)]
-    table_name: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    index_name: Option<Cow<'a, str>>,
-    #[serde(borrow, default, deserialize_with = "keys")]
-    request_items: Vec<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    transact_items: Vec<HashMap<Cow<'a, str>, TableItem<'a>>>,
-    #[serde(borrow)]
-    key: Option<ItemKey<'a>>,
-}
-
-/// The key of one item; of it, what policies can be bounded to.
-#[derive(Deserialize)]
-struct ItemKey<'a> {
-    #[serde(borrow)]
-    pk: Option<Text<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Text<'a> {
-    #[serde(rename = "S", borrow)]
-    text: Option<Cow<'a, str>>,
-}
-
-/// Reads the keys of a map and skips its values.
-fn keys<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Cow<'a, str>>, D::Error> {
-    struct Keys;
-    impl<'de> Visitor<'de> for Keys {
-        type Value = Vec<Cow<'de, str>>;
-
-        fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
-            formatter.write_str("a map")
-        }
-
-        fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
-            let mut keys = Vec::new();
-            while let Some((key, IgnoredAny)) = map.next_entry()? {
-                keys.push(key);
-            }
-            Ok(keys)
-        }
-    }
-    deserializer.deserialize_map(Keys)
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct TableItem<'a> {
-    #[serde(borrow)]
-    table_name: Cow<'a, str>,
-}
-
-fn need(action: impl Into<String>, resource: String) -> Need {
-    Need {
-        action: action.into(),
-        resources: vec![resource],
-        leading_key: None,
-    }
-}
-
-/// A table may be named by its ARN as well.
-fn arn_of_table(name: &str) -> String {
-    if name.starts_with("arn:") {
-        name.to_owned()
-    } else {
-        table_arn(name)
-    }
-}
-
-/// Lists what a `DynamoDB` request needs; a transaction needs the right of each of its items.
-pub(super) fn dynamodb_needs(operation: &str, body: &[u8]) -> Result<Vec<Need>, String> {
-    let request: TableRequest = serde_json::from_slice(body).map_err(|error| error.to_string())?;
-    let action = format!("dynamodb:{operation}");
-    match operation {
-        "BatchGetItem" | "BatchWriteItem" => {
-            let tables = request.request_items.iter();
-            Ok(tables.map(|table| need(action.clone(), arn_of_table(table))).collect())
-        }
-        "TransactGetItems" | "TransactWriteItems" => {
-            let items = request.transact_items.iter().flatten();
-            items
-                .map(|(kind, item)| Ok(need(item_action(kind)?, arn_of_table(&item.table_name))))
-                .collect()
-        }
-        "ListTables" => Ok(vec![need(action, "*".to_owned())]),
-        _ => {
-            let table = arn_of_table(&request.table_name.ok_or("the request names no table")?);
-            let resource = match request.index_name {
-                Some(index) => format!("{table}/index/{index}"),
-                None => table,
-            };
-            let pk = request.key.and_then(|key| key.pk?.text);
-            Ok(vec![Need {
-                leading_key: pk.map(Cow::into_owned),
-                ..need(action, resource)
-            }])
-        }
-    }
-}
-
-fn item_action(kind: &str) -> Result<&'static str, String> {
-    Ok(match kind {
-        "Get" => "dynamodb:GetItem",
-        "Put" => "dynamodb:PutItem",
-        "Update" => "dynamodb:UpdateItem",
-        "Delete" => "dynamodb:DeleteItem",
-        "ConditionCheck" => "dynamodb:ConditionCheckItem",
-        other => return Err(format!("a transaction has no {other}")),
-    })
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct QueueRequest {
-    queue_url: Option<String>,
-    queue_name: Option<String>,
-    source_arn: Option<String>,
-}
-
-/// Lists what an SQS request needs; batches need the right of the single operation.
-pub(super) fn sqs_needs(operation: &str, body: &[u8]) -> Result<Vec<Need>, String> {
-    let request: QueueRequest = serde_json::from_slice(body).map_err(|error| error.to_string())?;
-    let named = request
-        .queue_url
-        .as_deref()
-        .and_then(queue_name)
-        .or(request.queue_name.as_deref());
-    let resource = match (named, request.source_arn) {
-        (Some(name), _) => queue_arn(name),
-        (None, Some(arn)) => arn,
-        (None, None) => "*".to_owned(),
-    };
-    Ok(vec![need(
-        format!("sqs:{}", operation.trim_end_matches("Batch")),
-        resource,
-    )])
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct ParameterRequest {
-    name: Option<String>,
-    #[serde(default)]
-    names: Vec<String>,
-}
-
-/// Lists what an SSM request needs.
-pub(super) fn ssm_needs(operation: &str, body: &[u8]) -> Result<Vec<Need>, String> {
-    let request: ParameterRequest = serde_json::from_slice(body).map_err(|error| error.to_string())?;
-    let names = request.names.iter().chain(&request.name);
-    Ok(names
-        .map(|name| need(format!("ssm:{operation}"), parameter_arn(name)))
-        .collect())
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct MailRequest {
-    from_email_address: Option<String>,
-    content: MailContent,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct MailContent {
-    template: Option<NamedTemplate>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct NamedTemplate {
-    template_name: Option<String>,
-}
-
-/// Lists what a mail needs: the right to send as its sender's address, or as the address's domain, and to use its
-/// template.
-pub(super) fn ses_needs(body: &[u8]) -> Result<Vec<Need>, String> {
-    let request: MailRequest = serde_json::from_slice(body).map_err(|error| error.to_string())?;
-    let from = request.from_email_address.unwrap_or_default();
-    let address = from
-        .rsplit_once('<')
-        .map_or(from.as_str(), |(_, address)| address.trim_end_matches('>'));
-    let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
-    let identity = |name: &str| mail_arn(&format!("identity/{name}"));
-    let mut needs = vec![Need {
-        action: "ses:SendEmail".into(),
-        resources: vec![identity(address), identity(domain)],
-        leading_key: None,
-    }];
-    if let Some(name) = request.content.template.and_then(|template| template.template_name) {
-        needs.push(need("ses:SendEmail", mail_arn(&format!("template/{name}"))));
-    }
-    Ok(needs)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::dynamodb::needs::needs as dynamodb_needs;
     use super::*;
+    use crate::template::table_arn;
 
     fn check_match(pattern: &str, text: &str, expected: bool) {
         assert_eq!(matches(pattern, text), expected, "{pattern} on {text}");
@@ -328,46 +135,6 @@ mod tests {
         check_match("a*b*c", "aXbXbYc", true);
         check_match("a*b", "a", false);
         check_match("arn:table/A", "arn:table/AB", false);
-    }
-
-    fn check_needs(operation: &str, body: &str, expected: &[(&str, &str)]) {
-        let mut needs: Vec<(String, String)> = dynamodb_needs(operation, body.as_bytes())
-            .unwrap()
-            .into_iter()
-            .map(|need| (need.action, need.resources[0].rsplit(':').next().unwrap().to_owned()))
-            .collect();
-        needs.sort();
-        let expected: Vec<(String, String)> = expected
-            .iter()
-            .map(|(action, table)| (format!("dynamodb:{action}"), format!("table/{table}")))
-            .collect();
-        assert_eq!(needs, expected);
-    }
-
-    #[test]
-    fn requests_name_their_tables_in_many_places() {
-        check_needs("GetItem", r#"{"Key":{},"TableName":"A"}"#, &[("GetItem", "A")]);
-        check_needs(
-            "Query",
-            r#"{"TableName":"A","IndexName":"gsi1"}"#,
-            &[("Query", "A/index/gsi1")],
-        );
-        check_needs(
-            "BatchWriteItem",
-            r#"{"RequestItems":{"A":[{"PutRequest":{}},{}]}}"#,
-            &[("BatchWriteItem", "A")],
-        );
-        check_needs(
-            "BatchGetItem",
-            r#"{"RequestItems":{"A":{},"B":{}}}"#,
-            &[("BatchGetItem", "A"), ("BatchGetItem", "B")],
-        );
-        let items = r#"{"TransactItems":[{"Put":{"TableName":"A"}},{"ConditionCheck":{"TableName":"B","Key":{}}}]}"#;
-        check_needs(
-            "TransactWriteItems",
-            items,
-            &[("ConditionCheckItem", "B"), ("PutItem", "A")],
-        );
     }
 
     fn statement(effect: Effect, action: &str, resource: &str) -> Statement {
@@ -397,7 +164,7 @@ mod tests {
     #[test]
     fn a_denial_beats_a_grant_and_nothing_is_granted_by_default() {
         let policies = |statements| Policies(HashMap::from([("F".to_owned(), statements)]));
-        let needs = [need("dynamodb:PutItem", table_arn("A"))];
+        let needs = [Need::of("dynamodb:PutItem", table_arn("A"))];
         let grant = statement(Effect::Allow, "dynamodb:PutItem", &table_arn("A"));
         assert_eq!(policies(vec![grant.clone()]).check("F", &needs), Ok(()));
         assert!(
@@ -431,7 +198,7 @@ Resources:
             &std::collections::BTreeMap::new(),
         );
         let policies = Policies::of(&template.unwrap());
-        let check = |action: &str, table: &str| policies.check("F", &[need(action, table_arn(table))]);
+        let check = |action: &str, table: &str| policies.check("F", &[Need::of(action, table_arn(table))]);
         assert_eq!(check("dynamodb:PutItem", "A"), Ok(()));
         assert_eq!(check("dynamodb:DeleteItem", "B"), Ok(()));
         assert!(check("dynamodb:DeleteItem", "A").is_err());

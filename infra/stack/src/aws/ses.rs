@@ -1,28 +1,32 @@
-//! SES v2: takes mails by the templates of template.yaml and keeps them for whoever asks; sends nothing.
+//! SES v2: takes mails that are written out (`Simple`) and keeps them for whoever asks; sends nothing.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use anyhow::Result;
-use http::Method;
+use axum::response::Response;
+use futures::future::BoxFuture;
+use http::request::Parts;
+use http::{Method, StatusCode};
 use rusqlite::params;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::ServiceError;
+use super::iam::Need;
+use super::service::{Answer, Call, Service, ServiceError, THROTTLED};
 use super::store::Store;
+use super::usage::Used;
+use crate::chaos::Draw;
 use crate::clock::Clock;
-use crate::template::MailTemplate;
-use crate::template::mail::{Piece, parse};
+use crate::template::sender_arn;
 
 /// The mails of one stack.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Ses {
     store: Store,
     clock: Clock,
-    templates: HashMap<String, MailTemplate>,
 }
 
-/// A mail as it was given to SES, its template filled.
+/// A mail as it was given to SES.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Mail {
@@ -70,16 +74,30 @@ struct Destination {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 struct Content {
-    template: Option<Templated>,
+    simple: Option<Simple>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
-struct Templated {
-    template_name: String,
-    template_data: Option<String>,
+struct Simple {
+    subject: Text,
+    body: Body,
     #[serde(default)]
     headers: Vec<Header>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct Body {
+    text: Option<Text>,
+    html: Option<Text>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct Text {
+    data: String,
+    charset: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -90,21 +108,13 @@ struct Header {
 }
 
 impl Ses {
-    pub(super) fn new(store: Store, clock: Clock, templates: &[MailTemplate]) -> Self {
-        let templates = templates
-            .iter()
-            .map(|template| (template.name.clone(), template.clone()));
-        Self {
-            store,
-            clock,
-            templates: templates.collect(),
-        }
+    pub(super) fn new(store: Store, clock: Clock) -> Self {
+        Self { store, clock }
     }
 
-    pub(super) fn answer(&self, method: &Method, path: &str, body: &[u8]) -> Result<Value, ServiceError> {
+    fn run(&self, method: &Method, path: &str, body: &[u8]) -> Result<Value, ServiceError> {
         if method != Method::POST || path != "/v2/email/outbound-emails" {
-            let text = format!("the local stack does not serve SES {method} {path}");
-            return Err(ServiceError::refused("UnknownOperationException", text));
+            return Err(ServiceError::not_served(format_args!("SES {method} {path}")));
         }
         let bad = |text: String| ServiceError::refused("BadRequestException", text);
         let input: Input = serde_json::from_slice(body).map_err(|error| bad(error.to_string()))?;
@@ -122,12 +132,9 @@ impl Ses {
         if let Some(address) = to.iter().find(|address| !address.contains('@')) {
             return Err(bad(format!("{address:?} is no address")));
         }
-        let content = input.content.template;
-        let content = content.ok_or_else(|| bad("only mails by a template are served locally".into()))?;
-        let missing = || format!("Template {} does not exist", content.template_name);
-        let template = self.templates.get(&content.template_name);
-        let template = template.ok_or_else(|| ServiceError::refused("NotFoundException", missing()))?;
-        let (subject, html, text) = render(template, content.template_data.as_deref()).map_err(bad)?;
+        let simple = input.content.simple;
+        let simple = simple.ok_or_else(|| bad("only Simple content is served locally".into()))?;
+        let (subject, html, text) = simple.parts().map_err(bad)?;
         let mail = Mail {
             id: format!("{}-000000", uuid::Uuid::new_v4()),
             from,
@@ -135,7 +142,7 @@ impl Ses {
             subject,
             html,
             text,
-            headers: headers(content.headers).map_err(bad)?,
+            headers: headers(simple.headers).map_err(bad)?,
             sent_at: String::new(),
         };
         self.keep(&mail)
@@ -188,82 +195,107 @@ impl Ses {
     }
 }
 
-fn headers(given: Vec<Header>) -> Result<BTreeMap<String, String>, String> {
-    let token = |c: char| c.is_ascii_alphanumeric() || c == '-';
-    let mut headers = BTreeMap::new();
-    for Header { name, value } in given {
-        if name.is_empty() || !name.chars().all(token) || value.chars().any(char::is_control) {
-            return Err(format!("{name:?} is no header"));
-        }
-        headers.insert(name, value);
-    }
-    Ok(headers)
-}
-
 /// Subject, HTML and plain body.
 type Rendered = (String, Option<String>, Option<String>);
 
-fn render(template: &MailTemplate, data: Option<&str>) -> Result<Rendered, String> {
-    let data = data.unwrap_or("{}");
-    let data: Map<String, Value> = serde_json::from_str(data).map_err(|error| format!("TemplateData: {error}"))?;
-    let fill = |text: &Option<String>| text.as_deref().map(|text| substitute(text, &data)).transpose();
-    let subject = substitute(&template.subject, &data)?;
-    let (html, text) = (fill(&template.html)?, fill(&template.text)?);
-    if html.is_none() && text.is_none() {
-        return Err(format!("Template {} has no body", template.name));
+impl Service for Ses {
+    fn names(&self) -> &'static [&'static str] {
+        &["SESV2"]
     }
 
-    Ok((subject, html, text))
+    fn takes(&self, parts: &Parts) -> bool {
+        parts.uri.path().starts_with("/v2/email/")
+    }
+
+    fn operation(&self, parts: &Parts) -> String {
+        parts.uri.path().to_owned()
+    }
+
+    fn needs(&self, call: &Call) -> Result<Vec<Need>, String> {
+        needs(&call.body)
+    }
+
+    fn answer(&self, call: Call) -> BoxFuture<'_, Result<Answer, ServiceError>> {
+        Box::pin(async move {
+            let reply = self.run(&call.parts.method, call.parts.uri.path(), &call.body)?;
+            Ok(Answer::json(&reply, Used::Request))
+        })
+    }
+
+    fn throttle(&self, _call: &Call, _draw: Draw) -> Response {
+        self.refuse(&ServiceError {
+            status: StatusCode::TOO_MANY_REQUESTS,
+            ..ServiceError::refused("TooManyRequestsException", THROTTLED)
+        })
+    }
 }
 
-/// Puts values in the place of names, as they are: SES escapes nothing. A name without a value is an error, as SES
-/// would fail to render it.
-fn substitute(text: &str, data: &Map<String, Value>) -> Result<String, String> {
-    let mut out = String::new();
-    for piece in parse(text)? {
-        match piece {
-            Piece::Text(text) => out.push_str(text),
-            Piece::Name(name) => {
-                let value = data.get(name);
-                let value = value.ok_or_else(|| format!("the template data has no {name:?}"))?;
-                out.push_str(&value.as_str().map_or_else(|| value.to_string(), str::to_owned));
-            }
-        }
-    }
-
-    Ok(out)
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct MailRequest {
+    from_email_address: Option<String>,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Lists what a mail needs: the right to send as its sender's address, or as the address's domain.
+fn needs(body: &[u8]) -> Result<Vec<Need>, String> {
+    let request: MailRequest = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    let from = request.from_email_address.unwrap_or_default();
+    let address = from
+        .rsplit_once('<')
+        .map_or(from.as_str(), |(_, address)| address.trim_end_matches('>'));
+    let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
+    Ok(vec![Need {
+        action: "ses:SendEmail".into(),
+        resources: vec![sender_arn(address), sender_arn(domain)],
+        leading_key: None,
+    }])
+}
 
-    fn fill(text: &str) -> Result<String, String> {
-        let data = json!({"name": "A & <b>", "count": 5, "trick": "{{name}}"});
-        substitute(text, data.as_object().expect("an object"))
+impl Simple {
+    fn parts(&self) -> Result<Rendered, String> {
+        let subject = self.subject.read()?;
+        if subject.chars().any(char::is_control) {
+            return Err("a subject is one line".into());
+        }
+        let [html, text] = [&self.body.html, &self.body.text].map(|part| part.as_ref().map(Text::read).transpose());
+        let (html, text) = (html?, text?);
+        if html.is_none() && text.is_none() {
+            return Err("the mail has no body".into());
+        }
+        Ok((subject, html, text))
     }
+}
 
-    #[test]
-    fn names_are_replaced_by_values_as_they_are() {
-        assert_eq!(fill("{{name}} has {{ count }}.").unwrap(), "A & <b> has 5.");
-        assert_eq!(fill("{{trick}}").unwrap(), "{{name}}");
-        assert_eq!(fill("no names, { } nor }").unwrap(), "no names, { } nor }");
-    }
-
-    #[test]
-    fn what_is_not_served_is_refused() {
-        for text in [
-            "{{absent}}",
-            "{{{name}}}",
-            "{{#if name}}x{{/if}}",
-            "{{> part}}",
-            "{{!note}}",
-            "{{a.b}}",
-            "{{}}",
-            "{{name",
-            "name}}",
-        ] {
-            assert!(fill(text).is_err(), "{text}");
+impl Text {
+    /// Yields the text; without a character set SES takes seven bits, and would mangle the rest.
+    fn read(&self) -> Result<String, String> {
+        match self.charset.as_deref() {
+            None if self.data.is_ascii() => Ok(self.data.clone()),
+            None => Err("text beyond ASCII needs a Charset".into()),
+            Some(charset) if charset.eq_ignore_ascii_case("utf-8") => Ok(self.data.clone()),
+            Some(other) => Err(format!("the local stack does not serve the charset {other}")),
         }
     }
+}
+
+/// Reads headers within SES's bounds: <https://docs.aws.amazon.com/ses/latest/dg/header-fields.html>.
+fn headers(given: Vec<Header>) -> Result<BTreeMap<String, String>, String> {
+    const MOST: usize = 15;
+    const NAME_CHARS: usize = 126;
+    const VALUE_CHARS: usize = 870;
+    if given.len() > MOST {
+        return Err(format!("a mail has at most {MOST} headers of its own"));
+    }
+    let token = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    let mut headers = BTreeMap::new();
+    for Header { name, value } in given {
+        let good_name = (1..=NAME_CHARS).contains(&name.len()) && name.chars().all(token);
+        if !good_name || value.len() > VALUE_CHARS || !value.chars().all(|c| (' '..='~').contains(&c)) {
+            return Err(format!("{name:?} is no header"));
+        }
+        if headers.insert(name.clone(), value).is_some() {
+            return Err(format!("the header {name} stands twice"));
+        }
+    }
+    Ok(headers)
 }

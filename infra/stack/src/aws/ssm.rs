@@ -2,10 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use futures::future::BoxFuture;
+use http::request::Parts;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::ServiceError;
+use super::iam::Need;
+use super::service::{Answer, Call, Service, ServiceError, targets};
+use super::usage::Used;
 use crate::template::parameter_arn;
 
 /// The parameters of one stack.
@@ -30,7 +34,7 @@ impl Ssm {
         Self(parameters)
     }
 
-    pub(super) fn answer(&self, operation: &str, body: &[u8]) -> Result<Value, ServiceError> {
+    fn run(&self, operation: &str, body: &[u8]) -> Result<Value, ServiceError> {
         let invalid = |error: serde_json::Error| ServiceError::refused("ValidationException", error.to_string());
         match operation {
             "GetParameter" => {
@@ -50,10 +54,7 @@ impl Ssm {
                 let missing: Vec<&String> = many.names.iter().filter(|name| !self.0.contains_key(*name)).collect();
                 Ok(json!({"Parameters": found, "InvalidParameters": missing}))
             }
-            other => {
-                let text = format!("the local stack does not serve SSM {other}");
-                Err(ServiceError::refused("UnknownOperationException", text))
-            }
+            other => Err(ServiceError::not_served(format_args!("SSM {other}"))),
         }
     }
 
@@ -64,4 +65,39 @@ impl Ssm {
             "ARN": parameter_arn(name),
         }))
     }
+}
+
+impl Service for Ssm {
+    fn names(&self) -> &'static [&'static str] {
+        &["SSM"]
+    }
+
+    fn takes(&self, parts: &Parts) -> bool {
+        targets(parts, "AmazonSSM.")
+    }
+
+    fn needs(&self, call: &Call) -> Result<Vec<Need>, String> {
+        needs(&call.operation, &call.body)
+    }
+
+    fn answer(&self, call: Call) -> BoxFuture<'_, Result<Answer, ServiceError>> {
+        Box::pin(async move { Ok(Answer::json(&self.run(&call.operation, &call.body)?, Used::Request)) })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ParameterRequest {
+    name: Option<String>,
+    #[serde(default)]
+    names: Vec<String>,
+}
+
+/// Lists what an SSM request needs.
+fn needs(operation: &str, body: &[u8]) -> Result<Vec<Need>, String> {
+    let request: ParameterRequest = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    let names = request.names.iter().chain(&request.name);
+    Ok(names
+        .map(|name| Need::of(format!("ssm:{operation}"), parameter_arn(name)))
+        .collect())
 }

@@ -21,6 +21,19 @@ pub struct Usage {
     pub other_requests: u64,
 }
 
+/// What one request used.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Used {
+    /// Read units of `DynamoDB`.
+    ReadUnits(f64),
+    /// Write units of `DynamoDB`.
+    WriteUnits(f64),
+    /// A request to SQS with a body of so many bytes.
+    QueueBytes(usize),
+    /// A request to another service.
+    Request,
+}
+
 /// What every caller used, by access key: a function's logical id.
 #[derive(Debug, Clone, Default)]
 pub struct UsageLedger(Arc<Mutex<BTreeMap<String, Usage>>>);
@@ -31,36 +44,30 @@ impl UsageLedger {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(super) fn dynamodb(&self, caller: &str, operation: &str, units: f64) {
-        let reads = matches!(
-            operation,
-            "GetItem" | "Query" | "Scan" | "BatchGetItem" | "TransactGetItems"
-        );
-        self.note(caller, |usage| {
-            usage.dynamodb_requests += 1;
-            *if reads {
-                &mut usage.read_units
-            } else {
-                &mut usage.write_units
-            } += units;
-        });
-    }
-
-    pub(super) fn sqs(&self, caller: &str, body_bytes: usize) {
-        let parts = body_bytes.div_ceil(SQS_PART_BYTES).max(1);
-        self.note(caller, |usage| usage.sqs_requests += parts as u64);
-    }
-
-    pub(super) fn other(&self, caller: &str) {
-        self.note(caller, |usage| usage.other_requests += 1);
-    }
-
-    fn note(&self, caller: &str, change: impl FnOnce(&mut Usage)) {
+    /// Notes one request.
+    pub(super) fn note(&self, caller: &str, used: Used) {
         let mut ledger = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(usage) = ledger.get_mut(caller) {
-            change(usage);
+            usage.add(used);
         } else {
-            change(ledger.entry(caller.to_owned()).or_default());
+            ledger.entry(caller.to_owned()).or_default().add(used);
+        }
+    }
+}
+
+impl Usage {
+    fn add(&mut self, used: Used) {
+        match used {
+            Used::ReadUnits(units) => {
+                self.dynamodb_requests += 1;
+                self.read_units += units;
+            }
+            Used::WriteUnits(units) => {
+                self.dynamodb_requests += 1;
+                self.write_units += units;
+            }
+            Used::QueueBytes(bytes) => self.sqs_requests += bytes.div_ceil(SQS_PART_BYTES).max(1) as u64,
+            Used::Request => self.other_requests += 1,
         }
     }
 }
@@ -72,10 +79,10 @@ mod tests {
     #[test]
     fn usage_is_counted_by_caller_and_kind() {
         let ledger = UsageLedger::default();
-        ledger.dynamodb("Ingest", "GetItem", 0.5);
-        ledger.dynamodb("Ingest", "TransactWriteItems", 4.0);
-        ledger.sqs("Ingest", 64 * 1024 + 1);
-        ledger.other("Auth");
+        ledger.note("Ingest", Used::ReadUnits(0.5));
+        ledger.note("Ingest", Used::WriteUnits(4.0));
+        ledger.note("Ingest", Used::QueueBytes(64 * 1024 + 1));
+        ledger.note("Auth", Used::Request);
         let taken = ledger.take();
         let ingest = Usage {
             write_units: 4.0,

@@ -251,9 +251,9 @@ pub(crate) fn table_arn(name: &str) -> String {
     format!("arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{name}")
 }
 
-/// The ARN of an identity that sends mails, or of a template of mails; `what` is `identity/…` or `template/…`.
-pub(crate) fn mail_arn(what: &str) -> String {
-    format!("arn:aws:ses:{REGION}:{ACCOUNT}:{what}")
+/// The ARN of an identity that sends mails: an address or a domain.
+pub(crate) fn sender_arn(identity: &str) -> String {
+    format!("arn:aws:ses:{REGION}:{ACCOUNT}:identity/{identity}")
 }
 
 pub(crate) fn function_arn(name: &str) -> String {

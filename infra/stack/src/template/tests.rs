@@ -32,9 +32,6 @@ Resources:
       VisibilityTimeout: 12
       RedrivePolicy: {deadLetterTargetArn: !GetAtt Dead.Arn, maxReceiveCount: 3}
   Dead: {Type: AWS::SQS::Queue}
-  Welcome:
-    Type: AWS::SES::Template
-    Properties: {Template: {TemplateName: !Sub "${AWS::StackName}-welcome", SubjectPart: "Hi {{name}}", TextPart: "Hello"}}
   Worker:
     Type: AWS::Serverless::Function
     Metadata: {BuildProperties: {Binary: worker}}
@@ -183,18 +180,4 @@ fn what_cannot_be_served_is_named() {
 fn a_parameter_without_a_value_is_named() {
     let error = Template::parse(SMALL, &BTreeMap::new()).unwrap_err();
     assert!(error.to_string().contains("Secret"), "{error}");
-}
-
-#[test]
-fn templates_of_mails_are_read() {
-    let template = parse(SMALL).unwrap();
-    let expected = MailTemplate {
-        name: "local-welcome".into(),
-        subject: "Hi {{name}}".into(),
-        html: None,
-        text: Some("Hello".into()),
-    };
-    assert_eq!(template.mails, [expected]);
-    let error = parse(&SMALL.replace("{{name}}", "{{#if name}}x{{/if}}")).unwrap_err();
-    assert!(format!("{error:#}").contains("only {{name}} is served"), "{error:#}");
 }

@@ -151,50 +151,60 @@ async fn items_expire_by_the_test_clock() {
     check_expiry(&Storage::Folder(folder.path().to_owned())).await;
 }
 
-fn mail(template: &str, data: &str) -> EmailContent {
-    let header = MessageHeader::builder().name("X-Job").value("job_1").build().unwrap();
-    let template = Template::builder()
-        .template_name(template)
-        .template_data(data)
-        .headers(header)
-        .build();
-    EmailContent::builder().template(template).build()
+fn utf8(text: &str) -> Content {
+    Content::builder().data(text).charset("UTF-8").build().unwrap()
+}
+
+fn mail(subject: &str, text: Content) -> EmailContent {
+    let header = |name: &str, value: &str| MessageHeader::builder().name(name).value(value).build().unwrap();
+    let body = Body::builder().text(text).html(utf8("<p>Grüße</p>")).build();
+    let message = Message::builder()
+        .subject(utf8(subject))
+        .body(body)
+        .headers(header("List-Unsubscribe", "<https://example.com/u>"))
+        .headers(header("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"));
+    EmailContent::builder().simple(message.build()).build()
+}
+
+/// Sends as the function `Web`; the code that it was refused with.
+async fn send(aws: &Aws, from: &str, to: &str, content: EmailContent) -> Option<String> {
+    let ses = client!(aws_sdk_sesv2, aws, "Web");
+    let to = Destination::builder().to_addresses(to).build();
+    let send = ses.send_email().from_email_address(from).destination(to);
+    let sent = send.content(content).send().await;
+    sent.err().and_then(|error| error.code().map(str::to_owned))
 }
 
 #[tokio::test]
-async fn mails_are_filled_in_and_kept_for_those_who_ask() {
+async fn mails_are_kept_for_those_who_ask() {
     let aws = start(&Storage::Memory).await;
-    let ses = client!(aws_sdk_sesv2, aws, "tests");
-    let send = async |to: &str, content: EmailContent| {
-        let to = Destination::builder().to_addresses(to).build();
-        let send = ses.send_email().from_email_address("us@example.com").destination(to);
-        send.content(content).send().await
-    };
-    for (to, name) in [("Her@example.com", "<Her>"), ("him@example.com", "Him")] {
-        let data = format!(r#"{{"name":"{name}"}}"#);
-        send(to, mail("local-welcome", &data)).await.unwrap();
+    let from = "Us <us@example.com>";
+    for (to, subject) in [("Her@example.com", "For <Her>"), ("him@example.com", "Grüße")] {
+        assert_eq!(send(&aws, from, to, mail(subject, utf8("Grüße"))).await, None);
     }
     assert_eq!(aws.ses().mails(None).unwrap().len(), 2);
     let hers = aws.ses().mails(Some("her@example.com")).unwrap().remove(0);
-    assert_eq!(
-        (hers.subject.as_str(), hers.from.as_str()),
-        ("For <Her>", "us@example.com")
-    );
-    assert_eq!(hers.html.as_deref(), Some("<p>Dear <Her></p>"));
-    assert_eq!(hers.text.as_deref(), Some("Dear <Her>"));
-    assert_eq!(hers.headers["X-Job"], "job_1");
+    assert_eq!((hers.subject.as_str(), hers.from.as_str()), ("For <Her>", from));
+    assert_eq!(hers.html.as_deref(), Some("<p>Grüße</p>"));
+    assert_eq!(hers.text.as_deref(), Some("Grüße"));
+    assert_eq!(hers.headers["List-Unsubscribe-Post"], "List-Unsubscribe=One-Click");
+}
 
-    let unknown = send("her@example.com", mail("local-farewell", "{}")).await.unwrap_err();
-    assert!(unknown.into_service_error().is_not_found_exception());
-    let part = |data: &str| Content::builder().data(data).build().unwrap();
-    let body = Body::builder().text(part("x")).build();
-    let message = Message::builder().subject(part("Hi")).body(body).build();
-    let simple = EmailContent::builder().simple(message).build();
-    for bad in [mail("local-welcome", "{}"), mail("local-welcome", "{"), simple] {
-        let error = send("her@example.com", bad).await.unwrap_err();
-        assert_eq!(error.code(), Some("BadRequestException"));
+#[tokio::test]
+async fn what_ses_would_not_send_is_refused() {
+    let aws = start(&Storage::Memory).await;
+    let ascii = Content::builder().data("Grüße").build().unwrap();
+    let template = Template::builder().template_name("welcome").template_data("{}").build();
+    for bad in [
+        mail("two\nlines", utf8("Grüße")),
+        mail("no charset", ascii),
+        EmailContent::builder().template(template).build(),
+        EmailContent::builder().build(),
+    ] {
+        let code = send(&aws, "us@example.com", "her@example.com", bad).await;
+        assert_eq!(code.as_deref(), Some("BadRequestException"));
     }
-    assert_eq!(aws.ses().mails(None).unwrap().len(), 2);
+    assert!(aws.ses().mails(None).unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -202,26 +212,18 @@ async fn a_mail_without_a_recipient_is_refused() {
     let aws = start(&Storage::Memory).await;
     let ses = client!(aws_sdk_sesv2, aws, "tests");
     let send = ses.send_email().from_email_address("us@example.com");
-    let content = mail("local-welcome", r#"{"name":"x"}"#);
-    let error = send.content(content).send().await.unwrap_err();
+    let error = send.content(mail("Hi", utf8("x"))).send().await.unwrap_err();
     assert_eq!(error.code(), Some("BadRequestException"));
     assert!(aws.ses().mails(None).unwrap().is_empty());
 }
 
 #[tokio::test]
-async fn a_function_sends_only_as_whom_and_by_what_it_may() {
+async fn a_function_sends_only_as_whom_it_may() {
     let aws = start(&Storage::Memory).await;
-    let send = async |from: &str, template: &str| {
-        let ses = client!(aws_sdk_sesv2, aws, "Web");
-        let to = Destination::builder().to_addresses("her@example.com").build();
-        let send = ses.send_email().from_email_address(from).destination(to);
-        let sent = send.content(mail(template, r#"{"name":"x"}"#)).send().await;
-        sent.err().and_then(|error| error.code().map(str::to_owned))
-    };
-    assert_eq!(send("us@example.com", "local-welcome").await, None);
-    let denied = Some("AccessDeniedException".to_owned());
-    assert_eq!(send("them@example.org", "local-welcome").await, denied);
-    assert_eq!(send("us@example.com", "local-farewell").await, denied);
+    let her = "her@example.com";
+    assert_eq!(send(&aws, "us@example.com", her, mail("Hi", utf8("x"))).await, None);
+    let denied = send(&aws, "them@example.org", her, mail("Hi", utf8("x"))).await;
+    assert_eq!(denied.as_deref(), Some("AccessDeniedException"));
 }
 
 #[tokio::test]

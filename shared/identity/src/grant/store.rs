@@ -1,17 +1,17 @@
 //! A grant:              pk ORG#<org>                              sk GRANT#<id>
-//! Those of a project:   gsi1pk ORG#<org>#PROJECT#<project>#GRANTS gsi1sk <id>
+//! Those of a project:   gsi1pk ORG#<org>#PROJECT#<project>#GRANTS gsi1sk <id>   (a resource of another kind by its name)
 //!
 //! The member's record says of each grant what the guard needs; both change in one transaction, and end together.
 
 use std::cmp::Reverse;
 
 use kernel::policy::ManageGrants;
-use kernel::{Error, GrantId, OrgId, ProjectId, Result, Scope, Time, UserId};
+use kernel::{Error, GrantId, OrgId, Resource, Result, Scope, Time, UserId};
 use serde_json::{Value, json};
 use table::{Key, Page, Position, Query, Record, Slice, Table, TableName, Write, WriteError};
 use trail::{Chain, Change};
 
-use super::{Grant, NewGrant, ResourceType, Wanted};
+use super::{Grant, NewGrant, Wanted};
 use crate::member::Member;
 use crate::project::Project;
 
@@ -27,7 +27,7 @@ impl Record for Grant {
     }
 
     fn index1(&self) -> Option<Key> {
-        Some(Key::of(of_project(self.org, self.project), self.id.to_string()))
+        Some(Key::of(of_resource(self.org, self.resource), self.id.to_string()))
     }
 
     fn version(&self) -> u64 {
@@ -39,8 +39,11 @@ fn key(org: OrgId, grant: GrantId) -> Key {
     Key::of(format!("ORG#{org}"), format!("GRANT#{grant}"))
 }
 
-fn of_project(org: OrgId, project: ProjectId) -> String {
-    format!("ORG#{org}#PROJECT#{project}#GRANTS")
+fn of_resource(org: OrgId, resource: Resource) -> String {
+    let kind = match resource {
+        Resource::Project(_) => "PROJECT",
+    };
+    format!("ORG#{org}#{kind}#{resource}#GRANTS")
 }
 
 /// Reads all grants of a member, newest first; bounded by how many one may have.
@@ -55,18 +58,20 @@ pub(crate) async fn of_member(table: &Table, member: &Member) -> Result<Vec<Gran
 fn noted(grant: &Grant) -> Value {
     json!({
         "userId": grant.user,
-        "resourceType": ResourceType::Project,
-        "resourceId": grant.project,
+        "resourceType": grant.resource.kind(),
+        "resourceId": grant.resource,
         "role": grant.role,
     })
 }
 
 impl Grant {
-    /// Gives a member a role in a project and notes it. 404 if the organization has no such member or project; 403 for
+    /// Gives a member a role in a resource and notes it. 404 if the organization has no such member or resource; 403 for
     /// a role above the caller's own; 409 `already_granted` or `too_many_grants`.
     pub async fn create(table: &Table, now: Time, scope: &Scope<ManageGrants>, new: &NewGrant) -> Result<Self> {
         may_manage(scope, new.role)?;
-        Project::load(table, scope, new.resource_id).await?;
+        match new.resource() {
+            Resource::Project(project) => Project::load(table, scope, project).await?,
+        };
         for _ in 0..ATTEMPTS {
             let mut member = Member::load(table, scope, new.user_id).await?;
             let grant = Self::new(now, scope.user()?, &mut member, new)?;
@@ -103,10 +108,10 @@ impl Grant {
     /// Reads one page of the organization's grants, newest first.
     pub async fn list(table: &Table, scope: &Scope<ManageGrants>, wanted: Wanted, slice: Slice) -> Result<Page<Self>> {
         let org = scope.org();
-        match (wanted.user, wanted.project) {
-            (Some(user), project) => of_user(table, scope, user, project, slice).await,
-            (None, Some(project)) => {
-                let query = Query::slice(of_project(org, project), slice).index1();
+        match (wanted.user, wanted.resource) {
+            (Some(user), resource) => of_user(table, scope, user, resource, slice).await,
+            (None, Some(resource)) => {
+                let query = Query::slice(of_resource(org, resource), slice).index1();
                 table.query(query.descending()).await
             }
             (None, None) => {
@@ -122,7 +127,7 @@ async fn of_user(
     table: &Table,
     scope: &Scope<ManageGrants>,
     user: UserId,
-    project: Option<ProjectId>,
+    resource: Option<Resource>,
     slice: Slice,
 ) -> Result<Page<Grant>> {
     let mut records = match Member::load(table, scope, user).await {
@@ -130,7 +135,7 @@ async fn of_user(
         Err(Error::NotFound(_)) => Vec::new(),
         Err(error) => return Err(error),
     };
-    records.retain(|grant| project.is_none_or(|project| grant.project == project));
+    records.retain(|grant| resource.is_none_or(|resource| grant.resource == resource));
     if let Some(after) = slice.after.as_ref().and_then(|position| position.get("id")) {
         records.retain(|grant| grant.id.to_string() < *after);
     }

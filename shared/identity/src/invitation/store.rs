@@ -3,7 +3,7 @@
 
 use kernel::policy::{AcceptInvitations, ManageMembers};
 use kernel::{Error, InvitationId, OrgId, OrgRole, Result, Scope, Time};
-use notifications::{Desk, Job, MailTemplate, Owner};
+use notifications::{Desk, Job, Letter, Mail, Owner};
 use serde_json::{Value, json};
 use table::{Key, Page, Query, Record, Slice, Table, TableName, Write, WriteError};
 use trail::{Chain, Change};
@@ -85,14 +85,14 @@ impl Invitation {
                 .clone()
                 .unwrap_or_else(|| Self::new(now, org.id, &email, inviter.id, role));
             let token = invitation.send(now, inviter.id, role)?;
-            let variables = json!({
-                "inviter": inviter.name,
-                "organization": org.name,
-                "role": role,
-                "link": desk.link(PAGE, &token.reveal()),
-            });
+            let letter = Letter::Invitation {
+                inviter: inviter.name.as_str().into(),
+                organization: org.name.as_str().into(),
+                role,
+                link: desk.link(PAGE, &token.reveal()).into(),
+            };
             let (owner, cause) = (Owner::Org(org.id), invitation.id.to_string());
-            let job = desk.mail(now, owner, &cause, &email, MailTemplate::Invitation, variables)?;
+            let job = desk.mail(now, owner, &cause, Mail::to(&email, letter))?;
             let mut change = Change::new(inviter.id, "invitation.created", "invitation", invitation.id);
             if let Some(before) = before.as_ref().filter(|before| before.is_open(now)) {
                 change = change.from(noted(before));

@@ -1,7 +1,7 @@
 //! An organization:   pk ORG#<org>   sk ORG   (its members, projects and everything else begin with ORG#<org> too)
 
 use kernel::policy::{CreateOrg, DeleteOrg, ListOwnOrgs, UpdateOrg};
-use kernel::{Error, OrgId, OrgRole, OrgWide, Result, Scope, Time};
+use kernel::{Anchor, Error, OrgId, OrgRole, OrgWide, Result, Scope, Time};
 use serde_json::json;
 use table::{Key, Page, Record, Slice, Table, TableName, Write};
 use trail::{Chain, Change};
@@ -22,11 +22,19 @@ impl Record for Org {
     }
 }
 
+/// What an organization is called where it is absent.
+pub(crate) const NAME: &str = "organization";
+
 pub(crate) fn key(org: OrgId) -> Key {
     Key::of(format!("ORG#{org}"), "ORG")
 }
 
 impl Org {
+    /// Holds until it is deleted.
+    pub(crate) fn not_deleted(&self) -> Anchor {
+        table::without(self, "deletedAt", NAME)
+    }
+
     /// Makes an organization, owned by the caller, and notes it.
     pub async fn create(table: &Table, now: Time, scope: &Scope<CreateOrg>, name: &str) -> Result<Self> {
         let user = scope.user()?;
@@ -41,7 +49,7 @@ impl Org {
     /// Reads the scope's organization; 404 once it was deleted.
     pub async fn load<P: OrgWide>(table: &Table, scope: &Scope<P>) -> Result<Self> {
         let org = table.get::<Self>(&key(scope.org())).await?;
-        org.filter(Self::is_live).ok_or(Error::NotFound("organization"))
+        org.filter(Self::is_live).ok_or(Error::NotFound(NAME))
     }
 
     /// Reads one page of the caller's organizations with their role in each, in the order they were made. A page may

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use kernel::OrgId;
+use kernel::{Actor, OrgId, UserId};
 use serde_json::{Value, json};
 use testing::{Client, Tenant, TestApp};
 use trail::{Chain, Change, Verifier};
@@ -173,7 +173,7 @@ async fn an_end_cut_off_with_care_is_found_by_a_head_that_was_noted() {
 async fn pages_are_bounded_in_bytes_however_large_the_entries_are() {
     let app = TestApp::start().await;
     let acme = app.tenant().await;
-    let (org, actor): (OrgId, _) = (acme.org.parse().unwrap(), acme.owner.id.parse().unwrap());
+    let (org, actor): (OrgId, UserId) = (acme.org.parse().unwrap(), acme.owner.id.parse().unwrap());
     for number in 0..14 {
         let large = "é🏠".repeat(25_000);
         let change = Change::new(actor, "note.written", "note", number).to(json!({"text": large}));
@@ -184,6 +184,30 @@ async fn pages_are_bounded_in_bytes_however_large_the_entries_are() {
     assert!(pages.len() > 1, "2 MB came at once");
     assert!(pages.iter().all(|page| page.len() < 1_300_000));
     check(&pages.concat(), None, Ok(17));
+}
+
+#[tokio::test]
+async fn what_keys_and_the_system_did_stands_in_the_same_chain() {
+    let app = TestApp::start().await;
+    let acme = app.tenant().await;
+    let org: OrgId = acme.org.parse().unwrap();
+    let key = acme.key_id.parse().unwrap();
+    for actor in [Actor::ApiKey(key), Actor::System] {
+        let change = Change::new(actor, "note.written", "note", 1);
+        let done = trail::commit(&app.table(), app.now(), Chain::Org(org), change, Vec::new()).await;
+        done.unwrap();
+    }
+    let shown = acme
+        .client
+        .get(format!("/v1/orgs/{org}/audit?limit=3"))
+        .await
+        .expect(200);
+    let actors: Vec<_> = shown.json["data"].as_array().unwrap().iter().collect();
+    let who = |entry: &Value| (entry["actorUserId"].clone(), entry.get("actorApiKeyId").cloned());
+    assert_eq!(who(actors[0]), (Value::Null, None));
+    assert_eq!(who(actors[1]), (Value::Null, Some(json!(acme.key_id))));
+    assert_eq!(who(actors[2]), (json!(acme.owner.id), None));
+    check(&pages(&acme.client, &path(&acme)).await.concat(), None, Ok(5));
 }
 
 #[tokio::test]

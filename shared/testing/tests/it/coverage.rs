@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kernel::policy::{Grant, POLICY};
+use kernel::policy::{Audience, POLICY};
 use kernel::{OrgRole, PlatformRole};
 use serde_json::{Value, json};
 use testing::{Client, Person, Reply, Tenant, TestApp};
@@ -116,7 +116,7 @@ fn operations() -> Vec<Operation> {
 
 impl Operation {
     /// The permission by [`WHO`]; nothing if it is public.
-    fn grant(&self) -> Option<Grant> {
+    fn grant(&self) -> Option<Audience> {
         let row = WHO
             .iter()
             .find(|(method, path, _)| *method == self.method && *path == self.path);
@@ -274,8 +274,8 @@ async fn nobody_gets_in_where_the_policy_does_not_let_them() {
             operation.refuses(&client, &path, 401, who).await;
         }
         match grant {
-            Grant::SignedIn => operation.refuses(&acme.server, &path, 401, "an API key").await,
-            Grant::Org(granted) | Grant::Project(granted) => {
+            Audience::SignedIn => operation.refuses(&acme.server, &path, 401, "an API key").await,
+            Audience::Org(granted) | Audience::Resource(granted) => {
                 operation
                     .refuses(&acme.server.within(&acme.org), &path, 401, "an API key")
                     .await;
@@ -291,14 +291,14 @@ async fn nobody_gets_in_where_the_policy_does_not_let_them() {
                     }
                 }
             }
-            Grant::Platform(least) => {
+            Audience::Platform(least) => {
                 operation.refuses(&acme.server, &path, 401, "an API key").await;
                 operation.refuses(&rival.client, &path, 403, "an owner").await;
                 if least == PlatformRole::Manager {
                     operation.refuses(&admin.client, &path, 403, "a platform admin").await;
                 }
             }
-            Grant::ApiKey => {
+            Audience::ApiKey(_) => {
                 for bad in ["", "garbage", &acme.key_id, &acme.key.replace("ch_live_", "ch_test_")] {
                     let client = app.client().header("x-api-key", bad);
                     operation.refuses(&client, &path, 401, "a bad key").await;
@@ -407,7 +407,7 @@ fn every_operation_is_described_in_full() {
 fn described_credentials(operation: &Operation) {
     let (name, security) = (operation.name(), &operation.documented["security"]);
     match operation.grant() {
-        Some(Grant::ApiKey) => assert_eq!(*security, json!([{"apiKey": []}]), "{name}"),
+        Some(Audience::ApiKey(_)) => assert_eq!(*security, json!([{"apiKey": []}]), "{name}"),
         Some(_) => assert_eq!(*security, json!([{"bearer": []}]), "{name}"),
         // Public: none, or none as one of the choices.
         None => {
@@ -433,6 +433,7 @@ fn described_parameters(operation: &Operation) {
         .filter_map(|part| Some(part.strip_prefix('{')?.strip_suffix('}')?.to_owned()))
         .collect();
     assert_eq!(named("path"), in_path, "{}", operation.name());
-    let by_header = matches!(operation.grant(), Some(Grant::Org(_) | Grant::Project(_))) && !in_path.contains("orgId");
+    let by_header =
+        matches!(operation.grant(), Some(Audience::Org(_) | Audience::Resource(_))) && !in_path.contains("orgId");
     assert_eq!(named("header").contains("x-org-id"), by_header, "{}", operation.name());
 }

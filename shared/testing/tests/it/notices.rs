@@ -1,15 +1,14 @@
 //! Notices: mails and webhooks, sent once where nothing goes wrong, and at least once with the same id where it does.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_lc_rs::hmac::{self, HMAC_SHA256};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use kernel::{AlertId, JobId, Time, UserId};
 use notifications::job::{LEASE_SECONDS, store};
-use notifications::{Begin, Job, JobState, MailTemplate, Owner, webhook};
+use notifications::{Begin, Job, JobState, Letter, Mail, Owner, webhook};
 use serde_json::{Value, json};
-use stack::template::mail::{Piece, parse};
 use table::{Record, Write};
 use testing::{Receiver, START, Tenant, TestApp};
 
@@ -34,16 +33,15 @@ impl<'a> Alert<'a> {
     }
 
     fn mail(&self, project: &str) -> Job {
-        let variables = json!({
-            "rule": "error_rate > 0.05 over 5m", "project": project, "value": 0.07,
-            "firedAt": self.app.now(), "link": self.app.desk().page("/alerts"),
-        });
-        let template = MailTemplate::AlertFired;
+        let letter = Letter::AlertFired {
+            rule: "error_rate > 0.05 over 5m".into(),
+            project: project.into(),
+            value: "0.07".into(),
+            fired_at: self.app.now(),
+            link: self.app.desk().page("/alerts").into(),
+        };
         let (now, cause) = (self.app.now(), self.id.to_string());
-        let job = self
-            .app
-            .desk()
-            .mail(now, self.owner(), &cause, OPS, template, variables);
+        let job = self.app.desk().mail(now, self.owner(), &cause, Mail::to(OPS, letter));
         job.unwrap()
     }
 
@@ -99,7 +97,7 @@ async fn a_mail_is_sent_and_what_it_said_is_erased() {
     );
     let html = mail.html.as_ref().unwrap();
     assert!(
-        html.contains("the project Tom &amp; &lt;b&gt;Jerry&lt;/b&gt; is firing"),
+        html.contains("the project Tom &#38; &#60;b&#62;Jerry&#60;/b&#62; is firing"),
         "{html}"
     );
     assert_eq!(mail.headers["X-Countinghouse-Job"], job.id.to_string());
@@ -437,11 +435,12 @@ async fn a_persons_own_mail_is_nobody_elses() {
     let person = app.person().await;
     let user: UserId = person.id.parse().unwrap();
     let desk = app.desk();
-    let link = desk.link("/reset-password", "t0ken");
-    let variables = json!({"name": "Ada", "link": link});
-    let template = MailTemplate::ResetPassword;
+    let letter = Letter::ResetPassword {
+        name: "Ada".into(),
+        link: desk.link("/reset-password", "t0ken").into(),
+    };
     let (now, owner) = (app.now(), Owner::User(user));
-    let job = desk.mail(now, owner, "password_reset", &person.email, template, variables);
+    let job = desk.mail(now, owner, "password_reset", Mail::to(&person.email, letter));
     let job = job.unwrap();
     app.table().write([job.write().unwrap()]).await.unwrap();
     desk.nudge(&[job.reference()]).await;
@@ -456,28 +455,32 @@ async fn a_persons_own_mail_is_nobody_elses() {
 }
 
 #[tokio::test]
-async fn the_mails_of_the_template_take_what_the_code_gives_them() {
+async fn an_optional_mail_tells_mail_programs_where_to_unsubscribe() {
     let app = TestApp::start().await;
-    let stack = &app.template().function("Notifier").unwrap().environment["MAIL_TEMPLATES"];
-    let mails = &app.template().mails;
-    assert_eq!(mails.len(), MailTemplate::ALL.len());
-    for template in MailTemplate::ALL {
-        let name = format!("{stack}-{}", template.name());
-        let found = mails.iter().find(|mail| mail.name == name);
-        let mail = found.unwrap_or_else(|| panic!("template.yaml has no mail {name}"));
-        let names = |text: &str| -> BTreeSet<String> {
-            let pieces = parse(text).unwrap().into_iter();
-            pieces
-                .filter_map(|piece| match piece {
-                    Piece::Name(name) => Some(name.to_owned()),
-                    Piece::Text(_) => None,
-                })
-                .collect()
-        };
-        let plain: BTreeSet<String> = template.variables().iter().map(|name| (*name).to_owned()).collect();
-        let html: BTreeSet<String> = plain.iter().map(|name| format!("{name}Html")).collect();
-        assert!(names(&mail.subject).is_subset(&plain), "{name}");
-        assert_eq!(names(mail.text.as_ref().unwrap()), plain, "{name}");
-        assert_eq!(names(mail.html.as_ref().unwrap()), html, "{name}");
-    }
+    let acme = app.tenant().await;
+    let alert = Alert::of(&app, &acme);
+    let url = "https://api.example.com/unsubscribe/t0ken";
+    let letter = Letter::VerifyEmail {
+        name: "Ada".into(),
+        link: "https://console.example.com".into(),
+    };
+    let mail = Mail::to(OPS, letter).unsubscribe_at(url.to_owned().try_into().unwrap());
+    let cause = alert.id.to_string();
+    let job = app.desk().mail(app.now(), alert.owner(), &cause, mail).unwrap();
+    alert.send(&job).await;
+    let mail = app.mails_to(OPS).pop().unwrap();
+    let expected = [
+        ("List-Unsubscribe", format!("<{url}>")),
+        ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click".to_owned()),
+        ("X-Countinghouse-Job", job.id.to_string()),
+    ];
+    let expected: BTreeMap<String, String> = expected.map(|(name, value)| (name.to_owned(), value)).into();
+    assert_eq!(mail.headers, expected);
+    // No other mail does: there is no such route yet.
+    let letter = alert.mail("Shop");
+    alert.commit(&letter).await;
+    app.desk().nudge(&[letter.reference()]).await;
+    app.settle().await;
+    let names = app.mails_to(OPS).pop().unwrap().headers.into_keys();
+    assert_eq!(names.collect::<Vec<_>>(), ["X-Countinghouse-Job"]);
 }

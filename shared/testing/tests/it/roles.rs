@@ -1,7 +1,7 @@
 //! Which role may do what in an organization, route by route: written down a second time, so that a change of the
 //! policy has to be meant. And what a grant for one project adds to it.
 
-use kernel::policy::{Grant, POLICY};
+use kernel::policy::{Audience, POLICY};
 use serde_json::{Value, json};
 use testing::{Person, Reply, Tenant, TestApp};
 
@@ -215,7 +215,7 @@ fn every_operation_that_a_grant_may_open_has_a_row() {
     let by_project = |who: &str| {
         POLICY
             .iter()
-            .any(|(name, to)| *name == who && matches!(to, Grant::Project(_)))
+            .any(|(name, to)| *name == who && matches!(to, Audience::Resource(_)))
     };
     let rows = rows_of_a_project();
     for (method, path, who) in WHO.iter().filter(|(_, _, who)| by_project(who)) {

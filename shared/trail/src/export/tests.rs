@@ -1,6 +1,6 @@
 //! Whatever is done to an export is found, and in the right line.
 
-use kernel::{OrgId, UserId};
+use kernel::{Actor, ApiKeyId, OrgId, UserId};
 use proptest::prelude::*;
 
 use super::*;
@@ -11,21 +11,22 @@ const NOW: Time = Time::from_millis(1_700_000_000_000);
 /// An export of `length` entries whose values are of many kinds and sizes.
 fn export(org: u128, length: usize, texts: &[String]) -> Vec<String> {
     let chain = Chain::Org(OrgId::from_bits(org));
-    let mut last: Option<Entry> = None;
+    let mut head = Head::genesis();
     let mut lines = Vec::new();
     for place in 0..length {
+        let actor = match place % 3 {
+            0 => UserId::from_bits(7).into(),
+            1 => Actor::ApiKey(ApiKeyId::from_bits(8)),
+            _ => Actor::System,
+        };
         let text = texts.get(place).map_or("plain", String::as_str);
-        let change = Change::new(UserId::from_bits(7), "project.updated", "project", text)
+        let change = Change::new(actor, "project.updated", "project", text)
             .from(json!({"name": text, "\u{e000}": [place, null, true], "\u{1f600}": {text: -1}}))
             .to(json!({"name": text.repeat(place), "ratio": 0.25}));
-        let entry = Entry::after(last.as_ref(), chain, &change, NOW.plus_seconds(1));
-        lines.push(entry_line(entry.clone()).unwrap());
-        last = Some(entry);
+        let entry = Entry::after(&head, chain, &change, NOW.plus_seconds(1));
+        head = Head::of(&entry);
+        lines.push(entry_line(entry).unwrap());
     }
-    let head = last.map_or_else(Head::genesis, |last| Head {
-        seq: last.seq,
-        hash: last.hash,
-    });
     lines.push(head_line(chain, &head, NOW));
     lines
 }

@@ -19,7 +19,7 @@ const BATCH_BYTES: usize = 1_048_576;
 type Reply = Result<Value, Refusal>;
 
 /// Answers one request.
-pub(crate) async fn answer(sqs: &Sqs, operation: &str, body: &[u8]) -> Reply {
+pub(super) async fn answer(sqs: &Sqs, operation: &str, body: &[u8]) -> Reply {
     match operation {
         "SendMessage" => send(sqs, read(body)?),
         "SendMessageBatch" => send_batch(sqs, read(body)?),

@@ -1,0 +1,176 @@
+//! Where an act comes from: which request or message, which trace, and what a request has claimed so that it is done
+//! once. Whoever takes the request makes it, a scope carries it, whoever commits reads it. Pure.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum_core::extract::FromRequestParts;
+use http::request::Parts;
+
+use crate::Time;
+
+/// Where an act comes from. By default from nowhere: the system acts by itself.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    /// The id of the request or message.
+    pub request: String,
+    /// The trace that it belongs to, as a `traceparent` of W3C Trace Context.
+    pub trace: Option<String>,
+    /// What the request claimed, if it is to be done once.
+    pub claim: Option<Claim>,
+}
+
+impl Origin {
+    /// What an earlier try of this request began and did not finish, as its commit named it: go on with that, and begin
+    /// nothing anew.
+    pub fn resumed(&self) -> Option<&str> {
+        self.claim.as_ref()?.resumed.as_deref()
+    }
+}
+
+/// That of the request; the outermost layer puts it there.
+impl<S: Sync> FromRequestParts<S> for Origin {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get::<Self>().cloned().unwrap_or_default())
+    }
+}
+
+/// A request's claim to be done once: its place in the store, and how far the request is. Clones share the latter.
+#[derive(Clone)]
+pub struct Claim {
+    /// Whose name space it lies in.
+    pub owner: String,
+    /// Its name there.
+    pub name: String,
+    /// What tells the request from others with the same key.
+    pub fingerprint: Vec<u8>,
+    /// What its reply is sealed for. Holds the client's key: not to be logged.
+    pub context: String,
+    /// Until when it is this request's.
+    pub until: Time,
+    /// What an earlier try began.
+    pub resumed: Option<String>,
+    progress: Arc<Mutex<Progress>>,
+}
+
+/// How far a request with a claim is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// The version of the claim's record.
+    pub version: u64,
+    /// What is stored in it.
+    pub stored: Stored,
+}
+
+/// What the record of a claim says of its request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// That somebody claimed it.
+    Nothing,
+    /// That it was begun, and what it began.
+    Begun,
+    /// That it was done, but not what was replied.
+    Effect,
+    /// What was replied.
+    Reply,
+}
+
+impl Claim {
+    /// A claim whose record was just stored with this version.
+    pub fn new(owner: String, name: String, fingerprint: Vec<u8>, context: String, until: Time, version: u64) -> Self {
+        let progress = Progress {
+            version,
+            stored: Stored::Nothing,
+        };
+        Self {
+            owner,
+            name,
+            fingerprint,
+            context,
+            until,
+            resumed: None,
+            progress: Arc::new(Mutex::new(progress)),
+        }
+    }
+
+    /// How far the request is.
+    pub fn progress(&self) -> Progress {
+        *self.lock()
+    }
+
+    /// Notes that its record was stored once more.
+    pub fn stored(&self, what: Stored) {
+        let mut progress = self.lock();
+        progress.version += 1;
+        progress.stored = what;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Claim")
+            .field("owner", &self.owner)
+            .field("name", &self.name)
+            .field("progress", &self.progress())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A stored thing that the caller's standing rests on: what they do is done only if it is as the guard saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Anchor {
+    /// The environment variable that holds the name of its table.
+    pub table: &'static str,
+    /// Its partition.
+    pub pk: String,
+    /// Its place in the partition.
+    pub sk: String,
+    /// How it must be.
+    pub still: Still,
+}
+
+/// How an anchor must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Still {
+    /// Of this version: the caller is who they were. Else `Denied`.
+    Version(u64),
+    /// There, without this attribute: what the caller acts in was not deleted. Else it is absent for them: `NotFound`.
+    Without {
+        /// The attribute.
+        attribute: &'static str,
+        /// What it is that was deleted, in words.
+        what: &'static str,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clones_of_a_claim_know_how_far_the_request_is_and_show_no_key() {
+        let key = "ORG\n/v1/payments\nmy-key".to_owned();
+        let claim = Claim::new(
+            "ORG".to_owned(),
+            "ab".to_owned(),
+            Vec::new(),
+            key,
+            Time::from_millis(1),
+            1,
+        );
+        claim.clone().stored(Stored::Effect);
+        let progress = Progress {
+            version: 2,
+            stored: Stored::Effect,
+        };
+        assert_eq!(claim.progress(), progress);
+        assert!(!format!("{claim:?}").contains("my-key"));
+    }
+}

@@ -1,0 +1,294 @@
+//! What mails say: who gets one, its values, and its subject, text and HTML as the templates in `mails/` make them.
+//!
+//! Pure: sends nothing. A job keeps a mail's kind and values, not what they were rendered to; so a mail that waits while
+//! another version is deployed goes out with the texts of that version, and wording may change
+//! at any time. What may not change is how a [`Letter`] is stored: a kind or a value that is renamed is read under its
+//! old name too.
+
+mod sample;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use anyhow::Context;
+use askama::Template;
+use kernel::{OrgRole, Result, Time};
+use serde::{Deserialize, Serialize};
+
+pub use sample::samples;
+
+/// A mail to somebody.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mail {
+    /// Who gets it.
+    pub to: String,
+    /// What it says.
+    #[serde(flatten)]
+    pub letter: Letter,
+    /// Where a POST ends mails of this kind to this person, for mail that they can do without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unsubscribe: Option<Unsubscribe>,
+}
+
+/// The mails that there are, with their values.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    tag = "template",
+    content = "variables",
+    rename_all = "kebab-case",
+    rename_all_fields = "camelCase"
+)]
+pub enum Letter {
+    /// Asks to confirm an address.
+    VerifyEmail {
+        /// Who is asked.
+        name: Line,
+        /// Where they confirm it.
+        link: Line,
+    },
+    /// Lets someone choose a new password.
+    ResetPassword {
+        /// Whose password it is.
+        name: Line,
+        /// Where they choose it.
+        link: Line,
+    },
+    /// Says that a password was changed.
+    PasswordChanged {
+        /// Whose password it is.
+        name: Line,
+        /// When.
+        changed_at: Time,
+        /// Where they ask for another one if it was not them.
+        link: Line,
+    },
+    /// Invites to an organization.
+    Invitation {
+        /// Who invites.
+        inviter: Line,
+        /// Where to.
+        organization: Line,
+        /// As what.
+        role: OrgRole,
+        /// Where they accept.
+        link: Line,
+    },
+    /// Says that a rule fires.
+    AlertFired {
+        /// Such as `error rate > 0.05 over 5 minutes`.
+        rule: Line,
+        /// What its project is called.
+        project: Line,
+        /// What was measured.
+        value: Line,
+        /// Since when.
+        fired_at: Time,
+        /// Its page.
+        link: Line,
+    },
+    /// Says that a rule does not fire any more.
+    AlertResolved {
+        /// Such as `error rate > 0.05 over 5 minutes`.
+        rule: Line,
+        /// What its project is called.
+        project: Line,
+        /// What was measured, or why nothing was.
+        value: Line,
+        /// Since when.
+        resolved_at: Time,
+        /// Its page.
+        link: Line,
+    },
+}
+
+/// A text without line breaks and other control characters: what people chose as a name must not add a header to a mail
+/// or a paragraph to its text. Control characters become blanks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String")]
+pub struct Line(String);
+
+impl From<&str> for Line {
+    fn from(text: &str) -> Self {
+        let line_break = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+        let parts: Vec<&str> = text.split(line_break).filter(|part| !part.is_empty()).collect();
+        Self(parts.join(" "))
+    }
+}
+
+impl From<String> for Line {
+    fn from(text: String) -> Self {
+        text.as_str().into()
+    }
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Where one POST ends mails (RFC 8058): an `https` address; `http` on one machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Unsubscribe(String);
+
+/// SES takes 870 characters as the value of a header, and two of them are brackets.
+const LONGEST_UNSUBSCRIBE: usize = 868;
+
+impl TryFrom<String> for Unsubscribe {
+    type Error = NoUnsubscribe;
+
+    fn try_from(url: String) -> Result<Self, NoUnsubscribe> {
+        let known = url.starts_with("https://") || url.starts_with("http://localhost:");
+        let plain = |c: char| c.is_ascii_graphic() && !matches!(c, '<' | '>' | ',' | '"' | '\\');
+        if known && url.len() <= LONGEST_UNSUBSCRIBE && url.chars().all(plain) {
+            return Ok(Self(url));
+        }
+        Err(NoUnsubscribe)
+    }
+}
+
+impl fmt::Display for Unsubscribe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Says that an address cannot stand in the header `List-Unsubscribe`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be an https address of at most {LONGEST_UNSUBSCRIBE} plain characters")]
+pub struct NoUnsubscribe;
+
+/// A mail as it goes out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rendered {
+    /// On one line.
+    pub subject: String,
+    /// For clients that show no HTML, and for people who want none.
+    pub text: String,
+    /// A whole document.
+    pub html: String,
+    /// Headers besides the usual ones: names and values.
+    pub headers: Vec<(&'static str, String)>,
+}
+
+impl Mail {
+    /// A mail to an address.
+    pub fn to(address: impl Into<String>, letter: Letter) -> Self {
+        Self {
+            to: address.into(),
+            letter,
+            unsubscribe: None,
+        }
+    }
+
+    /// Says where to unsubscribe, in headers that mail programs know and at the foot. Only of mail that is optional.
+    #[must_use]
+    pub fn unsubscribe_at(mut self, url: Unsubscribe) -> Self {
+        self.unsubscribe = Some(url);
+        self
+    }
+
+    /// Fills the templates. `product` is what recipients know us as.
+    pub fn render(&self, product: &Line) -> Result<Rendered> {
+        let letter = &self.letter;
+        let written = Written { product, letter }.render().context("a mail's text")?;
+        let Fields {
+            subject,
+            preview,
+            reason,
+            text,
+        } = Fields::of(&written).context("a mail without its fields")?;
+        let unsubscribe = self.unsubscribe.as_ref();
+        let framed = Text {
+            text,
+            reason,
+            unsubscribe,
+        };
+        let html = Html {
+            product,
+            letter,
+            subject,
+            preview,
+            reason,
+            unsubscribe,
+        };
+        Ok(Rendered {
+            subject: subject.to_owned(),
+            text: framed.render().context("a mail's text")?,
+            html: html.render().context("a mail's HTML")?,
+            headers: unsubscribe.map(Unsubscribe::headers).into_iter().flatten().collect(),
+        })
+    }
+}
+
+impl Unsubscribe {
+    fn headers(&self) -> [(&'static str, String); 2] {
+        [
+            ("List-Unsubscribe", format!("<{self}>")),
+            ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click".to_owned()),
+        ]
+    }
+}
+
+/// A letter's fields and text, as in its file.
+#[derive(Template)]
+#[template(path = "letter.txt")]
+struct Written<'a> {
+    product: &'a Line,
+    letter: &'a Letter,
+}
+
+/// What [`Written`] consists of.
+struct Fields<'a> {
+    subject: &'a str,
+    /// What a list of mails shows beside the subject.
+    preview: &'a str,
+    /// Why one gets the mail.
+    reason: &'a str,
+    text: &'a str,
+}
+
+impl<'a> Fields<'a> {
+    /// Takes a letter apart. Values are lines, so none of them adds a field or ends them.
+    fn of(written: &'a str) -> Option<Self> {
+        let rest = written.strip_prefix("Subject: ")?;
+        let (subject, rest) = rest.split_once("\nPreview: ")?;
+        let (preview, rest) = rest.split_once("\nReason: ")?;
+        let (reason, text) = rest.split_once("\n\n")?;
+        Some(Self {
+            subject,
+            preview,
+            reason,
+            text,
+        })
+    }
+}
+
+/// The text part.
+#[derive(Template)]
+#[template(path = "mail.txt")]
+struct Text<'a> {
+    text: &'a str,
+    reason: &'a str,
+    unsubscribe: Option<&'a Unsubscribe>,
+}
+
+/// The HTML part.
+#[derive(Template)]
+#[template(path = "mail.html")]
+struct Html<'a> {
+    product: &'a Line,
+    letter: &'a Letter,
+    subject: &'a str,
+    preview: &'a str,
+    reason: &'a str,
+    unsubscribe: Option<&'a Unsubscribe>,
+}
+
+/// A moment for people, in HTML: `2026-11-27 11:40:05 UTC`.
+fn moment(time: &Time) -> String {
+    let text = time.to_string();
+    format!("{} {} UTC", &text[..10], &text[11..19])
+}

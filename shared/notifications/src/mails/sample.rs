@@ -1,0 +1,54 @@
+//! One of each mail, for tests and for people who want to look at them.
+
+use kernel::{OrgRole, Time};
+
+use super::{Letter, Line};
+
+/// One of each mail, with values as they come.
+pub fn samples() -> Vec<Letter> {
+    // 2027-01-15T08:00:00Z.
+    let now = Time::from_millis(1_800_000_000_000);
+    let page = |path: &str| Line::from(format!("https://console.example.com{path}"));
+    let token = |path: &str| {
+        page(&format!(
+            "{path}#token=usr_01mcc5rm00ead9ttpnkqfb058v.3q2-7wX0cPZr9tQkLmVbN5yHsA1dEfGh"
+        ))
+    };
+    let rule = || Line::from("Checkout fails: error rate of type REQUEST named POST /checkout > 0.05 over 5 minutes");
+    let alert = || page("/projects/prj_01mcc5rm00ead9ttpnkqfb058v/alerts/alr_01mcc5rm00ead9ttpnkqfb058v");
+    vec![
+        Letter::VerifyEmail {
+            name: "Ada Lovelace".into(),
+            link: token("/verify-email"),
+        },
+        Letter::ResetPassword {
+            name: "Ada Lovelace".into(),
+            link: token("/reset-password"),
+        },
+        Letter::PasswordChanged {
+            name: "Ada Lovelace".into(),
+            changed_at: now,
+            link: page("/forgot-password"),
+        },
+        Letter::Invitation {
+            inviter: "Ada Lovelace".into(),
+            organization: "Analytical Engines".into(),
+            role: OrgRole::Admin,
+            link: token("/invitation"),
+        },
+        Letter::AlertFired {
+            rule: rule(),
+            project: "Shop".into(),
+            value: "0.07142857142857142".into(),
+            fired_at: now,
+            link: alert(),
+        },
+        Letter::AlertResolved {
+            rule: rule(),
+            project: "Shop".into(),
+            value: "not measured, for the alert was disabled".into(),
+            resolved_at: now,
+            link: alert(),
+        },
+    ]
+}
