@@ -30,5 +30,6 @@ mod projects;
 mod recovery;
 mod roles;
 mod sessions;
+mod template;
 mod tidy;
 mod users;
