@@ -10,6 +10,12 @@
 //! transaction.
 //!
 //! Each entity's keys and queries are in its `store`.
+//!
+//! # Known bounds
+//!
+//! - What a process has read of a person's status, a session and an API key it believes for 30 seconds: so long what has
+//!   ended may work on.
+//! - Nobody is ever erased: a deactivated person's record and what the trail says of them stay.
 
 pub mod account;
 pub mod api_key;

@@ -6,6 +6,10 @@
 //! A job is sent at least once, with the same id each time.
 //!
 //! Access: find a job by its name; list those of a cause, newest first; find those that are due, by shard.
+//!
+//! # Known bounds
+//!
+//! - Five workers take ten notices at once each, so fifty targets that do not answer hold the queue for up to 15 s.
 
 mod contents;
 mod desk;
