@@ -1,5 +1,5 @@
 //! The Lambda `alert-check`.
 
 fn main() -> anyhow::Result<()> {
-    lambda::serve_schedule(|_| alert_check::AlertCheck::from_env())
+    lambda::run(alert_check::FUNCTION)
 }

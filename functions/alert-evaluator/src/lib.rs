@@ -7,21 +7,17 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use alerting::due::{Batch, ProjectAlerts};
 use alerting::{Notices, evaluation};
 use kernel::{AlertId, OrgId, ProjectId};
-use lambda::{App, Consumer, Message};
+use lambda::{App, Consumer, Env, Function, Message, Start};
+
+/// The function.
+pub const FUNCTION: Function = Function::queue::<AlertEvaluator>("alert-evaluator");
 
 /// Looks at alerts.
-#[derive(Debug)]
-pub struct AlertEvaluator(Notices);
+struct AlertEvaluator(Notices);
 
-impl AlertEvaluator {
-    /// Tells of them by these notices.
-    pub fn new(notices: Notices) -> Self {
-        Self(notices)
-    }
-
-    /// Tells of them as the environment says.
-    pub fn from_env() -> anyhow::Result<Self> {
-        Ok(Self::new(Notices::from_env()?))
+impl Start for AlertEvaluator {
+    async fn start(env: &Env, app: App) -> anyhow::Result<Self> {
+        Ok(Self(Notices::of(env, &app.queues)?))
     }
 }
 

@@ -1,5 +1,5 @@
 //! The Lambda `alert-evaluator`.
 
 fn main() -> anyhow::Result<()> {
-    lambda::serve_queue(|_| alert_evaluator::AlertEvaluator::from_env())
+    lambda::run(alert_evaluator::FUNCTION)
 }

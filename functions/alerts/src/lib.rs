@@ -3,24 +3,41 @@
 use alerting::alert::{AlertPatch, AlertView, NewAlert, Settings, SignedAlertView};
 use alerting::incident::IncidentView;
 use alerting::{Alert, Incident, Notices};
-use axum::Extension;
-use axum::extract::State;
+use axum::extract::{FromRef, State};
 use axum::http::StatusCode;
-use identity::{Guard, OrgHeader, Project};
+use gate::{Gate, Routes, Serve, routes};
+use identity::Project;
 use kernel::policy::{ManageAlerts, ReadAlerts};
 use kernel::{AlertId, Error, ProjectId, Scope};
-use lambda::{App, Created, IdempotencyKey, Json, List, Paging, Path, Problem, Query, Result};
+use lambda::{App, Created, Env, Function, Json, List, Paging, Path, Query, Result, Start};
 use serde::Deserialize;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
-/// The routes of this function.
-pub fn routes(guard: &Guard, notices: Notices) -> OpenApiRouter<App> {
-    let members = OpenApiRouter::new()
-        .routes(routes!(create, list))
-        .routes(routes!(get, update, delete))
-        .routes(routes!(incidents));
-    guard.members(members).layer(Extension(notices))
+/// The function.
+pub const FUNCTION: Function = gate::function::<Alerts>("alerts");
+
+#[derive(Clone, FromRef)]
+struct Alerts {
+    app: App,
+    gate: Gate,
+    notices: Notices,
+}
+
+impl Start for Alerts {
+    async fn start(env: &Env, app: App) -> anyhow::Result<Self> {
+        Ok(Self {
+            gate: Gate::of(env, &app)?,
+            notices: Notices::of(env, &app.queues)?,
+            app,
+        })
+    }
+}
+
+impl Serve for Alerts {
+    type State = Self;
+
+    fn routes() -> Routes<Self> {
+        Routes::new().members(routes![create, list, get, update, delete, incidents])
+    }
 }
 
 /// Makes an alert
@@ -29,13 +46,12 @@ pub fn routes(guard: &Guard, notices: Notices) -> OpenApiRouter<App> {
 /// is a rate. What is left out of `channel`, `target`, `window` and `coolDownMinutes` comes from the project's
 /// `alertDefaults`. A webhook gets `alert.fired` and `alert.resolved`, signed by the Standard Webhooks scheme `v1` with
 /// the secret that this reply alone shows. A project has at most 200 alerts (409 `too_many_alerts`).
-#[utoipa::path(post, path = "/v1/alerts", operation_id = "create_alert", tag = "Alerts",
-    params(OrgHeader, IdempotencyKey), request_body = NewAlert, security(("bearer" = [])),
-    responses((status = 201, body = SignedAlertView), Problem))]
+#[utoipa::path(post, path = "/v1/alerts", operation_id = "create_alert", tag = "Alerts", request_body = NewAlert,
+    responses((status = 201, body = SignedAlertView)))]
 async fn create(
     State(app): State<App>,
     scope: Scope<ManageAlerts>,
-    Extension(notices): Extension<Notices>,
+    State(notices): State<Notices>,
     Json(input): Json<NewAlert>,
 ) -> Result<Created<SignedAlertView>> {
     let project = Project::load(&app.table, &scope, input.project_id).await?;
@@ -60,8 +76,8 @@ struct ListQuery {
 }
 
 /// Lists the alerts of a project, or of all projects, newest first
-#[utoipa::path(get, path = "/v1/alerts", operation_id = "list_alerts", tag = "Alerts", params(OrgHeader, ListQuery),
-    security(("bearer" = [])), responses((status = 200, body = List<AlertView>), Problem))]
+#[utoipa::path(get, path = "/v1/alerts", operation_id = "list_alerts", tag = "Alerts", params(ListQuery),
+    responses((status = 200, body = List<AlertView>)))]
 async fn list(
     State(app): State<App>,
     scope: Scope<ReadAlerts>,
@@ -86,8 +102,7 @@ async fn list(
 
 /// Shows an alert
 #[utoipa::path(get, path = "/v1/alerts/{id}", operation_id = "get_alert", tag = "Alerts",
-    params(OrgHeader, ("id" = AlertId, Path, description = "The alert.")), security(("bearer" = [])),
-    responses((status = 200, body = AlertView), Problem))]
+    params(("id" = AlertId, Path, description = "The alert.")), responses((status = 200, body = AlertView)))]
 async fn get(State(app): State<App>, scope: Scope<ReadAlerts>, Path(id): Path<AlertId>) -> Result<Json<AlertView>> {
     let alert = Alert::load(&app.table, &scope, id).await?;
     Ok(Json(alert.into()))
@@ -98,12 +113,12 @@ async fn get(State(app): State<App>, scope: Scope<ReadAlerts>, Path(id): Path<Al
 /// A change that concerns what is measured counts from the next minute on. Disabling an alert that fires resolves its
 /// incident, with a notice. Where notices go to another webhook, the reply shows its new signing secret, this once.
 #[utoipa::path(patch, path = "/v1/alerts/{id}", operation_id = "update_alert", tag = "Alerts",
-    params(OrgHeader, ("id" = AlertId, Path, description = "The alert.")), request_body = AlertPatch,
-    security(("bearer" = [])), responses((status = 200, body = SignedAlertView), Problem))]
+    params(("id" = AlertId, Path, description = "The alert.")), request_body = AlertPatch,
+    responses((status = 200, body = SignedAlertView)))]
 async fn update(
     State(app): State<App>,
     scope: Scope<ManageAlerts>,
-    Extension(notices): Extension<Notices>,
+    State(notices): State<Notices>,
     Path(id): Path<AlertId>,
     Json(input): Json<AlertPatch>,
 ) -> Result<Json<SignedAlertView>> {
@@ -118,12 +133,12 @@ async fn update(
 ///
 /// If it fires, its incident is resolved, with a notice.
 #[utoipa::path(delete, path = "/v1/alerts/{id}", operation_id = "delete_alert", tag = "Alerts",
-    params(OrgHeader, ("id" = AlertId, Path, description = "The alert.")), security(("bearer" = [])),
-    responses((status = 204, description = "It is deleted."), Problem))]
+    params(("id" = AlertId, Path, description = "The alert.")),
+    responses((status = 204, description = "It is deleted.")))]
 async fn delete(
     State(app): State<App>,
     scope: Scope<ManageAlerts>,
-    Extension(notices): Extension<Notices>,
+    State(notices): State<Notices>,
     Path(id): Path<AlertId>,
 ) -> Result<StatusCode> {
     let alert = Alert::load(&app.table, &scope.narrow()?, id).await?;
@@ -139,8 +154,8 @@ async fn delete(
 
 /// Lists the incidents of an alert, newest first
 #[utoipa::path(get, path = "/v1/alerts/{id}/incidents", operation_id = "list_incidents", tag = "Alerts",
-    params(OrgHeader, ("id" = AlertId, Path, description = "The alert."), Paging), security(("bearer" = [])),
-    responses((status = 200, body = List<IncidentView>), Problem))]
+    params(("id" = AlertId, Path, description = "The alert."), Paging),
+    responses((status = 200, body = List<IncidentView>)))]
 async fn incidents(
     State(app): State<App>,
     scope: Scope<ReadAlerts>,

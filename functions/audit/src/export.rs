@@ -3,9 +3,10 @@
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use gate::{Guarded, Routes, routes};
 use kernel::policy::{ReadOrgAudit, ReadPlatformAudit};
 use kernel::{Error, OrgId, Scope, UserId};
-use lambda::{App, Problem, Query, Result};
+use lambda::{App, Query, Result};
 use serde::Deserialize;
 use table::Page;
 use trail::{Chain, Entry, Head};
@@ -13,11 +14,17 @@ use trail::{Chain, Entry, Head};
 /// A page holds at most so many entries, and at most what DynamoDB reads at once: 1 MB of them.
 const MOST: u16 = 1_000;
 
+pub(crate) fn routes() -> Routes<Guarded> {
+    Routes::new()
+        .signed_in(routes![export_platform])
+        .members(routes![export_org])
+}
+
 /// Which page of an export.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(crate) struct OrgExport {
+struct OrgExport {
     /// How many entries at most: 1 to 1,000, 1,000 if absent.
     #[param(minimum = 1, maximum = 1_000)]
     limit: Option<u16>,
@@ -29,7 +36,7 @@ pub(crate) struct OrgExport {
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(crate) struct PersonExport {
+struct PersonExport {
     /// The person.
     user_id: UserId,
     /// How many entries at most: 1 to 1,000, 1,000 if absent.
@@ -45,10 +52,9 @@ pub(crate) struct PersonExport {
 /// `link: <…>; rel="next"` until there is none and join the pages: the last line is the head
 /// `{"at","chain","count","hash"}`. `cargo local audit verify FILE` checks the file.
 #[utoipa::path(get, path = "/v1/orgs/{orgId}/audit/export", operation_id = "export_org_audit", tag = "Audit",
-    params(("orgId" = OrgId, Path, description = "The organization."), OrgExport), security(("bearer" = [])),
-    responses((status = 200, description = "Lines of JSON.", content_type = "application/x-ndjson", body = String,
-        headers(("link" = String, description = "The next page; absent on the last."))), Problem))]
-pub(crate) async fn export_org(
+    params(("orgId" = OrgId, Path, description = "The organization."), OrgExport),
+    responses((status = 200, description = "Lines of JSON.", content_type = "application/x-ndjson", body = String, headers(("link" = String, description = "The next page; absent on the last.")))))]
+async fn export_org(
     State(app): State<App>,
     scope: Scope<ReadOrgAudit>,
     Query(export): Query<OrgExport>,
@@ -63,10 +69,9 @@ pub(crate) async fn export_org(
 ///
 /// Each person has a chain of their own. The format is that of an organization's export.
 #[utoipa::path(get, path = "/v1/audit/export", operation_id = "export_platform_audit", tag = "Audit",
-    params(PersonExport), security(("bearer" = [])),
-    responses((status = 200, description = "Lines of JSON.", content_type = "application/x-ndjson", body = String,
-        headers(("link" = String, description = "The next page; absent on the last."))), Problem))]
-pub(crate) async fn export_platform(
+    params(PersonExport),
+    responses((status = 200, description = "Lines of JSON.", content_type = "application/x-ndjson", body = String, headers(("link" = String, description = "The next page; absent on the last.")))))]
+async fn export_platform(
     State(app): State<App>,
     scope: Scope<ReadPlatformAudit>,
     Query(export): Query<PersonExport>,
@@ -123,7 +128,7 @@ impl Part {
 }
 
 /// Lines of JSON, and where the next page is.
-pub(crate) struct Lines {
+struct Lines {
     text: String,
     next: Option<HeaderValue>,
 }

@@ -3,28 +3,31 @@
 mod export;
 
 use axum::extract::State;
-use identity::Guard;
+use gate::{Guarded, Routes, Serve, routes};
 use kernel::policy::{ReadOrgAudit, ReadPlatformAudit};
 use kernel::{OrgId, Scope};
-use lambda::{App, Json, List, Paging, Problem, Query, Result};
+use lambda::{App, Function, Json, List, Paging, Query, Result};
 use trail::EntryView;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
-/// The routes of this function.
-pub fn routes(guard: &Guard) -> OpenApiRouter<App> {
-    let platform = OpenApiRouter::new()
-        .routes(routes!(list_platform))
-        .routes(routes!(export::export_platform));
-    let org = OpenApiRouter::new()
-        .routes(routes!(list_org))
-        .routes(routes!(export::export_org));
-    guard.signed_in(platform).merge(guard.members(org))
+/// The function.
+pub const FUNCTION: Function = gate::function::<Audit>("audit");
+
+struct Audit;
+
+impl Serve for Audit {
+    type State = Guarded;
+
+    fn routes() -> Routes<Guarded> {
+        Routes::new()
+            .signed_in(routes![list_platform])
+            .members(routes![list_org])
+            .and(export::routes())
+    }
 }
 
 /// Lists what happened to people on the platform, newest first
 #[utoipa::path(get, path = "/v1/audit", operation_id = "list_platform_audit", tag = "Audit", params(Paging),
-    security(("bearer" = [])), responses((status = 200, body = List<EntryView>), Problem))]
+    responses((status = 200, body = List<EntryView>)))]
 async fn list_platform(
     State(app): State<App>,
     scope: Scope<ReadPlatformAudit>,
@@ -37,8 +40,8 @@ async fn list_platform(
 
 /// Lists what happened in an organization, newest first
 #[utoipa::path(get, path = "/v1/orgs/{orgId}/audit", operation_id = "list_org_audit", tag = "Audit",
-    params(("orgId" = OrgId, Path, description = "The organization."), Paging), security(("bearer" = [])),
-    responses((status = 200, body = List<EntryView>), Problem))]
+    params(("orgId" = OrgId, Path, description = "The organization."), Paging),
+    responses((status = 200, body = List<EntryView>)))]
 async fn list_org(
     State(app): State<App>,
     scope: Scope<ReadOrgAudit>,

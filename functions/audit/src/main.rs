@@ -1,7 +1,5 @@
-//! Serves the audit trail.
-
-use identity::Guard;
+//! The Lambda `audit`.
 
 fn main() -> anyhow::Result<()> {
-    lambda::serve(async |app| Ok(audit::routes(&Guard::from_env(app)?)))
+    lambda::run(audit::FUNCTION)
 }

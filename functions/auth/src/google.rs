@@ -1,24 +1,30 @@
 //! /v1/auth/google: logging in with an account of Google, or of the provider that the deployment names instead.
 
-use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use gate::{Route, routes};
 use identity::oidc::{self, Answer, LIFETIME_SECONDS};
 use identity::{Google, Issuer};
 use lambda::{App, Json, Problem, Query, Result};
 use serde::Deserialize;
 
-use crate::{Origin, SignedIn};
+use crate::{Auth, Origin, SignedIn};
+
+pub(crate) fn begins() -> Vec<Route<Auth>> {
+    routes![begin]
+}
+
+pub(crate) fn finishes() -> Vec<Route<Auth>> {
+    routes![finish]
+}
 
 /// Sends the browser to the provider to log in
 ///
 /// A page to be opened by a browser, not called by a program. The cookie that it sets ties the login to this browser.
 #[utoipa::path(get, path = "/v1/auth/google", operation_id = "begin_google_login", tag = "Auth",
-    responses((status = 302, description = "To the provider.", headers(
-        ("location" = String, description = "The provider's page."),
-        ("set-cookie" = String, description = "Good for 10 minutes."))), Problem))]
-pub(crate) async fn begin(State(app): State<App>, Extension(google): Extension<Google>) -> Result<Response> {
+    responses((status = 302, description = "To the provider.", headers( ("location" = String, description = "The provider's page."), ("set-cookie" = String, description = "Good for 10 minutes.")))))]
+async fn begin(State(app): State<App>, State(google): State<Google>) -> Result<Response> {
     let begun = oidc::begin(&app, &google).await?;
     let cookie = Cookie::of(&google).set(&begun.browser, LIFETIME_SECONDS);
     let headers = [(header::LOCATION, begun.location), (header::SET_COOKIE, cookie)];
@@ -28,7 +34,7 @@ pub(crate) async fn begin(State(app): State<App>, Extension(google): Extension<G
 /// With what the provider sends the browser back. Providers add parameters of their own, so unknown ones are no error.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(crate) struct Return {
+struct Return {
     /// Which login it is.
     state: String,
     /// What is worth an account.
@@ -40,12 +46,12 @@ pub(crate) struct Return {
 }
 
 /// Logs in who comes back from the provider; registers who comes for the first time
-#[utoipa::path(get, path = "/v1/auth/google/callback", operation_id = "finish_google_login", tag = "Auth", params(Return),
-    responses((status = 200, body = SignedIn), Problem))]
-pub(crate) async fn finish(
+#[utoipa::path(get, path = "/v1/auth/google/callback", operation_id = "finish_google_login", tag = "Auth",
+    params(Return), responses((status = 200, body = SignedIn), Problem))]
+async fn finish(
     State(app): State<App>,
-    Extension(issuer): Extension<Issuer>,
-    Extension(google): Extension<Google>,
+    State(issuer): State<Issuer>,
+    State(google): State<Google>,
     Origin(device): Origin,
     headers: HeaderMap,
     Query(back): Query<Return>,
@@ -95,37 +101,5 @@ impl Cookie {
             .filter_map(|text| text.to_str().ok())
             .flat_map(|text| text.split(';'));
         cookies.find_map(|cookie| cookie.trim().strip_prefix(self.name)?.strip_prefix('='))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use axum::http::HeaderValue;
-
-    #[test]
-    fn the_cookie_is_found_among_others_by_its_whole_name() {
-        let cookie = Cookie::of(&Google::nowhere());
-        let read = |texts: &[&'static str]| {
-            let texts = texts
-                .iter()
-                .map(|text| (header::COOKIE, HeaderValue::from_static(text)));
-            let headers = texts.collect::<HeaderMap>();
-            cookie.read(&headers).map(str::to_owned)
-        };
-        assert_eq!(read(&["a=1; __Host-google-login=x; b=2"]).as_deref(), Some("x"));
-        assert_eq!(read(&["a=1", "__Host-google-login=x"]).as_deref(), Some("x"));
-        for other in ["google-login=x", "__Host-google-login2=x", "x__Host-google-login=x", ""] {
-            assert_eq!(read(&[other]), None, "{other}");
-        }
-    }
-
-    #[test]
-    fn the_cookie_is_for_https_alone_and_for_no_script() {
-        let set = Cookie::of(&Google::nowhere()).set("x", 600);
-        assert_eq!(
-            set,
-            "__Host-google-login=x; Max-Age=600; Path=/; Secure; HttpOnly; SameSite=Lax"
-        );
     }
 }

@@ -2,58 +2,70 @@
 
 mod google;
 mod recovery;
+mod settings;
 
-use axum::Extension;
-use axum::extract::{FromRequestParts, State};
+use axum::extract::{FromRef, FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
+use gate::{Gate, Routes, Serve, routes};
 use identity::account::{self, NewUser, Tokens};
 use identity::session::{Device, SessionView};
 use identity::token::{Jwks, LIFETIME_SECONDS, not_authenticated};
-use identity::{Bootstrap, Google, Guard, Issuer, ResetQueue, Session, User, UserView, password};
+use identity::{Bootstrap, Google, Issuer, Session, User, UserView, password};
 use kernel::policy::ManageOwnAccount;
 use kernel::{Caller, Check, Input, Scope, SessionId};
-use lambda::{App, Created, IdempotencyKey, Json, List, Paging, Path, Problem, Query, Result};
+use lambda::{App, Created, Env, Function, Json, List, Paging, Path, Problem, Query, Result, Start};
 use notifications::Desk;
 use serde::{Deserialize, Serialize};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
-/// The routes of this function.
-pub fn routes(
-    guard: &Guard,
+use settings::Secrets;
+
+/// The function.
+pub const FUNCTION: Function = gate::function::<Auth>("auth");
+
+#[derive(Clone, FromRef)]
+struct Auth {
+    app: App,
+    gate: Gate,
     issuer: Issuer,
     bootstrap: Bootstrap,
     google: Google,
     desk: Desk,
-    resets: ResetQueue,
-) -> OpenApiRouter<App> {
-    // Logging in and refreshing again does no harm and has its own rules, so only registering remembers its reply.
-    let open = OpenApiRouter::new()
-        .routes(routes!(refresh))
-        .routes(routes!(google::finish))
-        .routes(routes!(jwks));
-    // What hashes a password, or begins something, is limited by address; a token of 256 bits cannot be tried out.
-    let costly = guard
-        .public(OpenApiRouter::new().routes(routes!(register)))
-        .routes(routes!(log_in))
-        .routes(routes!(google::begin));
-    open.merge(guard.by_address(costly))
-        .merge(guard.anyone(OpenApiRouter::new().routes(routes!(log_out))))
-        .merge(
-            guard.signed_in(
-                OpenApiRouter::new()
-                    .routes(routes!(me))
-                    .routes(routes!(list_sessions))
-                    .routes(routes!(end_session)),
-            ),
-        )
-        .merge(recovery::routes(guard, resets))
-        .layer(Extension(desk))
-        .layer(Extension(issuer))
-        .layer(Extension(bootstrap))
-        .layer(Extension(google))
+}
+
+impl Start for Auth {
+    async fn start(env: &Env, app: App) -> anyhow::Result<Self> {
+        let secrets = Secrets::read(env).await?;
+        Ok(Self {
+            gate: Gate::of(env, &app)?,
+            issuer: secrets.issuer(env)?,
+            bootstrap: secrets.bootstrap(env),
+            google: secrets.google(env)?,
+            desk: Desk::of(env, &app.queues)?,
+            app,
+        })
+    }
+}
+
+impl Serve for Auth {
+    type State = Self;
+
+    fn routes() -> Routes<Self> {
+        // What hashes a password, or begins something, is limited by address; a token of 256 bits cannot be tried out.
+        // Logging in and refreshing again does no harm and has its own rules, so only registering remembers its reply.
+        let costly = Routes::new()
+            .public(routes![register])
+            .open(routes![log_in])
+            .open(google::begins());
+        Routes::new()
+            .open(routes![refresh, jwks])
+            .open(google::finishes())
+            .by_address(costly)
+            .anyone(routes![log_out])
+            .signed_in(routes![me, list_sessions, end_session])
+            .and(recovery::routes())
+    }
 }
 
 /// What a person registers with.
@@ -140,10 +152,10 @@ impl From<(User, Tokens)> for SignedIn {
 /// From where a request comes.
 struct Origin(Device);
 
-impl FromRequestParts<App> for Origin {
+impl<S: Sync> FromRequestParts<S> for Origin {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
         let agent = |headers: &HeaderMap| Some(headers.get(header::USER_AGENT)?.to_str().ok()?.to_owned());
         Ok(Self(Device {
             ip_address: lambda::client_address(&parts.extensions),
@@ -155,13 +167,13 @@ impl FromRequestParts<App> for Origin {
 /// Registers a person and logs them in
 ///
 /// A mail with a token that proves the address follows.
-#[utoipa::path(post, path = "/v1/auth/register", operation_id = "register", tag = "Auth", params(IdempotencyKey),
-    request_body = Registration, responses((status = 201, body = SignedIn), Problem))]
+#[utoipa::path(post, path = "/v1/auth/register", operation_id = "register", tag = "Auth", request_body = Registration,
+    responses((status = 201, body = SignedIn)))]
 async fn register(
     State(app): State<App>,
-    Extension(desk): Extension<Desk>,
-    Extension(issuer): Extension<Issuer>,
-    Extension(bootstrap): Extension<Bootstrap>,
+    State(desk): State<Desk>,
+    State(issuer): State<Issuer>,
+    State(bootstrap): State<Bootstrap>,
     Origin(device): Origin,
     Json(input): Json<Registration>,
 ) -> Result<Created<SignedIn>> {
@@ -175,12 +187,12 @@ async fn register(
 }
 
 /// Logs a person in: opens a session
-#[utoipa::path(post, path = "/v1/auth/login", operation_id = "log_in", tag = "Auth",
-    request_body = Credentials, responses((status = 200, body = SignedIn), Problem))]
+#[utoipa::path(post, path = "/v1/auth/login", operation_id = "log_in", tag = "Auth", request_body = Credentials,
+    responses((status = 200, body = SignedIn)))]
 async fn log_in(
     State(app): State<App>,
-    Extension(issuer): Extension<Issuer>,
-    Extension(bootstrap): Extension<Bootstrap>,
+    State(issuer): State<Issuer>,
+    State(bootstrap): State<Bootstrap>,
     Origin(device): Origin,
     Json(input): Json<Credentials>,
 ) -> Result<Json<SignedIn>> {
@@ -192,11 +204,11 @@ async fn log_in(
 ///
 /// A token that is sent again within 30 seconds (requests race, replies get lost) is answered with the same successor.
 /// Later it ends the session: 401 `refresh_reused`.
-#[utoipa::path(post, path = "/v1/auth/refresh", operation_id = "refresh", tag = "Auth",
-    request_body = Refresh, responses((status = 200, body = SignedIn), Problem))]
+#[utoipa::path(post, path = "/v1/auth/refresh", operation_id = "refresh", tag = "Auth", request_body = Refresh,
+    responses((status = 200, body = SignedIn), Problem))]
 async fn refresh(
     State(app): State<App>,
-    Extension(issuer): Extension<Issuer>,
+    State(issuer): State<Issuer>,
     Json(input): Json<Refresh>,
 ) -> Result<Json<SignedIn>> {
     let entered = account::refresh(&app, &issuer, &input.refresh_token).await?;
@@ -204,16 +216,12 @@ async fn refresh(
 }
 
 /// Logs out: ends the session of the refresh token, or without one the session of the access token
-#[utoipa::path(post, path = "/v1/auth/logout", operation_id = "log_out", tag = "Auth", security((), ("bearer" = [])),
-    request_body = Option<Refresh>, responses((status = 204, description = "The session has ended."), Problem))]
-async fn log_out(
-    State(app): State<App>,
-    caller: Option<Extension<Caller>>,
-    input: Option<Json<Refresh>>,
-) -> Result<StatusCode> {
+#[utoipa::path(post, path = "/v1/auth/logout", operation_id = "log_out", tag = "Auth", request_body = Option<Refresh>,
+    responses((status = 204, description = "The session has ended.")))]
+async fn log_out(State(app): State<App>, caller: Option<Caller>, input: Option<Json<Refresh>>) -> Result<StatusCode> {
     match (input, caller) {
         (Some(Json(input)), _) => account::log_out(&app, &input.refresh_token).await?,
-        (None, Some(Extension(caller))) => {
+        (None, Some(caller)) => {
             let scope = Scope::<ManageOwnAccount>::permit(caller)?;
             Session::end_own(&app.table, app.now(), &scope).await?;
         }
@@ -223,8 +231,8 @@ async fn log_out(
 }
 
 /// Shows who is logged in
-#[utoipa::path(get, path = "/v1/auth/me", operation_id = "me", tag = "Auth", security(("bearer" = [])),
-    responses((status = 200, body = UserView), Problem))]
+#[utoipa::path(get, path = "/v1/auth/me", operation_id = "me", tag = "Auth",
+    responses((status = 200, body = UserView)))]
 async fn me(State(app): State<App>, scope: Scope<ManageOwnAccount>) -> Result<Json<UserView>> {
     let user = User::me(&app.table, &scope).await?;
     Ok(Json(user.into()))
@@ -232,7 +240,7 @@ async fn me(State(app): State<App>, scope: Scope<ManageOwnAccount>) -> Result<Js
 
 /// Lists your sessions, newest first
 #[utoipa::path(get, path = "/v1/auth/sessions", operation_id = "list_sessions", tag = "Auth", params(Paging),
-    security(("bearer" = [])), responses((status = 200, body = List<SessionView>), Problem))]
+    responses((status = 200, body = List<SessionView>)))]
 async fn list_sessions(
     State(app): State<App>,
     scope: Scope<ManageOwnAccount>,
@@ -249,8 +257,8 @@ async fn list_sessions(
 
 /// Ends one of your sessions: its tokens stop working within a minute
 #[utoipa::path(delete, path = "/v1/auth/sessions/{id}", operation_id = "end_session", tag = "Auth",
-    params(("id" = SessionId, Path, description = "The session.")), security(("bearer" = [])),
-    responses((status = 204, description = "It has ended."), Problem))]
+    params(("id" = SessionId, Path, description = "The session.")),
+    responses((status = 204, description = "It has ended.")))]
 async fn end_session(
     State(app): State<App>,
     scope: Scope<ManageOwnAccount>,
@@ -263,7 +271,7 @@ async fn end_session(
 /// Shows the keys that verify access tokens
 #[utoipa::path(get, path = "/.well-known/jwks.json", operation_id = "jwks", tag = "Auth",
     responses((status = 200, description = "A JSON Web Key Set (RFC 7517).", body = Jwks)))]
-async fn jwks(Extension(issuer): Extension<Issuer>) -> impl IntoResponse {
+async fn jwks(State(issuer): State<Issuer>) -> impl IntoResponse {
     (
         [(header::CACHE_CONTROL, "public, max-age=300")],
         Json(issuer.public_keys().published().clone()),

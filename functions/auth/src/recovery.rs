@@ -1,29 +1,28 @@
 //! /v1/auth/password and /v1/auth/email: getting an account back, and proving its address, by tokens in mails.
 
-use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
-use identity::recovery::{self, ResetQueue};
-use identity::{Guard, password};
+use gate::{Routes, routes};
+use identity::password;
+use identity::recovery;
 use kernel::policy::ManageOwnAccount;
 use kernel::{Check, Input, Scope};
 use lambda::{App, Json, Problem, Result};
 use notifications::Desk;
 use serde::{Deserialize, Serialize};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
-pub(crate) fn routes(guard: &Guard, queue: ResetQueue) -> OpenApiRouter<App> {
-    let costly = OpenApiRouter::new()
-        .routes(routes!(forgot_password))
-        .routes(routes!(reset_password))
-        .merge(guard.signed_in(OpenApiRouter::new().routes(routes!(change_password))));
+use crate::Auth;
+
+pub(crate) fn routes() -> Routes<Auth> {
     // A token of 256 bits cannot be tried out, and mails are counted by person.
-    OpenApiRouter::new()
-        .routes(routes!(verify_email))
-        .merge(guard.signed_in(OpenApiRouter::new().routes(routes!(resend_verification))))
-        .merge(guard.by_address(costly))
-        .layer(Extension(queue))
+    Routes::new()
+        .open(routes![verify_email])
+        .signed_in(routes![resend_verification])
+        .by_address(
+            Routes::new()
+                .open(routes![forgot_password, reset_password])
+                .signed_in(routes![change_password]),
+        )
 }
 
 /// Whose password was forgotten.
@@ -109,12 +108,12 @@ fn accepted() -> (StatusCode, Json<MailAccepted>) {
 /// The answer is the same, and as fast, whether or not anybody has this address. A person gets at most 5 such mails an
 /// hour; the token is good for one hour.
 #[utoipa::path(post, path = "/v1/auth/password/forgot", operation_id = "forgot_password", tag = "Auth",
-    request_body = Forgotten, responses((status = 202, description = "Taken.", body = MailAccepted), Problem))]
+    request_body = Forgotten, responses((status = 202, description = "Taken.", body = MailAccepted)))]
 async fn forgot_password(
-    Extension(queue): Extension<ResetQueue>,
+    State(app): State<App>,
     Json(input): Json<Forgotten>,
 ) -> Result<(StatusCode, Json<MailAccepted>)> {
-    queue.ask(&input.email).await?;
+    recovery::ask(&app, &input.email).await?;
     Ok(accepted())
 }
 
@@ -123,10 +122,10 @@ async fn forgot_password(
 /// Ends every session, makes other such tokens worthless, and proves the address. 400 `bad_token` when the token is
 /// unknown, used or expired.
 #[utoipa::path(post, path = "/v1/auth/password/reset", operation_id = "reset_password", tag = "Auth",
-    request_body = Reset, responses((status = 204, description = "The password is set."), Problem))]
+    request_body = Reset, responses((status = 204, description = "The password is set.")))]
 async fn reset_password(
     State(app): State<App>,
-    Extension(desk): Extension<Desk>,
+    State(desk): State<Desk>,
     Json(input): Json<Reset>,
 ) -> Result<StatusCode> {
     recovery::reset(&app, &desk, &input.token, &input.password).await?;
@@ -137,11 +136,10 @@ async fn reset_password(
 ///
 /// Ends your other sessions; this one stays.
 #[utoipa::path(post, path = "/v1/auth/password/change", operation_id = "change_password", tag = "Auth",
-    request_body = PasswordChange, security(("bearer" = [])),
-    responses((status = 204, description = "The password is set."), Problem))]
+    request_body = PasswordChange, responses((status = 204, description = "The password is set.")))]
 async fn change_password(
     State(app): State<App>,
-    Extension(desk): Extension<Desk>,
+    State(desk): State<Desk>,
     scope: Scope<ManageOwnAccount>,
     Json(input): Json<PasswordChange>,
 ) -> Result<StatusCode> {
@@ -156,7 +154,7 @@ async fn change_password(
     request_body = Verification, responses((status = 204, description = "The address is proved."), Problem))]
 async fn verify_email(
     State(app): State<App>,
-    Extension(desk): Extension<Desk>,
+    State(desk): State<Desk>,
     Json(input): Json<Verification>,
 ) -> Result<StatusCode> {
     recovery::verify_email(&app, &desk, &input.token).await?;
@@ -167,10 +165,10 @@ async fn verify_email(
 ///
 /// None follows when it is proved already, nor after 5 in an hour.
 #[utoipa::path(post, path = "/v1/auth/email/resend", operation_id = "resend_verification", tag = "Auth",
-    security(("bearer" = [])), responses((status = 202, description = "Taken.", body = MailAccepted), Problem))]
+    responses((status = 202, description = "Taken.", body = MailAccepted)))]
 async fn resend_verification(
     State(app): State<App>,
-    Extension(desk): Extension<Desk>,
+    State(desk): State<Desk>,
     scope: Scope<ManageOwnAccount>,
 ) -> Result<(StatusCode, Json<MailAccepted>)> {
     recovery::resend(&app, &desk, &scope).await?;

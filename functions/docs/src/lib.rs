@@ -1,20 +1,15 @@
 //! /docs: the API described as OpenAPI 3.1, and a page to read and try it. All assets are served from here.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use alerting::Notices;
+use axum::body::Bytes;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use identity::{Bootstrap, Google, Guard, Issuer, ResetQueue};
-use lambda::{App, Json, Path, Problem, ProblemDetails};
-use notifications::Desk;
-use outbound::AllowList;
-use telemetry::EventQueue;
+use gate::{Routes, Serve, routes};
+use lambda::{App, Function, Path, Problem, ProblemDetails};
 use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, serve};
 
 /// What the page may load: its own files; the page's own style is inline.
@@ -34,41 +29,29 @@ const PAGE_POLICY: &str =
 )]
 struct Base;
 
-/// The routes.
-pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
-        .routes(routes!(page))
-        .routes(routes!(description))
-        .routes(routes!(asset))
+/// The function.
+pub const FUNCTION: Function = gate::function::<Docs>("docs");
+
+struct Docs;
+
+impl Serve for Docs {
+    type State = App;
+
+    fn routes() -> Routes<App> {
+        Routes::new().open(routes![page, description, asset])
+    }
+}
+
+/// Every function: those of the list, and this one, which describes them and so cannot stand in it.
+pub fn all() -> impl Iterator<Item = Function> {
+    functions::ALL.iter().copied().chain([FUNCTION])
 }
 
 /// The description of every route of every function.
 pub fn openapi() -> OpenApi {
-    let guard = Guard::for_docs();
-    let issuer = Issuer::of_new_key().expect("the generator makes keys");
     let mut api = Base::openapi();
-    for routes in [
-        alerts::routes(&guard, Notices::nowhere()),
-        audit::routes(&guard),
-        auth::routes(
-            &guard,
-            issuer,
-            Bootstrap::nobody(),
-            Google::nowhere(),
-            Desk::nowhere(),
-            ResetQueue::nowhere(),
-        ),
-        events::routes(&guard),
-        health::routes(),
-        ingest::routes(&guard, EventQueue::nowhere()),
-        metrics::routes(&guard),
-        notification_jobs::routes(&guard),
-        orgs::routes(&guard, Desk::nowhere()),
-        projects::routes(&guard, AllowList::default()),
-        users::routes(&guard),
-        routes(),
-    ] {
-        api.merge(routes.into_openapi());
+    for routes in all().filter_map(|function| function.describe()) {
+        api.merge(routes);
     }
     let components = api.components.get_or_insert_default();
     let bearer = HttpBuilder::new()
@@ -82,7 +65,8 @@ pub fn openapi() -> OpenApi {
 }
 
 /// Shows the interactive page
-#[utoipa::path(get, path = "/docs", operation_id = "show_docs", tag = "Docs", responses((status = 200, description = "The page.", content_type = "text/html")))]
+#[utoipa::path(get, path = "/docs", operation_id = "show_docs", tag = "Docs",
+    responses((status = 200, description = "The page.", content_type = "text/html")))]
 async fn page() -> lambda::Result<Response> {
     let html = file("index.html")?;
     // The page stands at /docs, its files below it.
@@ -97,20 +81,18 @@ async fn page() -> lambda::Result<Response> {
 }
 
 /// Answers with the OpenAPI 3.1 description
-#[utoipa::path(get, path = "/docs/json", operation_id = "get_openapi", tag = "Docs", responses((status = 200, description = "OpenAPI 3.1.", body = Object)))]
-async fn description() -> Json<OpenApi> {
-    Json(openapi())
+#[utoipa::path(get, path = "/docs/json", operation_id = "get_openapi", tag = "Docs",
+    responses((status = 200, description = "OpenAPI 3.1.", body = Object)))]
+async fn description() -> impl IntoResponse {
+    // The functions do not change while this one runs.
+    static DESCRIPTION: LazyLock<Bytes> = LazyLock::new(|| serde_json::to_vec(&openapi()).unwrap_or_default().into());
+    ([(header::CONTENT_TYPE, "application/json")], DESCRIPTION.clone())
 }
 
 /// Answers with a file of the page
-#[utoipa::path(
-    get,
-    path = "/docs/{file}",
-    operation_id = "get_docs_file",
-    tag = "Docs",
+#[utoipa::path(get, path = "/docs/{file}", operation_id = "get_docs_file", tag = "Docs",
     params(("file" = String, Path, description = "Its name.")),
-    responses((status = 200, description = "The file.", content_type = "application/octet-stream"), Problem)
-)]
+    responses((status = 200, description = "The file.", content_type = "application/octet-stream"), Problem))]
 async fn asset(Path(name): Path<String>) -> lambda::Result<Response> {
     let file = file(&name)?;
     let headers: [(HeaderName, String); 2] = [

@@ -1,5 +1,5 @@
 //! The Lambda `docs`.
 
 fn main() -> anyhow::Result<()> {
-    lambda::serve(async |_| Ok(docs::routes()))
+    lambda::run(docs::FUNCTION)
 }

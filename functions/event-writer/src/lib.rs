@@ -1,17 +1,18 @@
 //! The event queue's consumer: makes events durable, counted and searchable, exactly once.
 
-use lambda::{App, Consumer, Message};
+use lambda::{App, Consumer, Env, Function, Message, Start};
 use telemetry::writer::{Delivery, Writer};
 use tokio::sync::Mutex;
 
-/// Writes batches of messages; remembers the ids it has seen between them.
-#[derive(Debug)]
-pub struct EventWriter(Mutex<Writer>);
+/// The function.
+pub const FUNCTION: Function = Function::queue::<EventWriter>("event-writer");
 
-impl EventWriter {
-    /// A writer to the app's tables.
-    pub fn start(app: &App) -> anyhow::Result<Self> {
-        Ok(Self(Mutex::new(Writer::new(app.table.clone()))))
+/// Writes batches of messages; remembers the ids it has seen between them.
+struct EventWriter(Mutex<Writer>);
+
+impl Start for EventWriter {
+    async fn start(_: &Env, app: App) -> anyhow::Result<Self> {
+        Ok(Self(Mutex::new(Writer::new(app.table))))
     }
 }
 

@@ -1,5 +1,5 @@
 //! The Lambda `event-writer`.
 
 fn main() -> anyhow::Result<()> {
-    lambda::serve_queue(event_writer::EventWriter::start)
+    lambda::run(event_writer::FUNCTION)
 }

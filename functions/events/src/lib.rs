@@ -1,25 +1,27 @@
 //! /v1/events: search of the raw events.
 
 use axum::extract::State;
+use gate::{Guarded, Routes, Serve, routes};
 use identity::project::Project;
-use identity::{Guard, OrgHeader};
 use kernel::{EventId, ProjectId, Scope, Time, policy};
-use lambda::{App, Json, List, Path, Problem, Query};
+use lambda::{App, Function, Json, List, Path, Query};
 use serde::Deserialize;
 use table::Slice;
 use telemetry::EventView;
 use telemetry::metrics::Range;
 use telemetry::search::{self, Position, Wanted};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
-/// The routes.
-pub fn routes(guard: &Guard) -> OpenApiRouter<App> {
-    guard.members(
-        OpenApiRouter::new()
-            .routes(routes!(search_events))
-            .routes(routes!(get_event)),
-    )
+/// The function.
+pub const FUNCTION: Function = gate::function::<Events>("events");
+
+struct Events;
+
+impl Serve for Events {
+    type State = Guarded;
+
+    fn routes() -> Routes<Guarded> {
+        Routes::new().members(routes![search_events, get_event])
+    }
 }
 
 /// Which events are searched for.
@@ -57,14 +59,8 @@ struct Bookmark {
 /// Searches a project's events, newest first
 ///
 /// A page reads a bounded part of the events; it may be short, even empty, and yet have a `nextCursor`.
-#[utoipa::path(
-    get,
-    path = "/v1/events",
-    tag = "Events",
-    security(("bearer" = [])),
-    params(SearchQuery, OrgHeader),
-    responses((status = 200, description = "A page of events.", body = List<EventView>), Problem)
-)]
+#[utoipa::path(get, path = "/v1/events", tag = "Events", params(SearchQuery),
+    responses((status = 200, description = "A page of events.", body = List<EventView>)))]
 async fn search_events(
     State(app): State<App>,
     scope: Scope<policy::ReadEvents>,
@@ -122,18 +118,9 @@ struct GetQuery {
 }
 
 /// Answers with one event
-#[utoipa::path(
-    get,
-    path = "/v1/events/{eventId}",
-    tag = "Events",
-    security(("bearer" = [])),
-    params(
-        ("eventId" = EventId, Path, description = "The event."),
-        GetQuery,
-        OrgHeader
-    ),
-    responses((status = 200, description = "The event.", body = EventView), Problem)
-)]
+#[utoipa::path(get, path = "/v1/events/{eventId}", tag = "Events",
+    params(("eventId" = EventId, Path, description = "The event."), GetQuery),
+    responses((status = 200, description = "The event.", body = EventView)))]
 async fn get_event(
     State(app): State<App>,
     scope: Scope<policy::ReadEvents>,

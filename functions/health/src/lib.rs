@@ -1,16 +1,23 @@
 //! /health and /ready: whether the system answers, and whether it can reach its tables. Open to everyone.
 
 use axum::extract::State;
+use gate::{Routes, Serve, routes};
 use kernel::Error;
-use lambda::{App, Json, Problem, Result};
+use lambda::{App, Function, Json, Problem, Result};
 use serde::Serialize;
 use table::TableName;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
-/// The routes of this function.
-pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(health)).routes(routes!(ready))
+/// The function.
+pub const FUNCTION: Function = gate::function::<Health>("health");
+
+struct Health;
+
+impl Serve for Health {
+    type State = App;
+
+    fn routes() -> Routes<App> {
+        Routes::new().open(routes![health, ready])
+    }
 }
 
 /// How it is.

@@ -1,5 +1,5 @@
-//! Serves the checks of load balancers and people.
+//! The Lambda `health`.
 
 fn main() -> anyhow::Result<()> {
-    lambda::serve(async |_| Ok(health::routes()))
+    lambda::run(health::FUNCTION)
 }

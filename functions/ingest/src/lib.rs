@@ -1,41 +1,31 @@
 //! /v1/ingest: takes events from customers' servers, with an API key. What it answers with 202 is durable.
 
-use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use identity::Guard;
+use gate::{Guarded, Routes, Serve, routes};
 use kernel::{Error, Scope, policy};
-use lambda::{App, Json, Problem};
+use lambda::{App, Function, Json};
 use serde::{Deserialize, Serialize};
-use telemetry::EventQueue;
 use telemetry::batch::{self, CloudEvent, Format, Rejected};
 use telemetry::event::NewEvent;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
-/// Builds the routes from the environment.
-pub fn start(app: &App) -> anyhow::Result<OpenApiRouter<App>> {
-    let mut config = aws_sdk_sqs::config::Builder::from(&lambda::aws_config()?);
-    config.set_endpoint_url(std::env::var("AWS_ENDPOINT_URL_SQS").ok());
-    let queue = EventQueue::new(
-        aws_sdk_sqs::Client::from_conf(config.build()),
-        lambda::variable("EVENT_QUEUE_URL")?,
-    );
-    Ok(routes(&Guard::from_env(app)?, queue))
-}
+/// The function.
+pub const FUNCTION: Function = gate::function::<Ingest>("ingest");
 
-/// The routes, sending to this queue.
-pub fn routes(guard: &Guard, queue: EventQueue) -> OpenApiRouter<App> {
-    let open = OpenApiRouter::new()
-        .routes(routes!(ingest_event))
-        .routes(routes!(ingest_events));
-    guard.api_key(open).layer(Extension(queue))
+struct Ingest;
+
+impl Serve for Ingest {
+    type State = Guarded;
+
+    fn routes() -> Routes<Guarded> {
+        Routes::new().api_key(routes![ingest_event, ingest_events])
+    }
 }
 
 /// What was taken.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct Taken {
+struct Taken {
     /// `queued`: the events are durable and will be visible within seconds.
     #[schema(example = "queued")]
     status: &'static str,
@@ -59,18 +49,12 @@ struct NewEvents {
 ///
 /// Also as a CloudEvent 1.0, structured (`application/cloudevents+json`) or binary (`ce-` headers). The body may be
 /// compressed (`Content-Encoding: gzip` or `zstd`); it and what it expands to have at most 1 MiB, an event 64 KiB.
-#[utoipa::path(
-    post,
-    path = "/v1/ingest/event",
-    tag = "Ingest",
-    security(("apiKey" = [])),
+#[utoipa::path(post, path = "/v1/ingest/event", tag = "Ingest",
     request_body(content((NewEvent = "application/json"), (CloudEvent = "application/cloudevents+json"))),
-    responses((status = 202, description = "Durable.", body = Taken), Problem)
-)]
+    responses((status = 202, description = "Durable.", body = Taken)))]
 async fn ingest_event(
     State(app): State<App>,
     scope: Scope<policy::IngestEvents>,
-    Extension(queue): Extension<EventQueue>,
     request: Request,
 ) -> lambda::Result<(StatusCode, Json<Taken>)> {
     let (headers, body) = read(request).await?;
@@ -85,7 +69,7 @@ async fn ingest_event(
     } else {
         batch::read_one(&body, Format::of(content_type(&headers))?, now)?
     };
-    queue.send(&scope, now, traceparent(&headers), vec![(0, event)]).await?;
+    telemetry::enqueue(&app, &scope, now, traceparent(&headers), vec![(0, event)]).await?;
     Ok(taken(1, Vec::new()))
 }
 
@@ -94,18 +78,12 @@ async fn ingest_event(
 /// Good events are kept when others are bad: `rejected` tells which were not taken, and why. Also as a batch of
 /// CloudEvents 1.0 (`application/cloudevents-batch+json`). The body may be compressed (`Content-Encoding: gzip` or
 /// `zstd`); it and what it expands to have at most 1 MiB.
-#[utoipa::path(
-    post,
-    path = "/v1/ingest/events",
-    tag = "Ingest",
-    security(("apiKey" = [])),
+#[utoipa::path(post, path = "/v1/ingest/events", tag = "Ingest",
     request_body(content((NewEvents = "application/json"), (Vec<CloudEvent> = "application/cloudevents-batch+json"))),
-    responses((status = 202, description = "Durable.", body = Taken), Problem)
-)]
+    responses((status = 202, description = "Durable.", body = Taken)))]
 async fn ingest_events(
     State(app): State<App>,
     scope: Scope<policy::IngestEvents>,
-    Extension(queue): Extension<EventQueue>,
     request: Request,
 ) -> lambda::Result<(StatusCode, Json<Taken>)> {
     let (headers, body) = read(request).await?;
@@ -114,7 +92,7 @@ async fn ingest_events(
     let many = good.len();
     let mut lost = Vec::new();
     if many > 0 {
-        lost = queue.send(&scope, now, traceparent(&headers), good).await?;
+        lost = telemetry::enqueue(&app, &scope, now, traceparent(&headers), good).await?;
     }
     let accepted = many - lost.len();
     let detail = "the queue is away; send this event again";

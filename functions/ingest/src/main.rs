@@ -1,5 +1,5 @@
 //! The Lambda `ingest`.
 
 fn main() -> anyhow::Result<()> {
-    lambda::serve(async |app| ingest::start(app))
+    lambda::run(ingest::FUNCTION)
 }

@@ -1,22 +1,24 @@
 //! /v1/metrics: what a project's events add up to.
 
 use axum::extract::State;
+use gate::{Guarded, Routes, Serve, routes};
 use identity::project::Project;
-use identity::{Guard, OrgHeader};
 use kernel::{ProjectId, Scope, Time, policy};
-use lambda::{App, Json, Problem, Query};
+use lambda::{App, Function, Json, Query};
 use serde::Deserialize;
 use telemetry::metrics::{self, Interval, Only, Overview, Range, Timeseries, TopErrors};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
-/// The routes.
-pub fn routes(guard: &Guard) -> OpenApiRouter<App> {
-    let members = OpenApiRouter::new()
-        .routes(routes!(overview))
-        .routes(routes!(timeseries))
-        .routes(routes!(top_errors));
-    guard.members(members)
+/// The function.
+pub const FUNCTION: Function = gate::function::<Metrics>("metrics");
+
+struct Metrics;
+
+impl Serve for Metrics {
+    type State = Guarded;
+
+    fn routes() -> Routes<Guarded> {
+        Routes::new().members(routes![overview, timeseries, top_errors])
+    }
 }
 
 /// Which events an overview is about.
@@ -33,14 +35,8 @@ struct OverviewQuery {
 }
 
 /// Answers with a project's numbers at a glance
-#[utoipa::path(
-    get,
-    path = "/v1/metrics/overview",
-    tag = "Metrics",
-    security(("bearer" = [])),
-    params(OverviewQuery, OrgHeader),
-    responses((status = 200, description = "The numbers.", body = Overview), Problem)
-)]
+#[utoipa::path(get, path = "/v1/metrics/overview", tag = "Metrics", params(OverviewQuery),
+    responses((status = 200, description = "The numbers.", body = Overview)))]
 async fn overview(
     State(app): State<App>,
     scope: Scope<policy::ReadMetrics>,
@@ -74,14 +70,8 @@ struct TimeseriesQuery {
 /// Answers with a project's events over time
 ///
 /// Every bucket of the range is there, also those without events. Buckets are whole and in UTC.
-#[utoipa::path(
-    get,
-    path = "/v1/metrics/events/timeseries",
-    tag = "Metrics",
-    security(("bearer" = [])),
-    params(TimeseriesQuery, OrgHeader),
-    responses((status = 200, description = "The buckets.", body = Timeseries), Problem)
-)]
+#[utoipa::path(get, path = "/v1/metrics/events/timeseries", tag = "Metrics", params(TimeseriesQuery),
+    responses((status = 200, description = "The buckets.", body = Timeseries)))]
 async fn timeseries(
     State(app): State<App>,
     scope: Scope<policy::ReadMetrics>,
@@ -116,14 +106,8 @@ struct TopErrorsQuery {
 }
 
 /// Answers with a project's most frequent errors
-#[utoipa::path(
-    get,
-    path = "/v1/metrics/errors/top",
-    tag = "Metrics",
-    security(("bearer" = [])),
-    params(TopErrorsQuery, OrgHeader),
-    responses((status = 200, description = "The errors, the most frequent first.", body = TopErrors), Problem)
-)]
+#[utoipa::path(get, path = "/v1/metrics/errors/top", tag = "Metrics", params(TopErrorsQuery),
+    responses((status = 200, description = "The errors, the most frequent first.", body = TopErrors)))]
 async fn top_errors(
     State(app): State<App>,
     scope: Scope<policy::ReadMetrics>,

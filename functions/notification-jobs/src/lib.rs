@@ -1,19 +1,25 @@
 //! /v1/notification-jobs: what became of the notices that alerts caused. Nothing here sends or changes one.
 
 use axum::extract::State;
-use identity::{Guard, OrgHeader};
+use gate::{Guarded, Routes, Serve, routes};
 use kernel::policy::ReadAlerts;
 use kernel::{AlertId, Scope};
-use lambda::{App, Json, List, Paging, Problem, Query, Result};
+use lambda::{App, Function, Json, List, Paging, Query, Result};
 use notifications::JobView;
 use notifications::job::store;
 use serde::Deserialize;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
-/// The routes of this function.
-pub fn routes(guard: &Guard) -> OpenApiRouter<App> {
-    guard.members(OpenApiRouter::new().routes(routes!(list)))
+/// The function.
+pub const FUNCTION: Function = gate::function::<NotificationJobs>("notification-jobs");
+
+struct NotificationJobs;
+
+impl Serve for NotificationJobs {
+    type State = Guarded;
+
+    fn routes() -> Routes<Guarded> {
+        Routes::new().members(routes![list])
+    }
 }
 
 /// Which notices are asked for.
@@ -35,8 +41,7 @@ struct JobQuery {
 ///
 /// A notice is tried three times. What became of it is kept for 90 days.
 #[utoipa::path(get, path = "/v1/notification-jobs", operation_id = "list_notification_jobs", tag = "Alerts",
-    params(OrgHeader, JobQuery), security(("bearer" = [])),
-    responses((status = 200, body = List<JobView>), Problem))]
+    params(JobQuery), responses((status = 200, body = List<JobView>)))]
 async fn list(
     State(app): State<App>,
     scope: Scope<ReadAlerts>,

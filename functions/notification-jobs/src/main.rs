@@ -1,5 +1,5 @@
 //! The Lambda `notification-jobs`.
 
 fn main() -> anyhow::Result<()> {
-    lambda::serve(async |app| Ok(notification_jobs::routes(&identity::Guard::from_env(app)?)))
+    lambda::run(notification_jobs::FUNCTION)
 }

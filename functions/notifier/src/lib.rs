@@ -10,40 +10,38 @@ mod webhook;
 use anyhow::{Context, Result};
 use futures::future::join_all;
 use kernel::Time;
-use lambda::{App, Consumer, Message};
+use lambda::{App, Consumer, Env, Function, Message, Start};
 use notifications::job::store;
 use notifications::{Begin, Contents, Desk, Failure, Job, JobRef, JobState};
+use outbound::AllowList;
 
 use mail::Mailer;
 
+/// The function.
+pub const FUNCTION: Function = Function::queue::<Notifier>("notifier");
+
 /// Sends notices.
-#[derive(Debug)]
-pub struct Notifier {
+struct Notifier {
     desk: Desk,
     mailer: Mailer,
     outbound: outbound::Client,
 }
 
+impl Start for Notifier {
+    async fn start(env: &Env, app: App) -> Result<Self> {
+        let mut mails = aws_sdk_sesv2::config::Builder::from(&env.aws_config()?);
+        mails.set_endpoint_url(env.aws_endpoint("SESV2"));
+        let desk = Desk::of(env, &app.queues)?;
+        let allow = AllowList::parse(env.optional("OUTBOUND_ALLOW").unwrap_or_default());
+        Ok(Self {
+            mailer: Mailer::new(mails, desk.mail_from(), env.variable("PRODUCT_NAME")?),
+            outbound: outbound::Client::new(allow),
+            desk,
+        })
+    }
+}
+
 impl Notifier {
-    /// A notifier with the desk, mail service, product's name and allow list of the environment.
-    pub fn start(_: &App) -> Result<Self> {
-        let mut config = aws_sdk_sesv2::config::Builder::from(&lambda::aws_config()?);
-        config.set_endpoint_url(std::env::var("AWS_ENDPOINT_URL_SESV2").ok());
-        let product = lambda::variable("PRODUCT_NAME")?;
-        Ok(Self::new(
-            Desk::from_env()?,
-            config,
-            &product,
-            outbound::Client::from_env(),
-        ))
-    }
-
-    /// A notifier that sends mails by a mail service, in the name of a product, and webhooks by `outbound`.
-    pub fn new(desk: Desk, mails: aws_sdk_sesv2::config::Builder, product: &str, outbound: outbound::Client) -> Self {
-        let mailer = Mailer::new(mails, desk.mail_from(), product);
-        Self { desk, mailer, outbound }
-    }
-
     async fn handle(&self, app: &App, message: &Message) -> Result<()> {
         let named: JobRef = serde_json::from_str(&message.body).context("a message that is none of ours")?;
         let Some(mut job) = store::find(&app.table, &named).await? else {

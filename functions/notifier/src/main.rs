@@ -1,5 +1,5 @@
 //! The Lambda `notifier`.
 
 fn main() -> anyhow::Result<()> {
-    lambda::serve_queue(notifier::Notifier::start)
+    lambda::run(notifier::FUNCTION)
 }

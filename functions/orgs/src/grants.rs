@@ -2,18 +2,17 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use gate::{Route, routes};
 use identity::grant::{Grant, GrantView, NewGrant, Wanted};
 use kernel::policy::ManageGrants;
 use kernel::{GrantId, OrgId, ProjectId, Scope, UserId};
-use lambda::{App, Created, IdempotencyKey, Json, List, Paging, Path, Problem, Query, Result};
+use lambda::{App, Created, Json, List, Paging, Path, Query, Result};
 use serde::Deserialize;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
-pub(crate) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
-        .routes(routes!(create, list))
-        .routes(routes!(revoke))
+use crate::Orgs;
+
+pub(crate) fn routes() -> Vec<Route<Orgs>> {
+    routes![create, list, revoke]
 }
 
 /// Which grants to list.
@@ -37,8 +36,8 @@ struct GrantsQuery {
 /// It counts at once, and ends with the membership. An admin grants no ownership. One grant for each member and project
 /// (409 `already_granted`).
 #[utoipa::path(post, path = "/v1/orgs/{orgId}/grants", operation_id = "create_grant", tag = "Organizations",
-    params(("orgId" = OrgId, Path, description = "The organization."), IdempotencyKey), request_body = NewGrant,
-    security(("bearer" = [])), responses((status = 201, body = GrantView), Problem))]
+    params(("orgId" = OrgId, Path, description = "The organization.")), request_body = NewGrant,
+    responses((status = 201, body = GrantView)))]
 async fn create(
     State(app): State<App>,
     scope: Scope<ManageGrants>,
@@ -50,8 +49,8 @@ async fn create(
 
 /// Lists the grants of an organization, newest first
 #[utoipa::path(get, path = "/v1/orgs/{orgId}/grants", operation_id = "list_grants", tag = "Organizations",
-    params(("orgId" = OrgId, Path, description = "The organization."), GrantsQuery), security(("bearer" = [])),
-    responses((status = 200, body = List<GrantView>), Problem))]
+    params(("orgId" = OrgId, Path, description = "The organization."), GrantsQuery),
+    responses((status = 200, body = List<GrantView>)))]
 async fn list(
     State(app): State<App>,
     scope: Scope<ManageGrants>,
@@ -79,8 +78,9 @@ async fn list(
 ///
 /// From the next request on.
 #[utoipa::path(delete, path = "/v1/orgs/{orgId}/grants/{grantId}", operation_id = "revoke_grant", tag = "Organizations",
-    params(("orgId" = OrgId, Path, description = "The organization."), ("grantId" = GrantId, Path, description = "The grant.")),
-    security(("bearer" = [])), responses((status = 204, description = "It counts no more."), Problem))]
+    params(("orgId" = OrgId, Path, description = "The organization."),
+        ("grantId" = GrantId, Path, description = "The grant.")),
+    responses((status = 204, description = "It counts no more.")))]
 async fn revoke(
     State(app): State<App>,
     scope: Scope<ManageGrants>,

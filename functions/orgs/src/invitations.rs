@@ -2,24 +2,19 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use gate::{Routes, routes};
 use identity::Invitation;
 use identity::invitation::InvitationView;
 use identity::org::OrgView;
 use kernel::policy::{AcceptInvitations, ManageMembers};
 use kernel::{Check, Input, InvitationId, OrgId, Scope};
-use lambda::{App, Created, IdempotencyKey, Json, List, Paging, Path, Problem, Query, Result};
+use lambda::{App, Created, Json, List, Paging, Path, Query, Result};
 use serde::Deserialize;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
-/// The routes of who manages members.
-pub(crate) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(revoke))
-}
+use crate::Orgs;
 
-/// The route of who is invited.
-pub(crate) fn own() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(accept))
+pub(crate) fn routes() -> Routes<Orgs> {
+    Routes::new().signed_in(routes![accept]).members(routes![list, revoke])
 }
 
 /// The proof that you were invited.
@@ -36,8 +31,8 @@ impl Input for Acceptance {
 
 /// Lists the open invitations of an organization, newest first
 #[utoipa::path(get, path = "/v1/orgs/{orgId}/invitations", operation_id = "list_invitations", tag = "Organizations",
-    params(("orgId" = OrgId, Path, description = "The organization."), Paging), security(("bearer" = [])),
-    responses((status = 200, body = List<InvitationView>), Problem))]
+    params(("orgId" = OrgId, Path, description = "The organization."), Paging),
+    responses((status = 200, body = List<InvitationView>)))]
 async fn list(
     State(app): State<App>,
     scope: Scope<ManageMembers>,
@@ -53,8 +48,9 @@ async fn list(
 /// An admin takes back no owner's.
 #[utoipa::path(delete, path = "/v1/orgs/{orgId}/invitations/{invitationId}", operation_id = "revoke_invitation",
     tag = "Organizations",
-    params(("orgId" = OrgId, Path, description = "The organization."), ("invitationId" = InvitationId, Path, description = "The invitation.")),
-    security(("bearer" = [])), responses((status = 204, description = "It is taken back."), Problem))]
+    params(("orgId" = OrgId, Path, description = "The organization."),
+        ("invitationId" = InvitationId, Path, description = "The invitation.")),
+    responses((status = 204, description = "It is taken back.")))]
 async fn revoke(
     State(app): State<App>,
     scope: Scope<ManageMembers>,
@@ -70,8 +66,7 @@ async fn revoke(
 /// this. 409 `invitation_void` when whoever invited you may not do so any more; 400 `bad_token` when the token is unknown,
 /// used, replaced or expired.
 #[utoipa::path(post, path = "/v1/orgs/invitations/accept", operation_id = "accept_invitation", tag = "Organizations",
-    params(IdempotencyKey), request_body = Acceptance, security(("bearer" = [])),
-    responses((status = 201, description = "You are a member.", body = OrgView), Problem))]
+    request_body = Acceptance, responses((status = 201, description = "You are a member.", body = OrgView)))]
 async fn accept(
     State(app): State<App>,
     scope: Scope<AcceptInvitations>,

@@ -3,34 +3,51 @@
 mod grants;
 mod invitations;
 
-use axum::Extension;
-use axum::extract::State;
+use axum::extract::{FromRef, State};
 use axum::http::StatusCode;
+use gate::{Gate, Routes, Serve, routes};
 use identity::invitation::InvitationView;
 use identity::member::MemberView;
 use identity::org::OrgView;
-use identity::{Guard, Invitation, Member, Org};
+use identity::{Invitation, Member, Org};
 use kernel::check::given;
 use kernel::policy::{CreateOrg, DeleteOrg, LeaveOrg, ListOwnOrgs, ManageMembers, ReadMembers, ReadOrg, UpdateOrg};
 use kernel::{Check, Error, Input, OrgId, OrgRole, Permission, Scope, UserId};
-use lambda::{App, Created, IdempotencyKey, Json, List, Paging, Path, Problem, Query, Result};
+use lambda::{App, Created, Env, Function, Json, List, Paging, Path, Query, Result, Start};
 use notifications::Desk;
 use serde::Deserialize;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
-/// The routes of this function.
-pub fn routes(guard: &Guard, desk: Desk) -> OpenApiRouter<App> {
-    let own = OpenApiRouter::new()
-        .routes(routes!(create, list))
-        .merge(invitations::own());
-    let one = OpenApiRouter::new()
-        .routes(routes!(get, update, delete))
-        .routes(routes!(list_members, invite_member))
-        .routes(routes!(set_member_role, remove_member))
-        .merge(invitations::routes())
-        .merge(grants::routes());
-    guard.signed_in(own).merge(guard.members(one)).layer(Extension(desk))
+/// The function.
+pub const FUNCTION: Function = gate::function::<Orgs>("orgs");
+
+#[derive(Clone, FromRef)]
+struct Orgs {
+    app: App,
+    gate: Gate,
+    desk: Desk,
+}
+
+impl Start for Orgs {
+    async fn start(env: &Env, app: App) -> anyhow::Result<Self> {
+        Ok(Self {
+            gate: Gate::of(env, &app)?,
+            desk: Desk::of(env, &app.queues)?,
+            app,
+        })
+    }
+}
+
+impl Serve for Orgs {
+    type State = Self;
+
+    fn routes() -> Routes<Self> {
+        Routes::new()
+            .signed_in(routes![create, list])
+            .members(routes![get, update, delete])
+            .members(routes![list_members, invite_member, set_member_role, remove_member])
+            .and(invitations::routes())
+            .members(grants::routes())
+    }
 }
 
 /// What makes an organization.
@@ -96,8 +113,8 @@ impl Input for MemberPatch {
 }
 
 /// Makes an organization; you are its owner
-#[utoipa::path(post, path = "/v1/orgs", operation_id = "create_org", tag = "Organizations", params(IdempotencyKey),
-    request_body = NewOrg, security(("bearer" = [])), responses((status = 201, body = OrgView), Problem))]
+#[utoipa::path(post, path = "/v1/orgs", operation_id = "create_org", tag = "Organizations", request_body = NewOrg,
+    responses((status = 201, body = OrgView)))]
 async fn create(
     State(app): State<App>,
     scope: Scope<CreateOrg>,
@@ -109,7 +126,7 @@ async fn create(
 
 /// Lists the organizations you belong to, in the order they were made
 #[utoipa::path(get, path = "/v1/orgs", operation_id = "list_orgs", tag = "Organizations", params(Paging),
-    security(("bearer" = [])), responses((status = 200, body = List<OrgView>), Problem))]
+    responses((status = 200, body = List<OrgView>)))]
 async fn list(
     State(app): State<App>,
     scope: Scope<ListOwnOrgs>,
@@ -124,8 +141,7 @@ async fn list(
 
 /// Shows an organization
 #[utoipa::path(get, path = "/v1/orgs/{orgId}", operation_id = "get_org", tag = "Organizations",
-    params(("orgId" = OrgId, Path, description = "The organization.")), security(("bearer" = [])),
-    responses((status = 200, body = OrgView), Problem))]
+    params(("orgId" = OrgId, Path, description = "The organization.")), responses((status = 200, body = OrgView)))]
 async fn get(State(app): State<App>, scope: Scope<ReadOrg>) -> Result<Json<OrgView>> {
     let org = Org::load(&app.table, &scope).await?;
     Ok(Json(OrgView::of(org, role(&scope)?)))
@@ -134,7 +150,7 @@ async fn get(State(app): State<App>, scope: Scope<ReadOrg>) -> Result<Json<OrgVi
 /// Changes an organization
 #[utoipa::path(patch, path = "/v1/orgs/{orgId}", operation_id = "update_org", tag = "Organizations",
     params(("orgId" = OrgId, Path, description = "The organization.")), request_body = OrgPatch,
-    security(("bearer" = [])), responses((status = 200, body = OrgView), Problem))]
+    responses((status = 200, body = OrgView)))]
 async fn update(State(app): State<App>, scope: Scope<UpdateOrg>, Json(input): Json<OrgPatch>) -> Result<Json<OrgView>> {
     let mut org = Org::load(&app.table, &scope).await?;
     if let Some(name) = input.name {
@@ -145,8 +161,8 @@ async fn update(State(app): State<App>, scope: Scope<UpdateOrg>, Json(input): Js
 
 /// Deletes an organization: from then on it is absent for everyone, and its API keys stop working within a minute
 #[utoipa::path(delete, path = "/v1/orgs/{orgId}", operation_id = "delete_org", tag = "Organizations",
-    params(("orgId" = OrgId, Path, description = "The organization.")), security(("bearer" = [])),
-    responses((status = 204, description = "It is deleted."), Problem))]
+    params(("orgId" = OrgId, Path, description = "The organization.")),
+    responses((status = 204, description = "It is deleted.")))]
 async fn delete(State(app): State<App>, scope: Scope<DeleteOrg>) -> Result<StatusCode> {
     let org = Org::load(&app.table, &scope).await?;
     org.delete(&app.table, app.now(), &scope).await?;
@@ -155,8 +171,8 @@ async fn delete(State(app): State<App>, scope: Scope<DeleteOrg>) -> Result<Statu
 
 /// Lists the members of an organization
 #[utoipa::path(get, path = "/v1/orgs/{orgId}/members", operation_id = "list_members", tag = "Organizations",
-    params(("orgId" = OrgId, Path, description = "The organization."), Paging), security(("bearer" = [])),
-    responses((status = 200, body = List<MemberView>), Problem))]
+    params(("orgId" = OrgId, Path, description = "The organization."), Paging),
+    responses((status = 200, body = List<MemberView>)))]
 async fn list_members(
     State(app): State<App>,
     scope: Scope<ReadMembers>,
@@ -172,11 +188,11 @@ async fn list_members(
 /// Inviting again replaces the token, which is good for 7 days. An admin invites no owner. 409 `already_member`; 409
 /// `too_many_mails` after 5 mails to one address in an hour.
 #[utoipa::path(post, path = "/v1/orgs/{orgId}/members", operation_id = "invite_member", tag = "Organizations",
-    params(("orgId" = OrgId, Path, description = "The organization."), IdempotencyKey), request_body = NewMember,
-    security(("bearer" = [])), responses((status = 201, body = InvitationView), Problem))]
+    params(("orgId" = OrgId, Path, description = "The organization.")), request_body = NewMember,
+    responses((status = 201, body = InvitationView)))]
 async fn invite_member(
     State(app): State<App>,
-    Extension(desk): Extension<Desk>,
+    State(desk): State<Desk>,
     scope: Scope<ManageMembers>,
     Json(input): Json<NewMember>,
 ) -> Result<Created<InvitationView>> {
@@ -187,9 +203,11 @@ async fn invite_member(
 /// Gives a member another role
 ///
 /// An admin neither makes nor changes an owner; the last owner stays (409 `last_owner`).
-#[utoipa::path(patch, path = "/v1/orgs/{orgId}/members/{userId}", operation_id = "set_member_role", tag = "Organizations",
-    params(("orgId" = OrgId, Path, description = "The organization."), ("userId" = UserId, Path, description = "The member.")),
-    request_body = MemberPatch, security(("bearer" = [])), responses((status = 200, body = MemberView), Problem))]
+#[utoipa::path(patch, path = "/v1/orgs/{orgId}/members/{userId}", operation_id = "set_member_role",
+    tag = "Organizations",
+    params(("orgId" = OrgId, Path, description = "The organization."),
+        ("userId" = UserId, Path, description = "The member.")),
+    request_body = MemberPatch, responses((status = 200, body = MemberView)))]
 async fn set_member_role(
     State(app): State<App>,
     scope: Scope<ManageMembers>,
@@ -203,9 +221,11 @@ async fn set_member_role(
 /// Takes a member out of an organization
 ///
 /// Anyone may leave; the last owner stays (409 `last_owner`).
-#[utoipa::path(delete, path = "/v1/orgs/{orgId}/members/{userId}", operation_id = "remove_member", tag = "Organizations",
-    params(("orgId" = OrgId, Path, description = "The organization."), ("userId" = UserId, Path, description = "The member.")),
-    security(("bearer" = [])), responses((status = 204, description = "They are no member."), Problem))]
+#[utoipa::path(delete, path = "/v1/orgs/{orgId}/members/{userId}", operation_id = "remove_member",
+    tag = "Organizations",
+    params(("orgId" = OrgId, Path, description = "The organization."),
+        ("userId" = UserId, Path, description = "The member.")),
+    responses((status = 204, description = "They are no member.")))]
 async fn remove_member(
     State(app): State<App>,
     scope: Scope<LeaveOrg>,

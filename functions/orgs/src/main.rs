@@ -1,8 +1,5 @@
-//! Serves organizations and their members.
-
-use identity::Guard;
-use notifications::Desk;
+//! The Lambda `orgs`.
 
 fn main() -> anyhow::Result<()> {
-    lambda::serve(async |app| Ok(orgs::routes(&Guard::from_env(app)?, Desk::from_env()?)))
+    lambda::run(orgs::FUNCTION)
 }

@@ -1,23 +1,21 @@
 //! /v1/projects/{projectId}/api-keys: what a customer's servers send events with.
 
+use gate::{Route, routes};
 use std::collections::HashMap;
 
 use axum::extract::State;
 use axum::http::StatusCode;
 use identity::api_key::{ApiKeyPatch, ApiKeyView, NewApiKey, NewApiKeyView, Rotation, Secret};
-use identity::{ApiKey, OrgHeader, Project};
+use identity::{ApiKey, Project};
 use kernel::policy::{ManageApiKeys, ReadApiKeys};
 use kernel::{ApiKeyId, Permission, ProjectId, Scope};
-use lambda::{App, Created, IdempotencyKey, Json, List, Paging, Path, Problem, Query, Result};
+use lambda::{App, Created, Json, List, Paging, Path, Query, Result};
 use telemetry::KeyUsage;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
-pub(crate) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
-        .routes(routes!(create, list))
-        .routes(routes!(get, update, revoke))
-        .routes(routes!(rotate))
+use crate::Projects;
+
+pub(crate) fn routes() -> Vec<Route<Projects>> {
+    routes![create, list, get, update, revoke, rotate]
 }
 
 /// How much the keys of a project were used, as their events tell; who is absent never was.
@@ -40,8 +38,8 @@ fn shown_once(app: &App, key: ApiKey, secret: &Secret) -> Created<NewApiKeyView>
 
 /// Makes an API key for a project, and shows it this once
 #[utoipa::path(post, path = "/v1/projects/{projectId}/api-keys", operation_id = "create_api_key", tag = "API keys",
-    params(OrgHeader, ("projectId" = ProjectId, Path, description = "The project."), IdempotencyKey),
-    request_body = NewApiKey, security(("bearer" = [])), responses((status = 201, body = NewApiKeyView), Problem))]
+    params(("projectId" = ProjectId, Path, description = "The project.")), request_body = NewApiKey,
+    responses((status = 201, body = NewApiKeyView)))]
 async fn create(
     State(app): State<App>,
     scope: Scope<ManageApiKeys>,
@@ -55,8 +53,8 @@ async fn create(
 
 /// Lists the API keys of a project, newest first, revoked ones too
 #[utoipa::path(get, path = "/v1/projects/{projectId}/api-keys", operation_id = "list_api_keys", tag = "API keys",
-    params(OrgHeader, ("projectId" = ProjectId, Path, description = "The project."), Paging),
-    security(("bearer" = [])), responses((status = 200, body = List<ApiKeyView>), Problem))]
+    params(("projectId" = ProjectId, Path, description = "The project."), Paging),
+    responses((status = 200, body = List<ApiKeyView>)))]
 async fn list(
     State(app): State<App>,
     scope: Scope<ReadApiKeys>,
@@ -76,8 +74,9 @@ async fn list(
 
 /// Shows an API key: not the key itself
 #[utoipa::path(get, path = "/v1/projects/{projectId}/api-keys/{keyId}", operation_id = "get_api_key", tag = "API keys",
-    params(OrgHeader, ("projectId" = ProjectId, Path, description = "The project."), ("keyId" = ApiKeyId, Path, description = "The key's id.")),
-    security(("bearer" = [])), responses((status = 200, body = ApiKeyView), Problem))]
+    params(("projectId" = ProjectId, Path, description = "The project."),
+        ("keyId" = ApiKeyId, Path, description = "The key's id.")),
+    responses((status = 200, body = ApiKeyView)))]
 async fn get(
     State(app): State<App>,
     scope: Scope<ReadApiKeys>,
@@ -91,9 +90,11 @@ async fn get(
 /// Disables an API key, makes it active again, or calls it something else
 ///
 /// Effective within a minute.
-#[utoipa::path(patch, path = "/v1/projects/{projectId}/api-keys/{keyId}", operation_id = "update_api_key", tag = "API keys",
-    params(OrgHeader, ("projectId" = ProjectId, Path, description = "The project."), ("keyId" = ApiKeyId, Path, description = "The key's id.")),
-    request_body = ApiKeyPatch, security(("bearer" = [])), responses((status = 200, body = ApiKeyView), Problem))]
+#[utoipa::path(patch, path = "/v1/projects/{projectId}/api-keys/{keyId}", operation_id = "update_api_key",
+    tag = "API keys",
+    params(("projectId" = ProjectId, Path, description = "The project."),
+        ("keyId" = ApiKeyId, Path, description = "The key's id.")),
+    request_body = ApiKeyPatch, responses((status = 200, body = ApiKeyView)))]
 async fn update(
     State(app): State<App>,
     scope: Scope<ManageApiKeys>,
@@ -109,9 +110,11 @@ async fn update(
 /// Revokes an API key for ever
 ///
 /// Effective within a minute.
-#[utoipa::path(delete, path = "/v1/projects/{projectId}/api-keys/{keyId}", operation_id = "revoke_api_key", tag = "API keys",
-    params(OrgHeader, ("projectId" = ProjectId, Path, description = "The project."), ("keyId" = ApiKeyId, Path, description = "The key's id.")),
-    security(("bearer" = [])), responses((status = 204, description = "It is revoked."), Problem))]
+#[utoipa::path(delete, path = "/v1/projects/{projectId}/api-keys/{keyId}", operation_id = "revoke_api_key",
+    tag = "API keys",
+    params(("projectId" = ProjectId, Path, description = "The project."),
+        ("keyId" = ApiKeyId, Path, description = "The key's id.")),
+    responses((status = 204, description = "It is revoked.")))]
 async fn revoke(
     State(app): State<App>,
     scope: Scope<ManageApiKeys>,
@@ -124,9 +127,11 @@ async fn revoke(
 }
 
 /// Makes the key that takes an API key's place, and shows it this once; the old one works through its grace
-#[utoipa::path(post, path = "/v1/projects/{projectId}/api-keys/{keyId}/rotate", operation_id = "rotate_api_key", tag = "API keys",
-    params(OrgHeader, ("projectId" = ProjectId, Path, description = "The project."), ("keyId" = ApiKeyId, Path, description = "The key's id."), IdempotencyKey),
-    request_body = Rotation, security(("bearer" = [])), responses((status = 201, body = NewApiKeyView), Problem))]
+#[utoipa::path(post, path = "/v1/projects/{projectId}/api-keys/{keyId}/rotate", operation_id = "rotate_api_key",
+    tag = "API keys",
+    params(("projectId" = ProjectId, Path, description = "The project."),
+        ("keyId" = ApiKeyId, Path, description = "The key's id.")),
+    request_body = Rotation, responses((status = 201, body = NewApiKeyView)))]
 async fn rotate(
     State(app): State<App>,
     scope: Scope<ManageApiKeys>,

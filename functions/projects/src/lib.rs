@@ -3,36 +3,54 @@
 mod api_keys;
 
 use alerting::target;
-use axum::Extension;
-use axum::extract::State;
+use axum::extract::{FromRef, State};
 use axum::http::StatusCode;
+use gate::{Gate, Routes, Serve, routes};
+use identity::Project;
 use identity::project::{NewProject, ProjectPatch, ProjectView};
-use identity::{Guard, OrgHeader, Project};
 use kernel::policy::{CreateProjects, DeleteProjects, ReadProjects, WriteProjects};
 use kernel::{ProjectId, Scope};
-use lambda::{App, Created, IdempotencyKey, Json, List, Paging, Path, Problem, Query, Result};
+use lambda::{App, Created, Env, Function, Json, List, Paging, Path, Query, Result, Start};
 use outbound::AllowList;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
-/// The routes of this function. Webhooks may go to these addresses though they are not public.
-pub fn routes(guard: &Guard, allow: AllowList) -> OpenApiRouter<App> {
-    let projects = OpenApiRouter::new()
-        .routes(routes!(create, list))
-        .routes(routes!(get, update, delete));
-    guard
-        .members(projects.merge(api_keys::routes()))
-        .layer(Extension(allow))
+/// The function.
+pub const FUNCTION: Function = gate::function::<Projects>("projects");
+
+#[derive(Clone, FromRef)]
+struct Projects {
+    app: App,
+    gate: Gate,
+    /// Where webhooks may go though it is not public.
+    allow: AllowList,
+}
+
+impl Start for Projects {
+    async fn start(env: &Env, app: App) -> anyhow::Result<Self> {
+        Ok(Self {
+            gate: Gate::of(env, &app)?,
+            allow: AllowList::parse(env.optional("OUTBOUND_ALLOW").unwrap_or_default()),
+            app,
+        })
+    }
+}
+
+impl Serve for Projects {
+    type State = Self;
+
+    fn routes() -> Routes<Self> {
+        Routes::new()
+            .members(routes![create, list, get, update, delete])
+            .members(api_keys::routes())
+    }
 }
 
 /// Makes a project
 #[utoipa::path(post, path = "/v1/projects", operation_id = "create_project", tag = "Projects",
-    params(OrgHeader, IdempotencyKey), request_body = NewProject, security(("bearer" = [])),
-    responses((status = 201, body = ProjectView), Problem))]
+    request_body = NewProject, responses((status = 201, body = ProjectView)))]
 async fn create(
     State(app): State<App>,
     scope: Scope<CreateProjects>,
-    Extension(allow): Extension<AllowList>,
+    State(allow): State<AllowList>,
     Json(input): Json<NewProject>,
 ) -> Result<Created<ProjectView>> {
     target::check_defaults(input.alert_defaults.as_ref(), &allow)?;
@@ -41,8 +59,8 @@ async fn create(
 }
 
 /// Lists the projects of an organization, newest first
-#[utoipa::path(get, path = "/v1/projects", operation_id = "list_projects", tag = "Projects", params(OrgHeader, Paging),
-    security(("bearer" = [])), responses((status = 200, body = List<ProjectView>), Problem))]
+#[utoipa::path(get, path = "/v1/projects", operation_id = "list_projects", tag = "Projects", params(Paging),
+    responses((status = 200, body = List<ProjectView>)))]
 async fn list(
     State(app): State<App>,
     scope: Scope<ReadProjects>,
@@ -55,8 +73,8 @@ async fn list(
 
 /// Shows a project
 #[utoipa::path(get, path = "/v1/projects/{projectId}", operation_id = "get_project", tag = "Projects",
-    params(OrgHeader, ("projectId" = ProjectId, Path, description = "The project.")), security(("bearer" = [])),
-    responses((status = 200, body = ProjectView), Problem))]
+    params(("projectId" = ProjectId, Path, description = "The project.")),
+    responses((status = 200, body = ProjectView)))]
 async fn get(
     State(app): State<App>,
     scope: Scope<ReadProjects>,
@@ -68,12 +86,12 @@ async fn get(
 
 /// Changes a project
 #[utoipa::path(patch, path = "/v1/projects/{projectId}", operation_id = "update_project", tag = "Projects",
-    params(OrgHeader, ("projectId" = ProjectId, Path, description = "The project.")), request_body = ProjectPatch,
-    security(("bearer" = [])), responses((status = 200, body = ProjectView), Problem))]
+    params(("projectId" = ProjectId, Path, description = "The project.")), request_body = ProjectPatch,
+    responses((status = 200, body = ProjectView)))]
 async fn update(
     State(app): State<App>,
     scope: Scope<WriteProjects>,
-    Extension(allow): Extension<AllowList>,
+    State(allow): State<AllowList>,
     Path(id): Path<ProjectId>,
     Json(input): Json<ProjectPatch>,
 ) -> Result<Json<ProjectView>> {
@@ -85,8 +103,8 @@ async fn update(
 
 /// Deletes a project: it is absent from then on, and its API keys stop working within a minute
 #[utoipa::path(delete, path = "/v1/projects/{projectId}", operation_id = "delete_project", tag = "Projects",
-    params(OrgHeader, ("projectId" = ProjectId, Path, description = "The project.")), security(("bearer" = [])),
-    responses((status = 204, description = "It is deleted."), Problem))]
+    params(("projectId" = ProjectId, Path, description = "The project.")),
+    responses((status = 204, description = "It is deleted.")))]
 async fn delete(State(app): State<App>, scope: Scope<DeleteProjects>, Path(id): Path<ProjectId>) -> Result<StatusCode> {
     let project = Project::load(&app.table, &scope, id).await?;
     project.delete(&app.table, app.now(), &scope).await?;

@@ -1,8 +1,5 @@
-//! Serves projects and their API keys.
-
-use identity::Guard;
-use outbound::AllowList;
+//! The Lambda `projects`.
 
 fn main() -> anyhow::Result<()> {
-    lambda::serve(async |app| Ok(projects::routes(&Guard::from_env(app)?, AllowList::from_env())))
+    lambda::run(projects::FUNCTION)
 }

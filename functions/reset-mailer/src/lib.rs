@@ -4,22 +4,18 @@
 //! known. A message that comes again gets no second mail.
 
 use identity::recovery;
-use lambda::{App, Consumer, Message};
+use lambda::{App, Consumer, Env, Function, Message, Start};
 use notifications::Desk;
 
+/// The function.
+pub const FUNCTION: Function = Function::queue::<ResetMailer>("reset-mailer");
+
 /// Mails tokens.
-#[derive(Debug)]
-pub struct ResetMailer(Desk);
+struct ResetMailer(Desk);
 
-impl ResetMailer {
-    /// A mailer with the desk of the environment.
-    pub fn start(_: &App) -> anyhow::Result<Self> {
-        Ok(Self::new(Desk::from_env()?))
-    }
-
-    /// A mailer that writes its mails at this desk.
-    pub fn new(desk: Desk) -> Self {
-        Self(desk)
+impl Start for ResetMailer {
+    async fn start(env: &Env, app: App) -> anyhow::Result<Self> {
+        Ok(Self(Desk::of(env, &app.queues)?))
     }
 }
 

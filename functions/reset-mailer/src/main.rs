@@ -1,5 +1,5 @@
-//! Mails tokens to who forgot their password.
+//! The Lambda `reset-mailer`.
 
 fn main() -> anyhow::Result<()> {
-    lambda::serve_queue(reset_mailer::ResetMailer::start)
+    lambda::run(reset_mailer::FUNCTION)
 }

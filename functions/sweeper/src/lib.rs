@@ -3,7 +3,7 @@
 //! several times at once only tells the notifier what it then finds done.
 
 use kernel::{Result, Time};
-use lambda::{App, Schedule};
+use lambda::{App, Env, Function, Schedule, Start};
 use notifications::job::store;
 use notifications::{Job, NoticeQueue};
 
@@ -13,21 +13,19 @@ const GRACE_MILLIS: i64 = 15 * Time::SECOND;
 const PAGE: u16 = 100;
 const PAGES: usize = 10;
 
+/// The function.
+pub const FUNCTION: Function = Function::schedule::<Sweeper>("sweeper");
+
 /// Tells the notifier of what is due.
-#[derive(Debug)]
-pub struct Sweeper(NoticeQueue);
+struct Sweeper(NoticeQueue);
+
+impl Start for Sweeper {
+    async fn start(_: &Env, app: App) -> anyhow::Result<Self> {
+        Ok(Self(NoticeQueue::of(&app.queues)))
+    }
+}
 
 impl Sweeper {
-    /// A sweeper with the queue of the environment.
-    pub fn start(_: &App) -> anyhow::Result<Self> {
-        Ok(Self::new(NoticeQueue::from_env()?))
-    }
-
-    /// A sweeper that tells by this queue.
-    pub fn new(queue: NoticeQueue) -> Self {
-        Self(queue)
-    }
-
     async fn sweep(&self, app: &App, shard: u8) -> Result<usize> {
         let before = app.now().plus_millis(-GRACE_MILLIS);
         let (mut found, mut after) = (0, None);

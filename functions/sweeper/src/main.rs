@@ -1,5 +1,5 @@
 //! The Lambda `sweeper`.
 
 fn main() -> anyhow::Result<()> {
-    lambda::serve_schedule(sweeper::Sweeper::start)
+    lambda::run(sweeper::FUNCTION)
 }

@@ -2,24 +2,25 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use gate::{Guarded, Routes, Serve, routes};
 use identity::user::UserStatus;
-use identity::{Guard, User, UserView};
+use identity::{User, UserView};
 use kernel::policy::ManageUsers;
 use kernel::{Check, Input, PlatformRole, Scope, UserId};
-use lambda::{App, Json, List, Paging, Path, Problem, Query, Result};
+use lambda::{App, Function, Json, List, Paging, Path, Query, Result};
 use serde::Deserialize;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
-/// The routes of this function.
-pub fn routes(guard: &Guard) -> OpenApiRouter<App> {
-    guard.signed_in(
-        OpenApiRouter::new()
-            .routes(routes!(list))
-            .routes(routes!(set_role))
-            .routes(routes!(deactivate))
-            .routes(routes!(reactivate)),
-    )
+/// The function.
+pub const FUNCTION: Function = gate::function::<Users>("users");
+
+struct Users;
+
+impl Serve for Users {
+    type State = Guarded;
+
+    fn routes() -> Routes<Guarded> {
+        Routes::new().signed_in(routes![list, set_role, deactivate, reactivate])
+    }
 }
 
 /// A person's new role.
@@ -36,7 +37,7 @@ impl Input for RoleInput {
 
 /// Lists everybody, in the order they registered
 #[utoipa::path(get, path = "/v1/users", operation_id = "list_users", tag = "Users", params(Paging),
-    security(("bearer" = [])), responses((status = 200, body = List<UserView>), Problem))]
+    responses((status = 200, body = List<UserView>)))]
 async fn list(
     State(app): State<App>,
     scope: Scope<ManageUsers>,
@@ -52,7 +53,7 @@ async fn list(
 /// An admin neither touches a manager nor makes one; nobody changes himself. Repeating it changes nothing.
 #[utoipa::path(patch, path = "/v1/users/{id}/role", operation_id = "set_user_role", tag = "Users",
     params(("id" = UserId, Path, description = "The person.")), request_body = RoleInput,
-    security(("bearer" = [])), responses((status = 200, body = UserView), Problem))]
+    responses((status = 200, body = UserView)))]
 async fn set_role(
     State(app): State<App>,
     scope: Scope<ManageUsers>,
@@ -68,8 +69,8 @@ async fn set_role(
 ///
 /// Nothing is deleted.
 #[utoipa::path(delete, path = "/v1/users/{id}", operation_id = "deactivate_user", tag = "Users",
-    params(("id" = UserId, Path, description = "The person.")), security(("bearer" = [])),
-    responses((status = 204, description = "The person is deactivated."), Problem))]
+    params(("id" = UserId, Path, description = "The person.")),
+    responses((status = 204, description = "The person is deactivated.")))]
 async fn deactivate(State(app): State<App>, scope: Scope<ManageUsers>, Path(id): Path<UserId>) -> Result<StatusCode> {
     let user = User::load(&app.table, &scope, id).await?;
     user.save_status(&app.table, app.now(), &scope, UserStatus::Deactivated)
@@ -79,8 +80,7 @@ async fn deactivate(State(app): State<App>, scope: Scope<ManageUsers>, Path(id):
 
 /// Lets a deactivated person in again
 #[utoipa::path(patch, path = "/v1/users/{id}/reactivate", operation_id = "reactivate_user", tag = "Users",
-    params(("id" = UserId, Path, description = "The person.")), security(("bearer" = [])),
-    responses((status = 200, body = UserView), Problem))]
+    params(("id" = UserId, Path, description = "The person.")), responses((status = 200, body = UserView)))]
 async fn reactivate(
     State(app): State<App>,
     scope: Scope<ManageUsers>,

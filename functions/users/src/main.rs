@@ -1,7 +1,5 @@
-//! Serves the platform's users.
-
-use identity::Guard;
+//! The Lambda `users`.
 
 fn main() -> anyhow::Result<()> {
-    lambda::serve(async |app| Ok(users::routes(&Guard::from_env(app)?)))
+    lambda::run(users::FUNCTION)
 }

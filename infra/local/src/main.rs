@@ -235,7 +235,7 @@ fn wants_speed(action: &Action) -> bool {
 /// Goes on as a release build of this program, with the same arguments.
 async fn become_release() -> Result<ExitCode> {
     // Release is for speed, and the services run inside the runner.
-    let runner = build::program(&up::find_folder()?, "local", true).await?;
+    let runner = build::program(&up::find_folder()?, ["--bin", "local"], true).await?;
     let error = Command::new(&runner).args(std::env::args_os().skip(1)).exec();
     Err(error).with_context(|| format!("start {}", runner.display()))
 }

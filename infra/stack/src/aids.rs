@@ -15,7 +15,7 @@ const MAX_ADVANCE_SECONDS: u32 = 10 * 366 * 86_400;
 const AIDS: [(&str, &[Method]); 5] = [
     ("chaos", &[Method::GET, Method::POST]),
     ("emails", &[Method::GET]),
-    ("clock", &[Method::POST]),
+    ("clock", &[Method::GET, Method::POST]),
     ("functions", &[Method::GET]),
     ("queues", &[Method::GET]),
 ];
@@ -56,6 +56,7 @@ pub async fn answer(stack: &Stack, request: Request<Body>) -> Response {
     }
     let done = match name {
         "emails" => emails(stack, parts.uri.query().unwrap_or_default()),
+        "clock" if parts.method == Method::GET => Ok(json!({"now": rfc3339(stack.clock.now_ms())})),
         "clock" => small(body).await.and_then(|body| clock(stack, &body)),
         "chaos" if parts.method == Method::POST => small(body).await.and_then(|body| chaos(stack, &body)),
         "chaos" => Ok(json!(stack.chaos.report())),

@@ -60,18 +60,13 @@ pub async fn build(folder: &Path, functions: &[Function], release: bool) -> Resu
 }
 
 /// Builds one program of the workspace, with the features that the whole workspace gives dependencies, so that none
-/// is built twice.
-pub async fn program(folder: &Path, name: &str, release: bool) -> Result<PathBuf> {
+/// is built twice. `target` is cargo's option and the name, such as `["--bin", "local"]`.
+pub async fn program(folder: &Path, target: [&str; 2], release: bool) -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command
-        .args([
-            "build",
-            "--workspace",
-            "--bin",
-            name,
-            "--message-format=json-render-diagnostics",
-        ])
+        .args(["build", "--workspace", "--message-format=json-render-diagnostics"])
+        .args(target)
         .current_dir(folder);
     if release {
         command.arg("--release");
@@ -79,6 +74,7 @@ pub async fn program(folder: &Path, name: &str, release: bool) -> Result<PathBuf
     let output = command.stderr(Stdio::inherit()).kill_on_drop(true).output();
     let output = output.await.context("start cargo")?;
     let lines = String::from_utf8_lossy(&output.stdout);
+    let [_, name] = target;
     let built = lines.lines().filter_map(executable).find(|(built, _)| built == name);
     match built {
         Some((_, path)) if output.status.success() => Ok(path),

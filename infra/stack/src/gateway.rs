@@ -4,6 +4,7 @@ mod cors;
 mod event;
 mod reply;
 mod router;
+mod throttle;
 
 pub use event::{Caller, event};
 pub use reply::reply;
@@ -13,6 +14,7 @@ pub use router::{Match, Router};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::body::{Body, Bytes};
 use axum::response::Response;
@@ -22,6 +24,7 @@ use crate::chaos::{Chaos, Fault, cut};
 use crate::clock::Clock;
 use crate::runtime::{MAX_PAYLOAD_BYTES, Outcome, Pool};
 use crate::template::{Cors, Template};
+use throttle::Bucket;
 
 /// The largest request that API Gateway takes.
 pub const MAX_REQUEST_BYTES: usize = 10 * 1024 * 1024;
@@ -30,6 +33,7 @@ pub const MAX_REQUEST_BYTES: usize = 10 * 1024 * 1024;
 pub struct Gateway {
     router: Router,
     cors: Option<Cors>,
+    throttle: Option<Bucket>,
     pools: HashMap<String, Arc<Pool>>,
     clock: Clock,
     chaos: Chaos,
@@ -41,6 +45,7 @@ impl Gateway {
         Self {
             router: Router::new(&template.routes),
             cors: template.cors.clone(),
+            throttle: template.throttle.map(|bound| Bucket::of(bound, Instant::now())),
             pools,
             clock,
             chaos,
@@ -70,6 +75,13 @@ impl Gateway {
         let Some(found) = self.router.find(&parts.method, parts.uri.path()) else {
             return message(StatusCode::NOT_FOUND, "Not Found");
         };
+        if self
+            .throttle
+            .as_ref()
+            .is_some_and(|bucket| !bucket.take(Instant::now()))
+        {
+            return message(StatusCode::TOO_MANY_REQUESTS, "Too Many Requests");
+        }
         let Some(pool) = self.pools.get(&found.route.function) else {
             return message(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error");
         };

@@ -11,7 +11,7 @@ mod program;
 
 pub use output::{Log, log};
 pub use pool::Pool;
-pub use process::Snapshot;
+pub use process::{Snapshot, environment};
 pub use program::{Program, Programs, become_guarded};
 
 use std::collections::BTreeMap;

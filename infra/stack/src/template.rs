@@ -1,11 +1,13 @@
 //! What `template.yaml` says, with every reference resolved for one machine.
 //!
-//! Pure: reads text, opens no socket, starts nothing. A resource, event or function of the template language
+//! Pure: reads text, opens no socket, starts nothing. A resource, property, event or function of the template language
 //! that the local stack would not honour is an error here, never skipped in silence.
 
 mod expression;
 mod function;
 mod intrinsics;
+mod policy;
+mod property;
 mod resource;
 
 use std::collections::BTreeMap;
@@ -15,9 +17,10 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value};
 
 pub use expression::Expression;
-pub use function::{Effect, Function, QueueSource, ScheduleSource, Statement};
+pub use function::{Function, QueueSource, ScheduleSource};
 pub use intrinsics::{ACCOUNT, REGION};
-pub use resource::{Cors, Queue, Redrive, Table};
+pub use policy::{Condition, Effect, Quantifier, Statement, Test};
+pub use resource::{Cors, Queue, Redrive, Table, Throttle};
 
 use intrinsics::Scope;
 pub(crate) use intrinsics::{parameter_arn, queue_arn, sender_arn, table_arn};
@@ -42,6 +45,8 @@ pub struct Template {
     pub queues: Vec<Queue>,
     /// What the HTTP API answers browsers of other origins.
     pub cors: Option<Cors>,
+    /// How much the HTTP API lets through, where the template says.
+    pub throttle: Option<Throttle>,
     /// The parameters as resolved: defaults, overridden by what the caller gave.
     pub parameters: BTreeMap<String, String>,
 }
@@ -57,13 +62,33 @@ pub struct Route {
     pub function: String,
 }
 
+/// Sections of a template that are read, and those that say nothing to run.
+const SECTIONS: [&str; 7] = [
+    "AWSTemplateFormatVersion",
+    "Description",
+    "Globals",
+    "Metadata",
+    "Outputs",
+    "Parameters",
+    "Resources",
+];
+
+/// What a resource may have: the order in which AWS makes resources, and what becomes of them in the end, is AWS's.
+const RESOURCE: [&str; 6] = [
+    "DeletionPolicy",
+    "DependsOn",
+    "Metadata",
+    "Properties",
+    "Type",
+    "UpdateReplacePolicy",
+];
+
 /// Resource types that configure AWS and have nothing to run on one machine.
-const WITHOUT_LOCAL_EFFECT: [&str; 9] = [
+const WITHOUT_LOCAL_EFFECT: [&str; 8] = [
     "AWS::CloudWatch::Alarm",
     "AWS::CloudWatch::CompositeAlarm",
     "AWS::CloudWatch::Dashboard",
     "AWS::IAM::Role",
-    "AWS::Logs::LogGroup",
     "AWS::Logs::MetricFilter",
     "AWS::SNS::Topic",
     "AWS::SNS::Subscription",
@@ -84,10 +109,14 @@ impl Template {
     /// Resolves the template in `text`; each parameter needs a value in `parameters` or a default.
     pub fn parse(text: &str, parameters: &BTreeMap<String, String>) -> Result<Self> {
         let document = intrinsics::document(text)?;
+        property::only("a template", &document, &[&SECTIONS, &["Transform"]])?;
+        property::is("a template", &document, "Transform", &["AWS::Serverless-2016-10-31"])?;
         let scope = Scope::new(&document, parameters)?;
-        let globals = match document.pointer("/Globals/Function") {
+        let globals = document.get("Globals").cloned().unwrap_or_else(|| Map::new().into());
+        property::only("Globals", &globals, &[&["Function"]])?;
+        let globals = match globals.get("Function") {
             Some(globals) => scope.resolve(globals).context("in Globals")?,
-            None => Value::Object(Map::new()),
+            None => Map::new().into(),
         };
         let mut template = Self {
             functions: Vec::new(),
@@ -95,6 +124,7 @@ impl Template {
             tables: Vec::new(),
             queues: Vec::new(),
             cors: None,
+            throttle: None,
             parameters: scope.parameter_texts(),
         };
         let resources = document["Resources"].as_object().context("no Resources")?;
@@ -117,9 +147,7 @@ impl Template {
 
     fn add(&mut self, id: &str, resource: &Value, scope: &Scope, globals: &Value) -> Result<()> {
         let kind = resource["Type"].as_str().context("no Type")?;
-        if resource.get("Condition").is_some() {
-            bail!("conditions are not served locally");
-        }
+        property::only("a resource", resource, &[&RESOURCE])?;
         let raw = resource
             .get("Properties")
             .cloned()
@@ -131,7 +159,8 @@ impl Template {
                 self.functions.push(function);
                 self.routes.extend(routes);
             }
-            "AWS::Serverless::HttpApi" => self.cors = resource::cors(&scope.resolve(&raw)?)?,
+            "AWS::Serverless::HttpApi" => (self.cors, self.throttle) = resource::api(&scope.resolve(&raw)?)?,
+            "AWS::Logs::LogGroup" => resource::log_group(&scope.resolve(&raw)?)?,
             "AWS::DynamoDB::Table" => self.tables.push(resource::table(id, &scope.resolve(&raw)?)?),
             "AWS::SQS::Queue" => self.queues.push(resource::queue(id, &scope.resolve(&raw)?)?),
             other if WITHOUT_LOCAL_EFFECT.contains(&other) => {}

@@ -2,13 +2,15 @@
 //! so that a message that comes late looks at the alert as it is then.
 
 use anyhow::{Context, anyhow};
-use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+use app::{App, Outgoing, Queue, Queues};
 use kernel::{AlertId, OrgId, ProjectId, Result};
 use serde::{Deserialize, Serialize};
 use table::Table;
 
 use crate::alert::{Due, SHARDS};
 
+/// The queue of the evaluator.
+const QUEUE: Queue = Queue("ALERT_QUEUE_URL");
 /// A message names about so many alerts; the alerts of one project are never divided.
 const ALERTS: usize = 50;
 /// A shard is read up to this many pages of 500 alerts.
@@ -61,11 +63,11 @@ impl Batch {
 
 /// Puts every enabled alert on the queue. Returns how many there were. A shard that cannot be read does not keep the
 /// others waiting; the error comes at the end.
-pub async fn queue_all(table: &Table, queue: &AlertQueue) -> Result<usize> {
+pub async fn queue_all(app: &App) -> Result<usize> {
     let (mut found, mut failure) = (0, None);
-    let mut outbox = Outbox::new(queue);
+    let mut outbox = Outbox::new(&app.queues);
     for shard in 0..SHARDS {
-        match queue_shard(table, shard, &mut outbox).await {
+        match queue_shard(&app.table, shard, &mut outbox).await {
             Ok(alerts) => found += alerts,
             Err(error) => failure = Some(error),
         }
@@ -92,15 +94,15 @@ async fn queue_shard(table: &Table, shard: u8, outbox: &mut Outbox<'_>) -> Resul
 
 /// Messages that are not sent yet.
 struct Outbox<'a> {
-    queue: &'a AlertQueue,
+    queues: &'a Queues,
     open: Batch,
-    full: Vec<Batch>,
+    full: Vec<Outgoing>,
 }
 
 impl<'a> Outbox<'a> {
-    fn new(queue: &'a AlertQueue) -> Self {
+    fn new(queues: &'a Queues) -> Self {
         Self {
-            queue,
+            queues,
             open: Batch::default(),
             full: Vec::new(),
         }
@@ -108,58 +110,27 @@ impl<'a> Outbox<'a> {
 
     async fn add(&mut self, due: &Due) -> Result<()> {
         if self.open.is_full_before(due) {
-            self.full.push(std::mem::take(&mut self.open));
+            self.close()?;
         }
         if self.full.len() == SEND {
-            self.queue.send(&std::mem::take(&mut self.full)).await?;
+            self.queues.send_all(QUEUE, &std::mem::take(&mut self.full)).await?;
         }
         self.open.add(due);
         Ok(())
     }
 
-    async fn flush(mut self) -> Result<()> {
-        if !self.open.projects.is_empty() {
-            self.full.push(self.open);
-        }
-        for batches in self.full.chunks(SEND) {
-            self.queue.send(batches).await?;
-        }
+    fn close(&mut self) -> Result<()> {
+        let batch = std::mem::take(&mut self.open);
+        let body = serde_json::to_string(&batch).context("a message")?;
+        self.full.push(Outgoing::now(body));
         Ok(())
     }
-}
 
-/// The queue of the evaluator. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct AlertQueue {
-    client: aws_sdk_sqs::Client,
-    url: String,
-}
-
-impl AlertQueue {
-    /// Opens the queue at `url`.
-    pub fn new(client: aws_sdk_sqs::Client, url: impl Into<String>) -> Self {
-        Self {
-            client,
-            url: url.into(),
+    async fn flush(mut self) -> Result<()> {
+        if !self.open.projects.is_empty() {
+            self.close()?;
         }
-    }
-
-    /// Sends at most [`SEND`] messages; an error if any of them was not taken.
-    async fn send(&self, batches: &[Batch]) -> Result<()> {
-        let mut request = self.client.send_message_batch().queue_url(&self.url);
-        for (place, batch) in batches.iter().enumerate() {
-            let entry = SendMessageBatchRequestEntry::builder()
-                .id(place.to_string())
-                .message_body(serde_json::to_string(batch).context("a message")?)
-                .build()
-                .context("a message")?;
-            request = request.entries(entry);
-        }
-        let failed = request.send().await.context("sending alerts")?.failed;
-        match failed.first() {
-            None => Ok(()),
-            Some(first) => Err(anyhow!("{} of {} messages: {}", failed.len(), batches.len(), first.code).into()),
-        }
+        self.queues.send_all(QUEUE, &self.full).await
     }
 }
 

@@ -29,6 +29,5 @@ pub mod notice;
 pub mod target;
 
 pub use alert::Alert;
-pub use due::AlertQueue;
 pub use incident::Incident;
 pub use notice::Notices;

@@ -1,6 +1,7 @@
 //! What an alert tells when its status changes: a mail, or a signed webhook call.
 
 use anyhow::{Context, anyhow};
+use app::{Env, Queues};
 use identity::project::Channel;
 use kernel::{Result, Time};
 use notifications::{Desk, Job, Letter, Mail, Owner};
@@ -64,18 +65,14 @@ pub struct Notices {
 
 impl Notices {
     /// Notices that go out by a desk; webhooks to these addresses too, though they are not public.
-    pub fn new(desk: Desk, allow: AllowList) -> Self {
+    fn new(desk: Desk, allow: AllowList) -> Self {
         Self { desk, allow }
     }
 
     /// Notices as the environment of a function describes them.
-    pub fn from_env() -> anyhow::Result<Self> {
-        Ok(Self::new(Desk::from_env()?, AllowList::from_env()))
-    }
-
-    /// Notices that go nowhere, for routes that are only described.
-    pub fn nowhere() -> Self {
-        Self::new(Desk::nowhere(), AllowList::default())
+    pub fn of(env: &Env, queues: &Queues) -> anyhow::Result<Self> {
+        let allow = AllowList::parse(env.optional("OUTBOUND_ALLOW").unwrap_or_default());
+        Ok(Self::new(Desk::of(env, queues)?, allow))
     }
 
     /// What webhooks may call although it is not public.

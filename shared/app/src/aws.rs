@@ -61,14 +61,15 @@ impl Env {
         let retries = RetryConfig::standard()
             .with_max_attempts(ATTEMPTS)
             .with_initial_backoff(FIRST_PAUSE);
-        let times = TimeoutConfig::builder()
-            .operation_attempt_timeout(ATTEMPT_TIMEOUT)
-            .build();
+        // Where time stands still, nothing takes long: a thousand calls of a test may well wait for one processor.
+        let attempt = self.clock().runs().then_some(ATTEMPT_TIMEOUT);
+        let mut times = TimeoutConfig::builder();
+        times.set_operation_attempt_timeout(attempt);
         Ok(SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(self.variable("AWS_REGION")?.to_owned()))
             .retry_config(retries)
-            .timeout_config(times)
+            .timeout_config(times.build())
             .http_client(http_client(self)?)
             .credentials_provider(SharedCredentialsProvider::new(credentials))
             .build())

@@ -42,6 +42,11 @@ impl Clock {
         }
     }
 
+    /// Whether its time passes by itself.
+    pub(crate) fn runs(&self) -> bool {
+        !matches!(self.0, Kind::Set(_))
+    }
+
     /// What time it is.
     pub fn now(&self) -> Time {
         match &self.0 {

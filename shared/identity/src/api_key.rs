@@ -59,7 +59,7 @@ impl Secret {
     }
 
     /// What is stored of it.
-    pub(crate) fn hash(&self) -> String {
+    pub fn hash(&self) -> String {
         hex::encode(digest(&SHA256, self.0.as_bytes()))
     }
 

@@ -1,4 +1,4 @@
-//! People, organizations, projects and API keys, and the guard that finds out who calls.
+//! People, organizations, projects and API keys: who they are, and whether they are good.
 //!
 //! Entities: a user has a login (by password, or by a provider such as Google) and sessions; an organization has members,
 //! who are users with a role, and may have grants: other roles in single resources of it; it has invitations, which make members
@@ -13,15 +13,13 @@
 //!
 //! # Known bounds
 //!
-//! - What a process has read of a person's status, a session and an API key it believes for 30 seconds: so long what has
-//!   ended may work on.
 //! - Nobody is ever erased: a deactivated person's record and what the trail says of them stay.
 
 pub mod account;
 pub mod api_key;
 pub mod bootstrap;
+pub mod entrance;
 pub mod grant;
-pub mod guard;
 pub mod invitation;
 mod mailed;
 pub mod member;
@@ -29,7 +27,6 @@ pub mod oidc;
 pub mod org;
 pub mod password;
 pub mod project;
-mod recent;
 pub mod recovery;
 pub mod session;
 mod ticket;
@@ -39,14 +36,11 @@ pub mod user;
 pub use api_key::ApiKey;
 pub use bootstrap::Bootstrap;
 pub use grant::Grant;
-pub use guard::{Guard, OrgHeader};
 pub use invitation::Invitation;
-pub use limits::Rates;
 pub use member::Member;
 pub use oidc::Google;
 pub use org::Org;
 pub use project::Project;
-pub use recovery::ResetQueue;
 pub use session::Session;
 pub use token::{Issuer, PublicKeys};
 pub use user::{User, UserView};

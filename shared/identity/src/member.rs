@@ -2,7 +2,7 @@
 
 mod store;
 
-use kernel::{Error, OrgId, OrgRole, Result, Time, UserId};
+use kernel::{Error, OrgId, OrgRole, ResourceRole, Result, Time, UserId};
 use serde::{Deserialize, Serialize};
 
 use crate::grant::Held;
@@ -39,6 +39,11 @@ impl Member {
             grants: Vec::new(),
             version: 0,
         }
+    }
+
+    /// Their roles in single resources.
+    pub fn resource_roles(&self) -> Vec<ResourceRole> {
+        self.grants.iter().copied().map(Into::into).collect()
     }
 }
 

@@ -15,14 +15,13 @@ mod store;
 
 use std::sync::Arc;
 
+use app::App;
 use kernel::{Check, Error, PlatformRole, Result, Time};
-use lambda::App;
 use serde_json::json;
 use table::{Table, Write, WriteError};
 use trail::{Chain, Change};
 
 use crate::account::Tokens;
-use crate::bootstrap::Parameters;
 use crate::session::{self, Device, Session};
 use crate::token::Issuer;
 use crate::user::User;
@@ -37,43 +36,25 @@ pub use attempt::LIFETIME_SECONDS;
 pub const CALLBACK: &str = "/v1/auth/google/callback";
 
 /// Where people log in, and as what we are known there.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Settings {
     /// The provider, as its discovery document and its tokens name it: `https://accounts.google.com`.
     pub issuer: String,
     /// Our name at the provider.
     pub client_id: String,
-    /// Our password there.
-    pub client_secret: ClientSecret,
+    /// Our password there; empty for a public client.
+    pub client_secret: String,
     /// Where browsers reach our API, without a slash at the end. Never taken from a request: whoever could choose it
     /// would be sent other people's codes.
     pub public_url: String,
 }
 
-/// Our password at the provider.
-#[derive(Clone)]
-pub enum ClientSecret {
-    /// It is this; empty for a public client.
-    Known(String),
-    /// The SSM parameter of this name, read at the first login.
-    Parameter(String),
-}
-
-impl std::fmt::Debug for ClientSecret {
+impl std::fmt::Debug for Settings {
+    /// Without our password.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("ClientSecret")
-    }
-}
-
-impl ClientSecret {
-    async fn read(&self) -> anyhow::Result<String> {
-        match self {
-            Self::Known(secret) => Ok(secret.clone()),
-            Self::Parameter(name) => {
-                let text = Parameters::from_env()?.read(name).await?;
-                Ok(text.trim_end_matches(['\r', '\n']).to_owned())
-            }
-        }
+        f.debug_struct("Settings")
+            .field("issuer", &self.issuer)
+            .finish_non_exhaustive()
     }
 }
 
@@ -90,21 +71,6 @@ impl Google {
     /// With this provider.
     pub fn new(settings: Settings, http: outbound::Client) -> Self {
         Self(Some(Arc::new(Provider::new(settings, http))))
-    }
-
-    /// With the provider of `GOOGLE_ISSUER`, as `GOOGLE_CLIENT_ID`; nobody if that or `PUBLIC_URL` is empty.
-    pub fn from_env() -> anyhow::Result<Self> {
-        let (client_id, public_url) = (lambda::variable("GOOGLE_CLIENT_ID")?, lambda::variable("PUBLIC_URL")?);
-        if client_id.is_empty() || public_url.is_empty() {
-            return Ok(Self::nowhere());
-        }
-        let settings = Settings {
-            issuer: lambda::variable("GOOGLE_ISSUER")?,
-            client_id,
-            client_secret: ClientSecret::Parameter(lambda::variable("GOOGLE_CLIENT_SECRET_PARAMETER")?),
-            public_url: public_url.trim_end_matches('/').to_owned(),
-        };
-        Ok(Self::new(settings, outbound::Client::from_env()))
     }
 
     /// Whether browsers reach us by https, so that a cookie may demand it.

@@ -5,7 +5,8 @@ mod store;
 use kernel::{Error, OrgId, OrgRole, Result, Time, UserId};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use store::{NAME, key};
+pub use store::NAME;
+pub(crate) use store::key;
 
 /// An organization.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -5,9 +5,9 @@
 //! The request goes onto a queue, and whoever takes it from there mails the token.
 
 use anyhow::Context;
+use app::{App, Outgoing, Queue};
 use kernel::policy::ManageOwnAccount;
 use kernel::{Error, Result, Scope, Time};
-use lambda::App;
 use notifications::{Desk, Job, Letter, Mail, Owner};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -20,19 +20,14 @@ use crate::session;
 use crate::ticket::bad_token;
 use crate::user::{Login, User};
 
+/// Where requests for a new password wait.
+const RESETS: Queue = Queue("RESET_QUEUE_URL");
 /// Requests that change one account at once try this often.
 const ATTEMPTS: u32 = 8;
 /// Pages of the console that mails lead to.
 const VERIFY_PAGE: &str = "/verify-email";
 const RESET_PAGE: &str = "/reset-password";
 const FORGOT_PAGE: &str = "/forgot-password";
-
-/// Where requests for a new password wait. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct ResetQueue {
-    client: aws_sdk_sqs::Client,
-    url: String,
-}
 
 /// Somebody, who may be anybody, asks for a new password for this address.
 #[derive(Debug, Serialize, Deserialize)]
@@ -43,42 +38,14 @@ struct ResetRequest {
     request_id: String,
 }
 
-impl ResetQueue {
-    /// Opens the queue at `url`.
-    pub fn new(client: aws_sdk_sqs::Client, url: impl Into<String>) -> Self {
-        Self {
-            client,
-            url: url.into(),
-        }
-    }
-
-    /// Opens the queue of `RESET_QUEUE_URL`.
-    pub fn from_env() -> anyhow::Result<Self> {
-        let mut config = aws_sdk_sqs::config::Builder::from(&lambda::aws_config()?);
-        config.set_endpoint_url(std::env::var("AWS_ENDPOINT_URL_SQS").ok());
-        let client = aws_sdk_sqs::Client::from_conf(config.build());
-        Ok(Self::new(client, lambda::variable("RESET_QUEUE_URL")?))
-    }
-
-    /// A queue that takes nothing, for routes that are only described.
-    pub fn nowhere() -> Self {
-        let config = aws_sdk_sqs::Config::builder()
-            .behavior_version(aws_sdk_sqs::config::BehaviorVersion::latest())
-            .build();
-        Self::new(aws_sdk_sqs::Client::from_conf(config), "")
-    }
-
-    /// Takes a request for a new password, whether or not anybody has this address.
-    pub async fn ask(&self, email: &str) -> Result<()> {
-        let request = ResetRequest {
-            email: email.to_lowercase(),
-            request_id: hex::encode(kernel::id::random::<16>()),
-        };
-        let body = serde_json::to_string(&request).context("a reset request")?;
-        let sent = self.client.send_message().queue_url(&self.url).message_body(body);
-        sent.send().await.context("the queue of reset requests")?;
-        Ok(())
-    }
+/// Takes a request for a new password, whether or not anybody has this address.
+pub async fn ask(app: &App, email: &str) -> Result<()> {
+    let request = ResetRequest {
+        email: email.to_lowercase(),
+        request_id: hex::encode(kernel::id::random::<16>()),
+    };
+    let body = serde_json::to_string(&request).context("a reset request")?;
+    app.queues.send(RESETS, Outgoing::now(body)).await
 }
 
 /// Mails a token to whoever has the address of a request, if they may log in by password. A request that comes again

@@ -7,12 +7,10 @@ use anyhow::{Context, anyhow, ensure};
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use kernel::{Error, SessionId, Time, UserId};
 use serde::{Deserialize, Serialize};
-
-use crate::bootstrap::Parameters;
 
 /// How long an access token is good.
 pub const LIFETIME_SECONDS: i64 = 15 * 60;
@@ -198,17 +196,6 @@ impl Issuer {
             kid,
             public,
         })
-    }
-
-    /// Reads the private key from the SSM parameter that `JWT_PRIVATE_KEY_PARAMETER` names, and `JWT_PUBLIC_KEYS`.
-    pub async fn from_env() -> anyhow::Result<Self> {
-        let public = PublicKeys::parse(&lambda::variable("JWT_PUBLIC_KEYS")?)?;
-        let name = lambda::variable("JWT_PRIVATE_KEY_PARAMETER")?;
-        let text = Parameters::from_env()?.read(&name).await?;
-        let pkcs8 = STANDARD
-            .decode(text.trim())
-            .with_context(|| format!("{name} is no base64"))?;
-        Self::new(&pkcs8, public)
     }
 
     /// An issuer with a key of its own that nobody else knows: for describing routes, and for tests.

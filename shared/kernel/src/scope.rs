@@ -1,8 +1,9 @@
 //! Who is calling, and the proof that they may: only a `Scope` opens a store.
 
+use std::convert::Infallible;
 use std::marker::PhantomData;
 
-use axum_core::extract::FromRequestParts;
+use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
 use http::request::Parts;
 
 use crate::origin::{Anchor, Origin};
@@ -261,6 +262,15 @@ impl<P: Permission, S: Sync> FromRequestParts<S> for Scope<P> {
         let caller = caller.ok_or_else(|| anyhow::anyhow!("a route that needs {} was left unguarded", P::NAME))?;
         let origin = parts.extensions.get::<Origin>().cloned().unwrap_or_default();
         Ok(Self::permit(caller)?.because_of(origin))
+    }
+}
+
+/// Who calls, for the handler that serves nobody too.
+impl<S: Sync> OptionalFromRequestParts<S> for Caller {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> std::result::Result<Option<Self>, Infallible> {
+        Ok(parts.extensions.get().cloned())
     }
 }
 

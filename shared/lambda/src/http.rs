@@ -1,11 +1,10 @@
 //! One function's routes as a Lambda: what surrounds every request (its id, its log line, secure headers, problem
-//! documents) and the loop that serves it.
+//! documents).
 
 use std::any::Any;
 use std::net::IpAddr;
 use std::time::Instant;
 
-use anyhow::Result;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request};
@@ -16,54 +15,14 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use kernel::Origin;
 use lambda_http::RequestExt;
 use lambda_http::request::RequestContext;
-use tracing_subscriber::Layer as _;
-use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::util::SubscriberInitExt as _;
-use utoipa_axum::router::OpenApiRouter;
 
-use crate::{App, Env, Problem};
-
-pub use kernel::Caller;
+use crate::Problem;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Serves the routes that `routes` builds for the app, for as long as Lambda sends requests.
-pub fn serve<F>(routes: F) -> Result<()>
-where
-    F: AsyncFnOnce(&App) -> Result<OpenApiRouter<App>>,
-{
-    start_log();
-    run(async {
-        let app = Env::of_process().app()?;
-        let routes = routes(&app).await?;
-        lambda_http::run(service(app, routes))
-            .await
-            .map_err(|error| anyhow::anyhow!(error))
-    })
-}
-
-pub(crate) fn run(future: impl Future<Output = Result<()>>) -> Result<()> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?
-        .block_on(future)
-}
-
-pub(crate) fn start_log() {
-    let wanted = std::env::var("RUST_LOG").ok().and_then(|text| text.parse().ok());
-    let filter: Targets = wanted.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
-    let lines = tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr);
-    // A second subscriber in one process is a test's business, not an error.
-    let _ = tracing_subscriber::registry()
-        .with(lines.with_filter(filter))
-        .try_init();
-}
-
-/// Surrounds routes with what every request gets. Tests call the result directly.
-pub fn service(app: App, routes: OpenApiRouter<App>) -> Router {
-    let (router, _) = routes.split_for_parts();
-    router
+/// Surrounds routes with what every request gets.
+pub fn service(routes: Router) -> Router {
+    routes
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "not_found", "there is no such route"))
         .method_not_allowed_fallback(async || {
             Problem::new(
@@ -73,7 +32,6 @@ pub fn service(app: App, routes: OpenApiRouter<App>) -> Router {
             )
         })
         .layer(middleware::from_fn(surround))
-        .with_state(app)
 }
 
 async fn surround(mut request: Request, next: Next) -> Response {

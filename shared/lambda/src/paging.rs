@@ -66,17 +66,6 @@ impl<T> List<T> {
     }
 }
 
-/// The header that makes a POST safe to send again.
-#[derive(Debug, utoipa::IntoParams)]
-#[into_params(parameter_in = Header, names("Idempotency-Key"))]
-pub struct IdempotencyKey(
-    /// 1 to 255 visible ASCII characters. The same key with the same body within 24 hours is answered with the first reply
-    /// and `Idempotent-Replayed: true`; with another body, 422.
-    #[param(min_length = 1, max_length = 255, pattern = "^[!-~]+$")]
-    #[expect(dead_code, reason = "only described; `remember` reads the header")]
-    Option<String>,
-);
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,12 +1,12 @@
 //! One function as the consumer of a queue: each message is handled or reported as failed; a batch is never all or
 //! nothing.
 
-use anyhow::Result;
-use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
-use lambda_runtime::{LambdaEvent, service_fn};
+use std::pin::Pin;
 
-use crate::http::{run, start_log};
-use crate::{App, Env};
+use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+
+use crate::App;
 
 /// A message as a consumer sees it.
 #[derive(Clone, Debug)]
@@ -18,26 +18,37 @@ pub struct Message {
 }
 
 /// What takes a queue's messages.
-pub trait Consumer {
+pub trait Consumer: Send + Sync + 'static {
     /// Takes a batch. Returns the ids of the messages it could not handle: those come again, and after too many times
     /// go to the dead-letter queue.
-    fn consume(&self, app: &App, messages: Vec<Message>) -> impl Future<Output = Vec<String>>;
+    fn consume(&self, app: &App, messages: Vec<Message>) -> impl Future<Output = Vec<String>> + Send;
 }
 
-/// Serves a queue with the consumer that `start` builds, for as long as Lambda sends batches.
-pub fn serve_queue<C: Consumer>(start: impl FnOnce(&App) -> Result<C>) -> Result<()> {
-    start_log();
-    run(async {
-        let app = Env::of_process().app()?;
-        let consumer = start(&app)?;
-        let (app, consumer) = (&app, &consumer);
-        let serve = service_fn(async |event: LambdaEvent<SqsEvent>| {
-            // Boxed: the compiler bounds how deep futures may lie in one another.
-            let failed = Box::pin(consumer.consume(app, messages(event.payload))).await;
-            Ok::<_, lambda_runtime::Error>(response(failed))
-        });
-        lambda_runtime::run(serve).await.map_err(|error| anyhow::anyhow!(error))
-    })
+/// A consumer that has started, whichever it is.
+pub trait Queue: Send + Sync {
+    /// Takes a batch, as [`Consumer::consume`].
+    fn consume(&self, messages: Vec<Message>) -> Pin<Box<dyn Future<Output = Vec<String>> + Send + '_>>;
+}
+
+/// A consumer, and the app that it works with.
+pub(crate) struct Consuming<C> {
+    pub(crate) app: App,
+    pub(crate) consumer: C,
+}
+
+impl<C: Consumer> Queue for Consuming<C> {
+    fn consume(&self, messages: Vec<Message>) -> Pin<Box<dyn Future<Output = Vec<String>> + Send + '_>> {
+        Box::pin(self.consumer.consume(&self.app, messages))
+    }
+}
+
+/// Serves a queue for as long as Lambda sends batches.
+pub(crate) async fn serve(queue: &dyn Queue) -> Result<(), Error> {
+    let serve = service_fn(async |event: LambdaEvent<SqsEvent>| {
+        let failed = queue.consume(messages(event.payload)).await;
+        Ok::<_, Error>(response(failed))
+    });
+    lambda_runtime::run(serve).await
 }
 
 /// The messages of an SQS event.

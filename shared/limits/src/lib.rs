@@ -23,7 +23,6 @@ use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use anyhow::Context;
 use kernel::{ApiKeyId, Error, OrgId, Result, Time};
 use table::Table;
 
@@ -43,22 +42,6 @@ pub struct Rates {
     pub per_tenant: u32,
     /// From one address, to routes that anyone may try.
     pub per_address: u32,
-}
-
-impl Rates {
-    /// Reads them from the environment: `RATE_LIMIT_PER_KEY`, `RATE_LIMIT_PER_TENANT`, `RATE_LIMIT_PER_ADDRESS`.
-    pub fn from_env() -> anyhow::Result<Self> {
-        let rate = |name: &str| -> anyhow::Result<u32> {
-            let text = std::env::var(name).with_context(|| format!("the environment variable {name} is not set"))?;
-            let rate = text.parse().ok().filter(|rate| *rate > 0);
-            rate.with_context(|| format!("{name} is {text:?}, not a number of calls a minute"))
-        };
-        Ok(Self {
-            per_key: rate("RATE_LIMIT_PER_KEY")?,
-            per_tenant: rate("RATE_LIMIT_PER_TENANT")?,
-            per_address: rate("RATE_LIMIT_PER_ADDRESS")?,
-        })
-    }
 }
 
 /// Whose calls are counted.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
+use app::{Env, Queues};
 use kernel::seal::Seal;
 use kernel::{Check, Error, JobId, Result, Time};
 use serde_json::{Value, json};
@@ -14,12 +15,12 @@ use crate::queue::NoticeQueue;
 use crate::webhook;
 
 /// What mails need to know of the deployment.
-#[derive(Clone, Debug)]
-pub struct MailSettings {
+#[derive(Debug)]
+struct MailSettings {
     /// The address that sends.
-    pub from: String,
+    from: String,
     /// Where the console is, such as `https://console.example.com`.
-    pub console_url: String,
+    console_url: String,
 }
 
 /// Makes notices. Cheap to clone.
@@ -34,9 +35,14 @@ struct Inner {
 }
 
 impl Desk {
-    /// A desk that tells the notifier by the queue at `queue_url`.
-    pub fn new(client: aws_sdk_sqs::Client, queue_url: impl Into<String>, seal: Seal, settings: MailSettings) -> Self {
-        Self::over(NoticeQueue::new(client, queue_url), seal, settings)
+    /// The desk of `SEALING_SECRET`, `MAIL_FROM` and `CONSOLE_URL`.
+    pub fn of(env: &Env, queues: &Queues) -> anyhow::Result<Self> {
+        let settings = MailSettings {
+            from: env.variable("MAIL_FROM")?.to_owned(),
+            console_url: env.variable("CONSOLE_URL")?.to_owned(),
+        };
+        let seal = Seal::new(env.variable("SEALING_SECRET")?.as_bytes());
+        Ok(Self::over(NoticeQueue::of(queues), seal, settings))
     }
 
     fn over(queue: NoticeQueue, seal: Seal, mut settings: MailSettings) -> Self {
@@ -44,25 +50,6 @@ impl Desk {
             .console_url
             .truncate(settings.console_url.trim_end_matches('/').len());
         Self(Arc::new(Inner { queue, seal, settings }))
-    }
-
-    /// The desk of `NOTIFICATION_QUEUE_URL`, `SEALING_SECRET`, `MAIL_FROM` and `CONSOLE_URL`.
-    pub fn from_env() -> anyhow::Result<Self> {
-        let settings = MailSettings {
-            from: lambda::variable("MAIL_FROM")?,
-            console_url: lambda::variable("CONSOLE_URL")?,
-        };
-        let seal = Seal::new(lambda::variable("SEALING_SECRET")?.as_bytes());
-        Ok(Self::over(NoticeQueue::from_env()?, seal, settings))
-    }
-
-    /// A desk that sends nothing, for routes that are only described.
-    pub fn nowhere() -> Self {
-        let settings = MailSettings {
-            from: String::new(),
-            console_url: String::new(),
-        };
-        Self::over(NoticeQueue::nowhere(), Seal::new(b""), settings)
     }
 
     /// A mail to be sent. Its contents are sealed at rest, for they may hold a token, and erased once the job is over.
@@ -167,16 +154,24 @@ fn context(job: JobId) -> String {
 mod tests {
     use super::*;
     use crate::mails::Letter;
+    use app::Clock;
     use kernel::OrgId;
 
     const NOW: Time = Time::from_millis(1_800_000_000_000);
 
     fn desk() -> Desk {
-        let settings = MailSettings {
-            from: "no-reply@example.com".to_owned(),
-            console_url: "https://console.example.com/".to_owned(),
-        };
-        Desk::over(NoticeQueue::nowhere(), Seal::new(b"secret"), settings)
+        let variables = [
+            ("AWS_ACCESS_KEY_ID", "tests"),
+            ("AWS_SECRET_ACCESS_KEY", "tests"),
+            ("AWS_REGION", "us-east-1"),
+            ("CURSOR_SECRET", "secret"),
+            ("SEALING_SECRET", "secret"),
+            ("MAIL_FROM", "no-reply@example.com"),
+            ("CONSOLE_URL", "https://console.example.com/"),
+        ];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let env = Env::of(variables.into(), Clock::at(NOW));
+        Desk::of(&env, &env.app().unwrap().queues).unwrap()
     }
 
     fn mail(to: &str, cause: &str) -> Result<Job> {

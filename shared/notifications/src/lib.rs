@@ -19,7 +19,7 @@ mod queue;
 pub mod webhook;
 
 pub use contents::{Contents, Webhook};
-pub use desk::{Desk, MailSettings};
+pub use desk::Desk;
 pub use job::{Begin, Channel, Failure, Job, JobRef, JobState, JobView, Owner};
 pub use mails::{Letter, Mail};
 pub use queue::NoticeQueue;

@@ -201,12 +201,12 @@ impl Mail {
             text,
         } = Fields::of(&written).context("a mail without its fields")?;
         let unsubscribe = self.unsubscribe.as_ref();
-        let framed = Text {
+        let framed = TextPart {
             text,
             reason,
             unsubscribe,
         };
-        let html = Html {
+        let html = HtmlPart {
             product,
             letter,
             subject,
@@ -269,7 +269,7 @@ impl<'a> Fields<'a> {
 /// The text part.
 #[derive(Template)]
 #[template(path = "mail.txt")]
-struct Text<'a> {
+struct TextPart<'a> {
     text: &'a str,
     reason: &'a str,
     unsubscribe: Option<&'a Unsubscribe>,
@@ -278,7 +278,7 @@ struct Text<'a> {
 /// The HTML part.
 #[derive(Template)]
 #[template(path = "mail.html")]
-struct Html<'a> {
+struct HtmlPart<'a> {
     product: &'a Line,
     letter: &'a Letter,
     subject: &'a str,
@@ -288,6 +288,7 @@ struct Html<'a> {
 }
 
 /// A moment for people, in HTML: `2026-11-27 11:40:05 UTC`.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "templates hand over references")]
 fn moment(time: &Time) -> String {
     let text = time.to_string();
     format!("{} {} UTC", &text[..10], &text[11..19])

@@ -134,11 +134,6 @@ impl Client {
         Self::resolving_by(allow, Arc::new(System))
     }
 
-    /// A client with the list of `OUTBOUND_ALLOW`.
-    pub fn from_env() -> Self {
-        Self::new(AllowList::from_env())
-    }
-
     /// A client that asks `resolver` for the addresses of names.
     pub fn resolving_by(allow: AllowList, resolver: Arc<dyn Resolve>) -> Self {
         Self(Arc::new(Inner {

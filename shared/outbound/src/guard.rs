@@ -22,11 +22,6 @@ impl AllowList {
         Self(entries.collect())
     }
 
-    /// Reads `OUTBOUND_ALLOW`; empty if it is not set.
-    pub fn from_env() -> Self {
-        Self::parse(&std::env::var("OUTBOUND_ALLOW").unwrap_or_default())
-    }
-
     pub(crate) fn has_name(&self, name: &str) -> bool {
         let name = normal(name);
         self.0.contains(&name)

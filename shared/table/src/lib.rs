@@ -10,6 +10,7 @@ mod mark;
 mod meter;
 mod query;
 mod record;
+mod size;
 mod write;
 
 use std::collections::HashMap;
@@ -25,7 +26,8 @@ pub use mark::{mark, marked, marking};
 pub use meter::{Cost, Meter};
 pub use query::{Page, Position, Query, Slice};
 pub use record::{Key, Record, TableName};
-pub use write::{Update, Updated, Write, WriteError, pause};
+pub use size::{ITEM_BYTES, TRANSACTION_BYTES};
+pub use write::{TRANSACTION, Update, Updated, Write, WriteError, pause};
 
 /// A stored item as the SDK gives it.
 pub(crate) type Item = HashMap<String, AttributeValue>;

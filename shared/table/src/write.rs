@@ -12,14 +12,15 @@ use aws_sdk_dynamodb::types::{
     AttributeValue, ConditionCheck, Delete, Put, PutRequest, ReturnValue, ReturnValuesOnConditionCheckFailure,
     TransactWriteItem, Update as UpdateItem, WriteRequest,
 };
-use kernel::{Error, Problem, Result};
+use kernel::origin::Still;
+use kernel::{Anchor, Error, Problem, Result};
 
 use crate::meter;
-use crate::record::{self, Record, TableName, number};
-use crate::{Item, Key, Table};
+use crate::record::{self, Record, TableName, number, text};
+use crate::{Item, Key, Table, size};
 
 /// DynamoDB takes this many writes in one transaction.
-const TRANSACTION: usize = 100;
+pub const TRANSACTION: usize = 100;
 /// DynamoDB takes this many puts in one `BatchWriteItem`.
 const BATCH_PUT: usize = 25;
 /// So many attempts of a transaction may stay unanswered: a third is the caller's to make.
@@ -67,6 +68,8 @@ impl From<WriteError> for Problem {
 pub struct Write {
     table: TableName,
     action: Action,
+    /// The version that the record must have, if that is wanted.
+    version: Option<u64>,
     condition: Option<String>,
     names: Vec<(String, String)>,
     values: Vec<(String, AttributeValue)>,
@@ -86,6 +89,7 @@ impl Write {
         Self {
             table,
             action,
+            version: None,
             condition: None,
             names: Vec::new(),
             values: Vec::new(),
@@ -104,6 +108,15 @@ impl Write {
         let mut write = Self::put(record)?;
         write.if_version(record.version());
         Ok(write)
+    }
+
+    /// Stores a record that was never stored, or one that must be as it was read: [`Write::create`] or
+    /// [`Write::replace`], as its version says.
+    pub fn save<R: Record>(record: &R) -> Result<Self> {
+        match record.version() {
+            0 => Self::create(record),
+            _ => Self::replace(record),
+        }
     }
 
     /// Stores a record whatever was there.
@@ -125,7 +138,66 @@ impl Write {
         write
     }
 
+    /// Changes nothing, but wants an anchor to hold; only in a transaction. A transaction takes one write an item, so
+    /// where another one touches that of the anchor it takes the condition over: [`Write::holding`].
+    pub fn anchor(anchor: &Anchor) -> Result<Self> {
+        let table = TableName::ALL.iter().find(|table| table.variable() == anchor.table);
+        let table = table.with_context(|| format!("there is no table {}", anchor.table))?;
+        let key = Key::of(&anchor.pk, &anchor.sk);
+        let mut write = Self::new(*table, Action::Check(key.item()));
+        write.hold(anchor.still);
+        Ok(write)
+    }
+
+    /// The same write, which happens only if an anchor holds that lies in its item. Nothing if that is known not to be
+    /// so: what is written was read when the anchor did not hold any more.
+    #[must_use]
+    pub fn holding(mut self, anchor: &Anchor) -> Option<Self> {
+        match (anchor.still, self.version) {
+            (Still::Version(wanted), Some(version)) => (wanted == version).then_some(self),
+            (still, _) => {
+                self.hold(still);
+                Some(self)
+            }
+        }
+    }
+
+    fn hold(&mut self, still: Still) {
+        match still {
+            Still::Version(version) => self.if_version(version),
+            Still::Without { attribute, .. } => {
+                let name = self.name(attribute);
+                self.and(&format!("attribute_exists(pk) AND attribute_not_exists({name})"));
+            }
+        }
+    }
+
+    /// Whether it touches the item in which an anchor lies.
+    pub fn touches(&self, anchor: &Anchor) -> bool {
+        let at = (text(&anchor.pk), text(&anchor.sk));
+        self.table.variable() == anchor.table && self.place() == (Some(&at.0), Some(&at.1))
+    }
+
+    /// Whether it touches the same item as another write, which no transaction takes.
+    pub fn meets(&self, other: &Self) -> bool {
+        self.table == other.table && self.place() == other.place()
+    }
+
+    fn place(&self) -> (Option<&AttributeValue>, Option<&AttributeValue>) {
+        let (Action::Put(item) | Action::Delete(item) | Action::Check(item) | Action::Update(item, _)) = &self.action;
+        (item.get("pk"), item.get("sk"))
+    }
+
+    /// How many bytes the item has that it stores, as DynamoDB counts them; of one that stores no whole item, how many it
+    /// sends.
+    pub fn bytes(&self) -> usize {
+        let (Action::Put(item) | Action::Delete(item) | Action::Check(item) | Action::Update(item, _)) = &self.action;
+        let values = self.values.iter().map(|(_, value)| size::of_value(value));
+        size::of_item(item) + values.sum::<usize>()
+    }
+
     fn if_version(&mut self, version: u64) {
+        self.version = Some(version);
         let (name, value) = self.bind("version", number(version));
         self.and(&format!("{name} = {value}"));
     }
@@ -138,10 +210,15 @@ impl Write {
     }
 
     fn bind(&mut self, name: &str, value: AttributeValue) -> (String, String) {
-        let (place, holder) = (format!("#n{}", self.names.len()), format!(":v{}", self.values.len()));
-        self.names.push((place.clone(), name.to_owned()));
+        let holder = format!(":v{}", self.values.len());
         self.values.push((holder.clone(), value));
-        (place, holder)
+        (self.name(name), holder)
+    }
+
+    fn name(&mut self, name: &str) -> String {
+        let place = format!("#n{}", self.names.len());
+        self.names.push((place.clone(), name.to_owned()));
+        place
     }
 
     fn transact(self, table: &Table) -> Result<TransactWriteItem> {
@@ -574,4 +651,87 @@ fn put_request<R: Record>(record: &R) -> Result<WriteRequest> {
         .build()
         .context("a put")?;
     Ok(WriteRequest::builder().put_request(put).build())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::{Deserialize, Serialize};
+
+    #[derive(Debug, Serialize, Deserialize)]
+    struct Thing {
+        name: String,
+        version: u64,
+    }
+
+    impl Record for Thing {
+        const KIND: &'static str = "thing";
+        const TABLE: TableName = TableName::Identity;
+
+        fn key(&self) -> Key {
+            Key::of("THING", &self.name)
+        }
+
+        fn version(&self) -> u64 {
+            self.version
+        }
+    }
+
+    fn thing(version: u64) -> Thing {
+        Thing {
+            name: "a".to_owned(),
+            version,
+        }
+    }
+
+    fn condition(write: &Write) -> String {
+        let mut condition = write.condition.clone().unwrap_or_default();
+        let named = write.names.iter().map(|(place, name)| (place, name.clone()));
+        let valued = write.values.iter().map(|(place, value)| (place, format!("{value:?}")));
+        for (place, text) in named.chain(valued) {
+            condition = condition.replace(place.as_str(), &text);
+        }
+        condition
+    }
+
+    #[test]
+    fn what_was_never_stored_is_created_and_anything_else_replaced() {
+        assert_eq!(condition(&Write::save(&thing(0)).unwrap()), "attribute_not_exists(pk)");
+        assert_eq!(condition(&Write::save(&thing(3)).unwrap()), r#"version = N("3")"#);
+    }
+
+    #[test]
+    fn a_write_takes_over_an_anchor_of_its_item() {
+        let same = crate::unchanged(&thing(3));
+        let live = crate::without(&thing(3), "deletedAt", "thing");
+        let write = || Write::delete(&thing(3));
+        assert!(write().touches(&same) && write().meets(&Write::anchor(&live).unwrap()));
+        // The version is looked at once, and one that is known to be another is not sent at all.
+        assert_eq!(condition(&write().holding(&same).unwrap()), r#"version = N("3")"#);
+        assert!(Write::delete(&thing(4)).holding(&same).is_none());
+        assert_eq!(
+            condition(&write().holding(&live).unwrap()),
+            r#"version = N("3") AND attribute_exists(pk) AND attribute_not_exists(deletedAt)"#
+        );
+        assert_eq!(condition(&Write::anchor(&same).unwrap()), r#"version = N("3")"#);
+        assert_eq!(
+            condition(&Write::put(&thing(9)).unwrap().holding(&same).unwrap()),
+            r#"version = N("3")"#
+        );
+        let other = Thing {
+            name: "b".to_owned(),
+            version: 3,
+        };
+        assert!(!Write::delete(&other).touches(&same) && !Write::delete(&other).meets(&write()));
+    }
+
+    #[test]
+    fn bytes_are_those_of_the_stored_item() {
+        let mut large = thing(0);
+        let small = Write::create(&large).unwrap().bytes();
+        large.name = "a".repeat(1_001);
+        // The name is stored as an attribute, and in the key.
+        assert_eq!(Write::create(&large).unwrap().bytes(), small + 2_000);
+        assert!(Write::delete(&large).bytes() > 1_000);
+    }
 }

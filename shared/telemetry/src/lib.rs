@@ -38,5 +38,5 @@ pub mod store;
 pub mod writer;
 
 pub use event::{Event, EventView};
-pub use message::{EventQueue, Message};
+pub use message::{Message, enqueue};
 pub use store::{KeyUsage, key_usage};

@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use anyhow::{Context, anyhow, bail, ensure};
+use app::{App, Outgoing, Queue};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use kernel::{ApiKeyId, Error, EventId, OrgId, ProjectId, Result, Scope, Time, policy};
@@ -16,6 +17,8 @@ use zstd::bulk::Compressor;
 use crate::Event;
 use crate::batch::Placed;
 
+/// The queue of the event writer.
+const EVENTS: Queue = Queue("EVENT_QUEUE_URL");
 /// SQS bills 64 KiB parts and takes 1 MiB; past this a request becomes several messages. Its chunks stay below
 /// DynamoDB's 400 KiB an item: 256 KiB of base64 are 192 KiB.
 const LONGEST_MESSAGE: usize = 256 * 1024;
@@ -148,82 +151,50 @@ pub fn place_of(id: EventId) -> (u64, usize) {
     (chunk, usize::try_from((id.bits() >> 64) & 0xfff).unwrap_or(0))
 }
 
-/// The queue of the event writer.
-#[derive(Clone, Debug)]
-pub struct EventQueue {
-    client: aws_sdk_sqs::Client,
-    url: String,
-}
-
 /// A request's events on their way, and which of them.
 struct Part {
     message: String,
     places: Vec<usize>,
 }
 
-impl EventQueue {
-    /// Opens the queue at `url`.
-    pub fn new(client: aws_sdk_sqs::Client, url: impl Into<String>) -> Self {
-        Self {
-            client,
-            url: url.into(),
+/// Sends a request's events, each with its place in the request. Returns the places of those that could not be
+/// sent; `Busy` if none could.
+pub async fn enqueue(
+    app: &App,
+    scope: &Scope<policy::IngestEvents>,
+    received_at: Time,
+    traceparent: Option<String>,
+    events: Vec<Placed>,
+) -> Result<Vec<usize>> {
+    let Some(kernel::Caller::ApiKey { key, org, project, .. }) = scope.caller() else {
+        return Err(Error::Denied);
+    };
+    let message = |chunk, events| Message {
+        org: *org,
+        project: *project,
+        key: *key,
+        received_at,
+        chunk,
+        events,
+        traceparent: traceparent.clone(),
+    };
+    let mut parts = Vec::new();
+    cut(
+        events,
+        &mut |chunk, events| message(chunk, events).to_text(),
+        &mut parts,
+    )?;
+    let mut lost = Vec::new();
+    let many = parts.len();
+    let mut failed = 0;
+    for part in parts {
+        if let Err(error) = app.queues.send(EVENTS, Outgoing::now(part.message)).await {
+            tracing::error!(error = format!("{:#}", anyhow!(error)), "events could not be queued");
+            lost.extend(part.places);
+            failed += 1;
         }
     }
-
-    /// A queue that takes nothing, for routes that are only described.
-    pub fn nowhere() -> Self {
-        let config = aws_sdk_sqs::Config::builder()
-            .behavior_version(aws_sdk_sqs::config::BehaviorVersion::latest())
-            .build();
-        Self::new(aws_sdk_sqs::Client::from_conf(config), "")
-    }
-
-    /// Sends a request's events, each with its place in the request. Returns the places of those that could not be
-    /// sent; `Busy` if none could.
-    pub async fn send(
-        &self,
-        scope: &Scope<policy::IngestEvents>,
-        received_at: Time,
-        traceparent: Option<String>,
-        events: Vec<Placed>,
-    ) -> Result<Vec<usize>> {
-        let Some(kernel::Caller::ApiKey { key, org, project, .. }) = scope.caller() else {
-            return Err(Error::Denied);
-        };
-        let message = |chunk, events| Message {
-            org: *org,
-            project: *project,
-            key: *key,
-            received_at,
-            chunk,
-            events,
-            traceparent: traceparent.clone(),
-        };
-        let mut parts = Vec::new();
-        cut(
-            events,
-            &mut |chunk, events| message(chunk, events).to_text(),
-            &mut parts,
-        )?;
-        let mut lost = Vec::new();
-        let many = parts.len();
-        let mut failed = 0;
-        for part in parts {
-            if let Err(error) = self
-                .client
-                .send_message()
-                .queue_url(&self.url)
-                .message_body(part.message)
-                .send()
-                .await
-            {
-                tracing::error!(error = format!("{:#}", anyhow!(error)), "events could not be queued");
-                lost.extend(part.places);
-                failed += 1;
-            }
-        }
-        if failed == many { Err(Error::Busy) } else { Ok(lost) }
-    }
+    if failed == many { Err(Error::Busy) } else { Ok(lost) }
 }
 
 /// Makes messages of events, halving them until each fits.

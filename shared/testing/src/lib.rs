@@ -13,32 +13,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use alert_check::AlertCheck;
-use alert_evaluator::AlertEvaluator;
-use alerting::{AlertQueue, Notices};
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_dynamodb::types::AttributeValue;
 use axum::Router;
-use event_writer::EventWriter;
-use identity::{Bootstrap, Google, Guard, Issuer, ResetQueue};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use identity::{Issuer, PublicKeys};
 use kernel::Time;
-use kernel::seal::Seal;
-use lambda::{App, Clock, Consumer, Env, Message, Schedule};
-use notifications::{Desk, MailSettings, NoticeQueue};
-use notifier::Notifier;
-use outbound::AllowList;
-use reset_mailer::ResetMailer;
+use lambda::{App, Clock, Env, Message, Started};
+use notifications::Desk;
 use stack::aws::ses::Mail;
+use stack::aws::usage::Usage;
 use stack::aws::{Aws, Storage};
-use stack::gateway;
-use stack::template::{Route, Template};
-use sweeper::Sweeper;
-use table::{Meter, Table, TableName};
-use telemetry::EventQueue;
-use utoipa_axum::router::OpenApiRouter;
+use stack::template::{Function, Queue, Route, Template};
+use stack::{gateway, runtime};
+use table::Table;
 
 pub use client::{Client, Reply};
-pub use identity::Rates;
+pub use gate::Rates;
 pub use people::{MANAGER_EMAIL, MANAGER_PASSWORD, PASSWORD, Person, Tenant};
 pub use receiver::{Call, Receiver};
 
@@ -54,6 +46,54 @@ pub const RATES: Rates = Rates {
     per_address: 600,
 };
 
+/// What an app is started with, besides what `template.yaml` says.
+#[derive(Debug)]
+pub struct Setup {
+    /// Parameters of the template, over those of `samconfig.toml`.
+    pub parameters: Vec<(&'static str, String)>,
+    /// What SSM knows, by the parameter of the template that names it.
+    pub secrets: Vec<(&'static str, String)>,
+    /// How many processes each function that serves HTTP has.
+    pub processes: usize,
+    /// The faults that functions meet when they call AWS, once the test switches them on.
+    pub chaos: Chaos,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            parameters: Vec::new(),
+            secrets: Vec::new(),
+            processes: 1,
+            chaos: Chaos::default(),
+        }
+    }
+}
+
+impl Setup {
+    /// Sets a parameter of the template.
+    #[must_use]
+    pub fn parameter(mut self, name: &'static str, value: impl ToString) -> Self {
+        self.parameters.push((name, value.to_string()));
+        self
+    }
+
+    /// Sets what SSM knows under the name that a parameter of the template has.
+    #[must_use]
+    pub fn secret(mut self, parameter: &'static str, value: impl ToString) -> Self {
+        self.secrets.push((parameter, value.to_string()));
+        self
+    }
+
+    /// Limits by these rates.
+    #[must_use]
+    pub fn rates(self, rates: Rates) -> Self {
+        self.parameter("RateLimitPerKey", rates.per_key)
+            .parameter("RateLimitPerTenant", rates.per_tenant)
+            .parameter("RateLimitPerAddress", rates.per_address)
+    }
+}
+
 /// The app of one test.
 #[derive(Debug, Clone)]
 pub struct TestApp(Arc<Inner>);
@@ -65,135 +105,73 @@ struct Inner {
     gateway: gateway::Router,
     clock: Clock,
     /// By the name of the function, one for each of its processes.
-    routers: BTreeMap<String, Vec<Router>>,
+    functions: BTreeMap<String, Vec<Started>>,
     /// Counts requests; they go to the processes in turn.
     requests: AtomicUsize,
-    workers: Workers,
     issuer: Issuer,
     made: AtomicU32,
-    /// By the name of the function.
-    meters: BTreeMap<String, Meter>,
-}
-
-/// What queues and schedules call, each with the app of its function.
-#[derive(Debug)]
-struct Workers {
-    writer: (EventWriter, App),
-    writer_meter: Meter,
-    notifier: (Notifier, App),
-    reset_mailer: (ResetMailer, App),
-    sweeper: (Sweeper, App),
-    alert_check: (AlertCheck, App),
-    alert_evaluator: (AlertEvaluator, App),
-    evaluator_meter: Meter,
-}
-
-impl Workers {
-    fn start(aws: &Aws, template: &Template, clock: &Clock) -> Self {
-        let of = |function: &str| app(aws, template, clock, function);
-        let writer_meter = Meter::default();
-        let mut writer = of("EventWriter");
-        writer.table = writer.table.metered(writer_meter.clone());
-        let notices = NoticeQueue::new(sqs(aws, "Sweeper"), queue(template, "NotificationQueue").url());
-        let alerts = AlertQueue::new(sqs(aws, "AlertCheck"), queue(template, "AlertQueue").url());
-        let evaluator_meter = Meter::default();
-        let mut evaluator = of("AlertEvaluator");
-        evaluator.table = evaluator.table.metered(evaluator_meter.clone());
-        let told = self::notices(aws, template, "AlertEvaluator");
-        Self {
-            writer: (EventWriter::start(&writer).expect("a writer"), writer),
-            writer_meter,
-            notifier: (notifier(aws, template, "Notifier"), of("Notifier")),
-            reset_mailer: (ResetMailer::new(desk(aws, template, "ResetMailer")), of("ResetMailer")),
-            sweeper: (Sweeper::new(notices), of("Sweeper")),
-            alert_check: (AlertCheck::new(alerts), of("AlertCheck")),
-            alert_evaluator: (AlertEvaluator::new(told), evaluator),
-            evaluator_meter,
-        }
-    }
+    /// All variables of all functions, under no function's name: everything is allowed.
+    outside: (Env, App),
 }
 
 impl TestApp {
     /// Starts an app with nothing in it, at [`START`].
     pub async fn start() -> Self {
-        Self::start_as(Chaos::default(), RATES, 1, Google::nowhere()).await
+        Self::start_as(Setup::default()).await
     }
 
     /// Starts an app whose functions meet these faults when they call AWS, once the test switches them on.
     pub async fn start_under(chaos: Chaos) -> Self {
-        Self::start_as(chaos, RATES, 1, Google::nowhere()).await
+        Self::start_as(Setup {
+            chaos,
+            ..Setup::default()
+        })
+        .await
     }
 
     /// Starts an app that limits by these rates, with so many processes of each function that serves HTTP.
     pub async fn start_with(rates: Rates, processes: usize) -> Self {
-        Self::start_as(Chaos::default(), rates, processes, Google::nowhere()).await
+        let setup = Setup {
+            processes,
+            ..Setup::default()
+        };
+        Self::start_as(setup.rates(rates)).await
     }
 
-    /// Starts an app whose people may log in with this provider.
-    pub async fn start_with_google(google: Google) -> Self {
-        Self::start_as(Chaos::default(), RATES, 1, google).await
-    }
-
-    async fn start_as(chaos: Chaos, rates: Rates, processes: usize, google: Google) -> Self {
+    /// Starts every function of the template, with the environment that the template gives it.
+    pub async fn start_as(setup: Setup) -> Self {
         let clock = Clock::at(START);
-        let template = template();
-        let parameters = BTreeMap::from([("/unused".to_owned(), String::new())]);
+        let (private_key, public_keys) = identity::token::new_key().expect("a key");
+        let keys = PublicKeys::parse(&public_keys).expect("the keys");
+        let issuer = Issuer::new(&private_key, keys).expect("an issuer");
+        let template = template(public_keys, &setup);
+        let secrets = secrets(&template, STANDARD.encode(&private_key), &setup);
         let moved = clock.clone();
         let local_clock = stack::clock::Clock::following(move || moved.now().millis());
-        let aws = Aws::start_under(&template, parameters, &Storage::Memory, &local_clock, chaos)
+        let aws = Aws::start_under(&template, secrets, &Storage::Memory, &local_clock, setup.chaos)
             .await
             .expect("services start");
 
-        let issuer = Issuer::of_new_key().expect("a key");
-        let bootstrap = Bootstrap::known(MANAGER_EMAIL, MANAGER_PASSWORD);
-        let of = |function: &str| app(&aws, &template, &clock, function);
-        let desk_of = |function: &str| desk(&aws, &template, function);
-        let resets = ResetQueue::new(sqs(&aws, "Auth"), queue(&template, "ResetQueue").url());
-        let events_queue = EventQueue::new(sqs(&aws, "Ingest"), queue(&template, "EventQueue").url());
-        let mut routers = BTreeMap::new();
-        let mut meters = BTreeMap::new();
-        let mut add = |name: &str, id: &str, routes: &dyn Fn(&Guard) -> OpenApiRouter<App>| {
-            let mut app = of(id);
-            let meter = Meter::default();
-            app.table = app.table.metered(meter.clone());
-            meters.insert(name.to_owned(), meter);
-            let process = |_| {
-                let guard = Guard::new(&app, issuer.public_keys().clone(), rates);
-                lambda::service(app.clone(), routes(&guard))
-            };
-            routers.insert(name.to_owned(), (0..processes).map(process).collect());
-        };
-        add("alerts", "Alerts", &|guard| {
-            alerts::routes(guard, notices(&aws, &template, "Alerts"))
-        });
-        add("audit", "Audit", &audit::routes);
-        add("auth", "Auth", &|guard| {
-            let (issuer, bootstrap, google) = (issuer.clone(), bootstrap.clone(), google.clone());
-            auth::routes(guard, issuer, bootstrap, google, desk_of("Auth"), resets.clone())
-        });
-        add("docs", "Docs", &|_| docs::routes());
-        add("events", "Events", &events::routes);
-        add("health", "Health", &|_| health::routes());
-        add("ingest", "Ingest", &|guard| ingest::routes(guard, events_queue.clone()));
-        add("metrics", "Metrics", &metrics::routes);
-        add("notification-jobs", "NotificationJobs", &notification_jobs::routes);
-        add("orgs", "Orgs", &|guard| orgs::routes(guard, desk_of("Orgs")));
-        add("projects", "Projects", &|guard| {
-            projects::routes(guard, allow_list(&template, "Projects"))
-        });
-        add("users", "Users", &users::routes);
-        let workers = Workers::start(&aws, &template, &clock);
+        let mut functions = BTreeMap::new();
+        for function in &template.functions {
+            let many = if function.queues.is_empty() { setup.processes } else { 1 };
+            let mut processes = Vec::new();
+            for _ in 0..many {
+                processes.push(start(function, env(&aws, &clock, function, &[])).await);
+            }
+            functions.insert(function.binary.clone(), processes);
+        }
+        let outside = outside(&aws, &clock, &template);
         Self(Arc::new(Inner {
             gateway: gateway::Router::new(&template.routes),
             aws,
             template,
             clock,
-            routers,
+            functions,
             requests: AtomicUsize::new(0),
-            workers,
             issuer,
             made: AtomicU32::new(0),
-            meters,
+            outside,
         }))
     }
 
@@ -209,27 +187,12 @@ impl TestApp {
 
     /// The tables, under no function's name: everything is allowed.
     pub fn table(&self) -> Table {
-        app(&self.0.aws, &self.0.template, &self.0.clock, "tests").table
+        self.0.outside.1.table.clone()
     }
 
-    /// What the event writer's calls to DynamoDB cost.
-    pub fn writer_meter(&self) -> &Meter {
-        &self.0.workers.writer_meter
-    }
-
-    /// What the metrics function's calls to DynamoDB cost.
-    pub fn metrics_meter(&self) -> &Meter {
-        &self.0.meters["metrics"]
-    }
-
-    /// What the ingest function's calls to DynamoDB cost.
-    pub fn ingest_meter(&self) -> &Meter {
-        &self.0.meters["ingest"]
-    }
-
-    /// What the alert evaluator's calls to DynamoDB cost.
-    pub fn evaluator_meter(&self) -> &Meter {
-        &self.0.workers.evaluator_meter
+    /// What a function, by its logical id, used of what AWS bills since anybody asked last.
+    pub fn take_usage(&self, function: &str) -> Usage {
+        self.0.aws.usage().take().remove(function).unwrap_or_default()
     }
 
     /// Signs access tokens as `auth` does.
@@ -264,7 +227,7 @@ impl TestApp {
 
     /// The text of every message on a queue that is not delayed, which are taken from it.
     pub async fn take(&self, queue_id: &str) -> Vec<String> {
-        let name = &queue(&self.0.template, queue_id).name;
+        let name = &self.queue(queue_id).name;
         let sqs = self.0.aws.sqs();
         let mut texts = Vec::new();
         loop {
@@ -285,53 +248,42 @@ impl TestApp {
 
     /// Delivers texts to what takes a queue, as one batch. Returns the places of those that must come again.
     pub async fn deliver_from(&self, queue_id: &str, texts: &[String]) -> Vec<usize> {
+        let consumer = self.consumer_of(queue_id);
+        let consumer = consumer.unwrap_or_else(|| panic!("nothing takes the queue {queue_id}"));
+        self.deliver_to(&self.0.functions[&consumer.binary][0], texts).await
+    }
+
+    /// Delivers texts to a consumer, as one batch. Returns the places of those that must come again.
+    pub async fn deliver_to(&self, consumer: &Started, texts: &[String]) -> Vec<usize> {
+        let Started::Queue(consumer) = consumer else {
+            panic!("this function takes no queue");
+        };
         let message = |(place, text): (usize, &String)| Message {
             id: place.to_string(),
             body: text.clone(),
         };
-        let messages = texts.iter().enumerate().map(message).collect();
-        let Workers {
-            writer,
-            notifier,
-            alert_evaluator: evaluator,
-            reset_mailer,
-            ..
-        } = &self.0.workers;
-        let failed = match queue_id {
-            "EventQueue" => writer.0.consume(&writer.1, messages).await,
-            "ResetQueue" => reset_mailer.0.consume(&reset_mailer.1, messages).await,
-            "NotificationQueue" => notifier.0.consume(&notifier.1, messages).await,
-            "AlertQueue" => evaluator.0.consume(&evaluator.1, messages).await,
-            other => panic!("say what takes the queue {other}"),
-        };
-        failed
-            .iter()
-            .map(|id| id.parse().expect("the ids are places"))
-            .collect()
+        let failed = consumer.consume(texts.iter().enumerate().map(message).collect()).await;
+        let places = failed.iter().map(|id| id.parse().expect("the ids are places"));
+        places.collect()
+    }
+
+    /// Starts one more process of a function, by its logical id, with these variables besides those of the template.
+    pub async fn start_again(&self, function: &str, variables: &[(&str, &str)]) -> Started {
+        let function = self.0.template.function(function).expect("the function");
+        start(function, env(&self.0.aws, &self.0.clock, function, variables)).await
     }
 
     /// Delivers texts to an event writer that has just started, as after a crash.
-    pub async fn deliver_to_new_writer(&self, texts: &[String]) -> Vec<String> {
-        let (_, app) = &self.0.workers.writer;
-        let writer = EventWriter::start(app).expect("a writer");
-        let message = |(place, text): (usize, &String)| Message {
-            id: place.to_string(),
-            body: text.clone(),
-        };
-        writer
-            .consume(app, texts.iter().enumerate().map(message).collect())
+    pub async fn deliver_to_new_writer(&self, texts: &[String]) -> Vec<usize> {
+        self.deliver_to(&self.start_again("EventWriter", &[]).await, texts)
             .await
     }
 
-    /// Delivers texts to a notifier whose mails SES refuses: it calls as a function that may not send any.
-    pub async fn deliver_to_refused_notifier(&self, texts: &[String]) -> Vec<String> {
-        let notifier = notifier(&self.0.aws, &self.0.template, "Sweeper");
-        let message = |(place, text): (usize, &String)| Message {
-            id: place.to_string(),
-            body: text.clone(),
-        };
-        let messages = texts.iter().enumerate().map(message).collect();
-        notifier.consume(&self.0.workers.notifier.1, messages).await
+    /// Delivers texts to a notifier whose mails SES refuses: they come from an address that it may not send from.
+    pub async fn deliver_to_refused_notifier(&self, texts: &[String]) -> Vec<usize> {
+        let sender = [("MAIL_FROM", "nobody@elsewhere.example")];
+        self.deliver_to(&self.start_again("Notifier", &sender).await, texts)
+            .await
     }
 
     /// Lets the consumers handle everything that is queued and not delayed, and what that makes them queue.
@@ -339,8 +291,7 @@ impl TestApp {
         for _ in 0..100 {
             let mut idle = true;
             for queue in &self.0.template.queues {
-                let sources = self.0.template.functions.iter().flat_map(|one| &one.queues);
-                if !sources.clone().any(|source| source.queue == queue.name) {
+                if self.consumer_of(&queue.id).is_none() {
                     continue;
                 }
                 for texts in self.take(&queue.id).await.chunks(10) {
@@ -356,16 +307,26 @@ impl TestApp {
         panic!("the queues do not get empty");
     }
 
+    /// Lets the schedule of a function, by its logical id, fire once; what it queues stays queued.
+    pub async fn fire(&self, function: &str) {
+        let function = self.0.template.function(function).expect("the function");
+        let Started::Schedule(firing) = &self.0.functions[&function.binary][0] else {
+            panic!("no schedule fires {}", function.id);
+        };
+        firing
+            .fire()
+            .await
+            .unwrap_or_else(|error| panic!("{}: {error}", function.id));
+    }
+
     /// Lets the schedule that finds overdue notices fire once.
     pub async fn run_sweeper(&self) {
-        let (sweeper, app) = &self.0.workers.sweeper;
-        sweeper.fire(app).await.expect("the sweeper");
+        self.fire("Sweeper").await;
     }
 
     /// Lets the schedule that finds alerts fire once; what it finds stays queued.
     pub async fn fire_alert_check(&self) {
-        let (check, app) = &self.0.workers.alert_check;
-        check.fire(app).await.expect("the check of alerts");
+        self.fire("AlertCheck").await;
     }
 
     /// Lets the schedule that finds alerts fire once, looks at them, and sends the notices.
@@ -411,7 +372,8 @@ impl TestApp {
 
     /// Makes notices, under no function's name.
     pub fn desk(&self) -> Desk {
-        desk(&self.0.aws, &self.0.template, "tests")
+        let (env, app) = &self.0.outside;
+        Desk::of(env, &app.queues).expect("the variables of the desk")
     }
 
     /// The route of the template that the gateway chooses.
@@ -428,10 +390,26 @@ impl TestApp {
 
     /// A process of a function; the next one each time.
     pub(crate) fn router(&self, function: &str) -> Router {
-        let processes = self.0.routers.get(function);
-        let processes = processes.unwrap_or_else(|| panic!("no test router for the function {function}"));
+        let processes = &self.0.functions[function];
         let turn = self.0.requests.fetch_add(1, Ordering::Relaxed);
-        processes[turn % processes.len()].clone()
+        match &processes[turn % processes.len()] {
+            Started::Http(router) => router.clone(),
+            Started::Queue(_) | Started::Schedule(_) => panic!("{function} serves no HTTP"),
+        }
+    }
+
+    fn queue(&self, id: &str) -> &Queue {
+        let mut queues = self.0.template.queues.iter();
+        queues
+            .find(|queue| queue.id == id)
+            .expect("the queue is in the template")
+    }
+
+    /// The function that takes a queue's messages.
+    fn consumer_of(&self, queue_id: &str) -> Option<&Function> {
+        let name = &self.queue(queue_id).name;
+        let takes = |function: &&Function| function.queues.iter().any(|source| source.queue == *name);
+        self.0.template.functions.iter().find(takes)
     }
 }
 
@@ -441,7 +419,7 @@ impl Drop for Inner {
             return;
         }
         // A message there only names a job that is due anyway; whoever is registered leaves one.
-        let telling = |queue: &&stack::template::Queue| queue.id != "NotificationQueue";
+        let telling = |queue: &&Queue| queue.id != "NotificationQueue";
         for queue in self.template.queues.iter().filter(telling) {
             let depth = self.aws.sqs().depth(&queue.name).expect("the queue");
             assert_eq!(depth.total(), 0, "the queue {} still holds messages", queue.name);
@@ -454,41 +432,60 @@ fn folder() -> std::path::PathBuf {
     std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-fn template() -> Template {
+/// The template with the parameters of tests.
+fn template(public_keys: String, setup: &Setup) -> Template {
     let folder = folder();
     let mut parameters = stack::template::sam_parameters(&folder).expect("samconfig.toml");
-    for (name, value) in [
-        ("JwtPublicKeys", "{\"keys\":[]}"),
-        ("CursorSecret", "only for tests, only for tests.."),
-        ("SealingSecret", "only for tests, only for tests.."),
-    ] {
-        parameters.insert(name.to_owned(), value.to_owned());
-    }
+    let secret = || "only for tests, only for tests..".to_owned();
+    let of_tests = Setup::default()
+        .rates(RATES)
+        .parameter("JwtPublicKeys", public_keys)
+        .parameter("CursorSecret", secret())
+        .parameter("SealingSecret", secret())
+        .parameter("BootstrapManagerEmail", MANAGER_EMAIL);
+    let given = of_tests.parameters.iter().chain(&setup.parameters);
+    parameters.extend(given.map(|(name, value)| ((*name).to_owned(), value.clone())));
     Template::load(&folder, &parameters).expect("template.yaml")
 }
 
-fn app(aws: &Aws, template: &Template, clock: &Clock, function: &str) -> App {
-    let names = TableName::ALL.iter().map(|name| {
-        let wanted = name.variable().trim_start_matches("TABLE_").to_lowercase();
-        let table = template
-            .tables
-            .iter()
-            .find(|table| table.id.to_lowercase() == format!("{wanted}table"));
-        (
-            name.variable().to_owned(),
-            table.expect("the table is in the template").name.clone(),
-        )
-    });
-    let given = [
-        ("AWS_ACCESS_KEY_ID", function),
-        ("AWS_SECRET_ACCESS_KEY", "tests"),
-        ("AWS_REGION", "us-east-1"),
-        ("CURSOR_SECRET", "only for tests, only for tests.."),
-    ];
-    let given = given.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let endpoints = ["DYNAMODB", "SQS"].map(|service| (format!("AWS_ENDPOINT_URL_{service}"), aws.endpoint()));
-    let variables = names.chain(given).chain(endpoints).collect();
-    Env::of(variables, clock.clone()).app().expect("an environment")
+/// What SSM knows.
+fn secrets(template: &Template, private_key: String, setup: &Setup) -> BTreeMap<String, String> {
+    let of_tests = Setup::default()
+        .secret("JwtPrivateKeyParameter", private_key)
+        .secret("BootstrapManagerPasswordParameter", MANAGER_PASSWORD);
+    let given = of_tests.secrets.iter().chain(&setup.secrets);
+    given
+        .map(|(parameter, value)| (template.parameters[*parameter].clone(), value.clone()))
+        .collect()
+}
+
+/// The environment of a process of a function, as the local stack makes it, and these variables.
+fn env(aws: &Aws, clock: &Clock, function: &Function, variables: &[(&str, &str)]) -> Env {
+    let mut all = runtime::environment(function, &aws.environment());
+    let given = variables
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    all.extend(given);
+    Env::of(all, clock.clone())
+}
+
+async fn start(function: &Function, env: Env) -> Started {
+    let named = docs::all().find(|known| known.name() == function.binary);
+    let named = named.unwrap_or_else(|| panic!("{} is not in the list of functions", function.binary));
+    let started = named.start(env).await;
+    started.unwrap_or_else(|error| panic!("{} does not start: {error:#}", function.id))
+}
+
+/// All variables of all functions, under a name that is no function's.
+fn outside(aws: &Aws, clock: &Clock, template: &Template) -> (Env, App) {
+    let functions = template.functions.iter();
+    let mut all: BTreeMap<String, String> = functions
+        .flat_map(|function| runtime::environment(function, &aws.environment()))
+        .collect();
+    all.insert("AWS_ACCESS_KEY_ID".to_owned(), "tests".to_owned());
+    let env = Env::of(all, clock.clone());
+    let app = env.app().expect("an environment");
+    (env, app)
 }
 
 fn dynamodb(aws: &Aws, function: &str) -> aws_sdk_dynamodb::Client {
@@ -524,62 +521,6 @@ fn body_of(mail: &Mail) -> &str {
 pub fn token_in(mail: &Mail) -> String {
     let (_, rest) = body_of(mail).split_once(TOKEN).expect("a token in the mail");
     rest.split_whitespace().next().unwrap_or_default().to_owned()
-}
-
-fn sqs(aws: &Aws, function: &str) -> aws_sdk_sqs::Client {
-    let config = aws_sdk_sqs::Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new("us-east-1"))
-        .credentials_provider(credentials(function))
-        .endpoint_url(aws.endpoint())
-        .build();
-    aws_sdk_sqs::Client::from_conf(config)
-}
-
-fn queue<'a>(template: &'a Template, id: &str) -> &'a stack::template::Queue {
-    let mut queues = template.queues.iter();
-    queues
-        .find(|queue| queue.id == id)
-        .expect("the queue is in the template")
-}
-
-/// A desk as the environment of `function` would make it.
-fn desk(aws: &Aws, template: &Template, function: &str) -> Desk {
-    let settings = MailSettings {
-        from: template.parameters["MailFrom"].clone(),
-        console_url: template.parameters["ConsoleUrl"].clone(),
-    };
-    let seal = Seal::new(template.parameters["SealingSecret"].as_bytes());
-    Desk::new(
-        sqs(aws, function),
-        queue(template, "NotificationQueue").url(),
-        seal,
-        settings,
-    )
-}
-
-/// What `function` may call although it is not public, as its environment says.
-fn allow_list(template: &Template, function: &str) -> AllowList {
-    let environment = &template.function(function).expect("the function").environment;
-    AllowList::parse(environment.get("OUTBOUND_ALLOW").map_or("", String::as_str))
-}
-
-/// The notices of alerts as the environment of `function` would make them.
-fn notices(aws: &Aws, template: &Template, function: &str) -> Notices {
-    Notices::new(desk(aws, template, function), allow_list(template, function))
-}
-
-/// A notifier that sends mails with the rights of a function.
-fn notifier(aws: &Aws, template: &Template, sender: &str) -> Notifier {
-    let mails = aws_sdk_sesv2::Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new("us-east-1"))
-        .credentials_provider(credentials(sender))
-        .endpoint_url(aws.endpoint());
-    let outbound = outbound::Client::new(allow_list(template, "Notifier"));
-    let desk = desk(aws, template, "Notifier");
-    let product = &template.function("Notifier").expect("the function").environment["PRODUCT_NAME"];
-    Notifier::new(desk, mails, product, outbound)
 }
 
 /// The local services take the access key for the caller's name.

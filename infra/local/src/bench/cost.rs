@@ -18,7 +18,7 @@ struct Line {
 }
 
 pub(super) async fn measure(folder: &Path, options: &Options) -> Result<Vec<Figure>> {
-    let program = build::program(folder, "cost-ledger", false).await?;
+    let program = build::program(folder, ["--bench", "cost-ledger"], false).await?;
     let mut command = Command::new(&program);
     if options.write {
         command.arg("--write");

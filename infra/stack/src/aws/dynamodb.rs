@@ -1,6 +1,6 @@
 //! `DynamoDB`: dynoxide embedded, its operations called directly rather than through a second HTTP server.
 
-pub(super) mod needs;
+mod needs;
 
 use std::fmt;
 use std::path::Path;
@@ -30,8 +30,8 @@ pub struct DynamoDb {
     clock: Clock,
     /// Whether the database itself goes by the test clock; only one in memory can be told to.
     follows_clock: bool,
-    /// The tables whose items have a time to live.
-    expiring: Arc<Vec<Table>>,
+    /// The tables of the template.
+    tables: Arc<Vec<Table>>,
 }
 
 impl fmt::Debug for DynamoDb {
@@ -98,16 +98,11 @@ impl DynamoDb {
     }
 
     fn with_tables(database: Database, clock: &Clock, tables: &[Table], follows_clock: bool) -> Result<Self> {
-        let expiring = tables
-            .iter()
-            .filter(|table| table.ttl_attribute.is_some())
-            .cloned()
-            .collect();
         let this = Self {
             database,
             clock: clock.clone(),
             follows_clock,
-            expiring: Arc::new(expiring),
+            tables: Arc::new(tables.to_vec()),
         };
         for table in tables {
             this.create(table)
@@ -168,7 +163,7 @@ impl DynamoDb {
     pub(super) fn sweep(&self) -> Result<()> {
         self.database.sweep_ttl()?;
         if !self.follows_clock && self.clock.offset_ms() > 0 {
-            for table in self.expiring.iter() {
+            for table in self.tables.iter().filter(|table| table.ttl_attribute.is_some()) {
                 self.sweep_table(table)
                     .with_context(|| format!("sweep {}", table.name))?;
             }
@@ -261,7 +256,7 @@ impl Service for DynamoDb {
     }
 
     fn needs(&self, call: &Call) -> Result<Vec<Need>, String> {
-        needs::needs(&call.operation, &call.body)
+        needs::needs(&self.tables, &call.operation, &call.body)
     }
 
     fn answer(&self, call: Call) -> BoxFuture<'_, Result<Answer, ServiceError>> {
@@ -376,7 +371,7 @@ mod tests {
             json!({"IndexName": name, "KeySchema": key(&format!("{name}pk"), &format!("{name}sk")),
                 "Projection": {"ProjectionType": "ALL"}})
         };
-        let attributes = ["".to_owned()]
+        let attributes = [String::new()]
             .into_iter()
             .chain(indexes.iter().map(|name| (*name).to_owned()));
         let attributes = attributes.flat_map(|name| [format!("{name}pk"), format!("{name}sk")]);

@@ -2,10 +2,12 @@
 //!
 //! Each function's process signs with its logical id as access key. The signature itself is not verified: this
 //! finds what a template forgot to grant, it does not keep anybody out of a developer's machine.
+//! Statements are decided on as IAM does, also where that surprises: a condition for all values of a key holds of a
+//! request that does not have the key, such as a scan.
 
 use std::collections::HashMap;
 
-use crate::template::{ACCOUNT, Effect, Function, Statement, Template};
+use crate::template::{ACCOUNT, Condition, Effect, Function, Quantifier, Statement, Template, Test};
 
 /// One thing a request needs to be allowed: an action on any of some resources.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,8 +16,8 @@ pub struct Need {
     pub action: String,
     /// ARNs of which one must be granted; mostly one.
     pub resources: Vec<String>,
-    /// The partition key of the one item that it is about; none if it is about others.
-    pub leading_key: Option<String>,
+    /// What conditions may ask for, `dynamodb:LeadingKeys`, and its values.
+    pub context: Vec<(&'static str, Vec<String>)>,
 }
 
 impl Need {
@@ -24,8 +26,21 @@ impl Need {
         Self {
             action: action.into(),
             resources: vec![resource.into()],
-            leading_key: None,
+            context: Vec::new(),
         }
+    }
+
+    /// Adds what conditions may ask for; nothing, if there is no value.
+    pub(super) fn with(mut self, key: &'static str, values: Vec<String>) -> Self {
+        if !values.is_empty() {
+            self.context.push((key, values));
+        }
+        self
+    }
+
+    fn values(&self, key: &str) -> Option<&[String]> {
+        let (_, values) = self.context.iter().find(|(known, _)| *known == key)?;
+        Some(values)
     }
 }
 
@@ -52,39 +67,79 @@ impl Policies {
         let Some(statements) = self.0.get(caller) else {
             return Ok(());
         };
-        match needs.iter().find(|need| !allowed(statements, need)) {
-            None => Ok(()),
-            Some(need) => Err(format!(
-                "User: arn:aws:sts::{ACCOUNT}:assumed-role/{caller} is not authorized to perform: {} on resource: {} \
-                 because no identity-based policy allows the {} action",
+        for need in needs {
+            let because = match decide(statements, need) {
+                Decision::Allowed => continue,
+                Decision::Denied => "with an explicit deny in an identity-based policy".to_owned(),
+                Decision::NotAllowed => {
+                    format!("because no identity-based policy allows the {} action", need.action)
+                }
+            };
+            return Err(format!(
+                "User: arn:aws:sts::{ACCOUNT}:assumed-role/{caller} is not authorized to perform: {} on resource: {} {because}",
                 need.action,
                 need.resources.first().map_or("*", String::as_str),
-                need.action,
-            )),
+            ));
         }
+        Ok(())
     }
 }
 
-fn allowed(statements: &[Statement], need: &Need) -> bool {
-    let covers = |statement: &Statement, resource: &str| {
-        statement
-            .actions
-            .iter()
-            .any(|action| matches(&action.to_lowercase(), &need.action.to_lowercase()))
-            && statement.resources.iter().any(|pattern| matches(pattern, resource))
-            && (statement.leading_keys.is_empty()
-                || need
-                    .leading_key
-                    .as_ref()
-                    .is_some_and(|key| statement.leading_keys.iter().any(|pattern| matches(pattern, key))))
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Decision {
+    Allowed,
+    NotAllowed,
+    Denied,
+}
+
+fn decide(statements: &[Statement], need: &Need) -> Decision {
+    let about = |resource: &str, effect: Effect| {
+        let mut own = statements.iter().filter(|statement| statement.effect == effect);
+        own.any(|statement| covers(statement, need, resource))
     };
-    need.resources.iter().any(|resource| {
-        let mut hits = statements
+    let is_denied = |resource: &String| about(resource, Effect::Deny);
+    let mut resources = need.resources.iter();
+    if resources.any(|resource| about(resource, Effect::Allow) && !is_denied(resource)) {
+        Decision::Allowed
+    } else if need.resources.iter().any(is_denied) {
+        Decision::Denied
+    } else {
+        Decision::NotAllowed
+    }
+}
+
+fn covers(statement: &Statement, need: &Need, resource: &str) -> bool {
+    let wanted = need.action.to_lowercase();
+    let mut actions = statement.actions.iter();
+    actions.any(|action| matches(&action.to_lowercase(), &wanted))
+        && statement.resources.iter().any(|pattern| matches(pattern, resource))
+        && statement
+            .conditions
             .iter()
-            .filter(|statement| covers(statement, resource))
-            .peekable();
-        hits.peek().is_some() && hits.all(|statement| statement.effect == Effect::Allow)
-    })
+            .all(|condition| holds(condition, need.values(&condition.key)))
+}
+
+/// Tells whether a condition holds of a key's values, if the request has the key.
+fn holds(condition: &Condition, values: Option<&[String]>) -> bool {
+    let (wildcards, negated) = match condition.test {
+        Test::Null => return (condition.values[0] == "true") == values.is_none(),
+        Test::Like { wildcards, negated } => (wildcards, negated),
+    };
+    let like = |pattern: &String, value: &String| {
+        if wildcards {
+            matches(pattern, value)
+        } else {
+            pattern == value
+        }
+    };
+    let stands = |value: &String| condition.values.iter().any(|pattern| like(pattern, value)) != negated;
+    match (condition.quantifier, values) {
+        (Quantifier::One, None) => negated,
+        (Quantifier::Any, None) => false,
+        (Quantifier::All, None) => true,
+        (Quantifier::One | Quantifier::Any, Some(values)) => values.iter().any(stands),
+        (Quantifier::All, Some(values)) => values.iter().all(stands),
+    }
 }
 
 /// Matches a pattern in which `*` stands for any text and `?` for any character.
@@ -118,7 +173,6 @@ pub(super) fn caller(authorization: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::super::dynamodb::needs::needs as dynamodb_needs;
     use super::*;
     use crate::template::table_arn;
 
@@ -142,23 +196,69 @@ mod tests {
             effect,
             actions: vec![action.into()],
             resources: vec![resource.into()],
-            leading_keys: vec![],
+            conditions: vec![],
         }
+    }
+
+    fn check_condition(quantifier: Quantifier, test: Test, patterns: &[&str], expected: [bool; 4]) {
+        let texts = |texts: &[&str]| -> Vec<String> { texts.iter().map(|text| (*text).to_owned()).collect() };
+        let condition = Condition {
+            test,
+            quantifier,
+            key: "dynamodb:LeadingKeys".into(),
+            values: texts(patterns),
+        };
+        let found = [
+            holds(&condition, None),
+            holds(&condition, Some(&texts(&["LIMIT#1"]))),
+            holds(&condition, Some(&texts(&["ORG#1"]))),
+            holds(&condition, Some(&texts(&["LIMIT#1", "ORG#1"]))),
+        ];
+        assert_eq!(found, expected, "{quantifier:?} {test:?} {patterns:?}");
+    }
+
+    #[test]
+    fn conditions_hold_as_in_iam() {
+        use Quantifier::{All, Any, One};
+        let like = |wildcards, negated| Test::Like { wildcards, negated };
+        // Of no key at all, of one that is like it, of one that is not, of one of each.
+        check_condition(One, like(true, false), &["LIMIT#*"], [false, true, false, true]);
+        check_condition(One, like(true, true), &["LIMIT#*"], [true, false, true, true]);
+        check_condition(One, like(false, false), &["LIMIT#*"], [false, false, false, false]);
+        check_condition(One, like(false, true), &["ORG#1"], [true, true, false, true]);
+        check_condition(Any, like(true, false), &["LIMIT#*"], [false, true, false, true]);
+        check_condition(Any, like(true, true), &["LIMIT#*"], [false, false, true, true]);
+        check_condition(All, like(true, false), &["LIMIT#*"], [true, true, false, false]);
+        check_condition(All, like(true, false), &["LIMIT#*", "ORG#?"], [true, true, true, true]);
+        check_condition(All, like(true, true), &["LIMIT#*"], [true, false, true, false]);
+        check_condition(One, Test::Null, &["false"], [false, true, true, true]);
+        check_condition(One, Test::Null, &["true"], [true, false, false, false]);
     }
 
     #[test]
     fn a_statement_may_be_bounded_to_some_keys() {
-        let granted = Statement {
-            leading_keys: vec!["LIMIT#*".into()],
-            ..statement(Effect::Allow, "dynamodb:UpdateItem", &table_arn("A"))
+        let like = Condition {
+            test: Test::Like {
+                wildcards: true,
+                negated: false,
+            },
+            quantifier: Quantifier::One,
+            key: "dynamodb:LeadingKeys".into(),
+            values: vec!["AUDIT#*".into()],
         };
-        let policies = Policies(HashMap::from([("F".to_owned(), vec![granted])]));
-        let check = |body: &str| policies.check("F", &dynamodb_needs("UpdateItem", body.as_bytes()).unwrap());
-        let of = |pk: &str| format!(r#"{{"TableName":"A","Key":{{"pk":{{"S":"{pk}"}},"sk":{{"S":"X"}}}}}}"#);
-        assert_eq!(check(&of("LIMIT#KEY#1")), Ok(()));
-        assert!(check(&of("ORG#1")).is_err());
-        assert!(check(r#"{"TableName":"A","Key":{"pk":{"N":"1"}}}"#).is_err());
-        assert!(check(r#"{"TableName":"A"}"#).is_err());
+        let grant = statement(Effect::Allow, "dynamodb:*", &table_arn("A"));
+        let denial = Statement {
+            conditions: vec![like],
+            ..statement(Effect::Deny, "dynamodb:DeleteItem", &table_arn("A"))
+        };
+        let policies = Policies(HashMap::from([("F".to_owned(), vec![grant, denial])]));
+        let check = |action: &str, key: &str| {
+            let need = Need::of(action, table_arn("A")).with("dynamodb:LeadingKeys", vec![key.to_owned()]);
+            policies.check("F", &[need])
+        };
+        assert_eq!(check("dynamodb:DeleteItem", "ORG#1"), Ok(()));
+        assert_eq!(check("dynamodb:PutItem", "AUDIT#1"), Ok(()));
+        assert!(check("dynamodb:DeleteItem", "AUDIT#1").is_err());
     }
 
     #[test]
@@ -174,7 +274,8 @@ mod tests {
                 .contains("not authorized to perform: dynamodb:PutItem")
         );
         let denial = statement(Effect::Deny, "*", "*");
-        assert!(policies(vec![grant, denial]).check("F", &needs).is_err());
+        let denied = policies(vec![grant, denial]).check("F", &needs).unwrap_err();
+        assert!(denied.contains("with an explicit deny"), "{denied}");
         assert_eq!(policies(vec![]).check("somebody", &needs), Ok(()));
     }
 

@@ -247,7 +247,7 @@ fn needs(body: &[u8]) -> Result<Vec<Need>, String> {
     Ok(vec![Need {
         action: "ses:SendEmail".into(),
         resources: vec![sender_arn(address), sender_arn(domain)],
-        leading_key: None,
+        context: Vec::new(),
     }])
 }
 

@@ -21,6 +21,13 @@ pub struct Usage {
     pub other_requests: u64,
 }
 
+impl Usage {
+    /// Yields the capacity units, of reads and of writes together.
+    pub fn units(&self) -> f64 {
+        self.write_units + self.read_units
+    }
+}
+
 /// What one request used.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Used {

@@ -3,6 +3,7 @@
 //! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -62,7 +63,7 @@ async fn answer(State((pool, process)): State<Served>, request: Request) -> Resp
             tracing::warn!(function = pool.function().binary, "reports an error while it starts");
             reply(StatusCode::ACCEPTED, r#"{"status":"OK"}"#)
         }
-        "/2020-01-01/extension/register" => registered(&pool),
+        "/2020-01-01/extension/register" => registered(&pool, &process),
         "/2020-01-01/extension/init/error" | "/2020-01-01/extension/exit/error" => {
             reply(StatusCode::ACCEPTED, r#"{"status":"OK"}"#)
         }
@@ -105,7 +106,8 @@ fn finish(process: &Process, id: &str, outcome: Outcome) -> Response {
     }
 }
 
-fn registered(pool: &Pool) -> Response {
+fn registered(pool: &Pool, process: &Process) -> Response {
+    process.extended.store(true, Ordering::Relaxed);
     let function = pool.function();
     let body = serde_json::json!({"functionName": function.id, "functionVersion": "$LATEST", "handler": "bootstrap"});
     let mut response = reply(StatusCode::OK, &body.to_string());

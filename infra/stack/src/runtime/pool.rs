@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 
-use super::process::{self, Process, Running, Snapshot};
+use super::process::{self, GRACE, Process, Running, Snapshot};
 use super::{MAX_PROCESSES, Outcome, Program, Shared, api};
 use crate::template::Function;
 
@@ -311,23 +311,23 @@ impl Pool {
         self.changes.send_modify(|count| *count += 1);
     }
 
-    /// Stops processes that have idled for long, except one.
+    /// Ends processes that have idled for long, except one.
     pub fn trim(&self) {
+        self.trim_idle_for(IDLE_TIMEOUT);
+    }
+
+    /// Ends processes that have idled for longer than `most`, except one.
+    pub fn trim_idle_for(&self, most: Duration) {
         let mut state = self.state();
-        while state.live.len() > 1
-            && state
-                .idle
-                .first()
-                .is_some_and(|idle| idle.since.elapsed() > IDLE_TIMEOUT)
-        {
+        while state.live.len() > 1 && state.idle.first().is_some_and(|idle| idle.since.elapsed() > most) {
             let idle = state.idle.remove(0);
             if let Some(process) = state.live.remove(&idle.number) {
-                process.terminate();
+                process.end();
             }
         }
     }
 
-    /// Lets running invocations finish, then ends every process: SIGTERM first, kill -9 for what stays.
+    /// Lets running invocations finish, then ends every process, as Lambda would.
     pub async fn stop(&self) {
         {
             let mut state = self.state();
@@ -339,9 +339,9 @@ impl Pool {
         })
         .await;
         for process in self.state().live.values() {
-            process.terminate();
+            process.end();
         }
-        self.wait(END_TIMEOUT, |state| state.live.is_empty()).await;
+        self.wait(GRACE + END_TIMEOUT, |state| state.live.is_empty()).await;
         for process in self.state().live.values() {
             process.kill();
         }

@@ -1,6 +1,6 @@
 //! One process of a function: starting it, listening to it, seeing it end.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -26,6 +26,10 @@ const LAST_LINES: usize = 20;
 /// running debug builds gets more.
 const INIT_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How long a process has from SIGTERM to kill -9. Lambda gives 500 ms, or two seconds with an extension from outside;
+/// a busy machine running debug builds gets the longer of the two.
+pub(super) const GRACE: Duration = Duration::from_secs(2);
+
 /// A process that ends sooner, and without having done anything, is not replaced by itself.
 const USEFUL_LIFE: Duration = Duration::from_secs(1);
 
@@ -37,6 +41,8 @@ pub(super) struct Process {
     pub(super) pid: AtomicU32,
     /// It has asked for work at least once.
     pub(super) ready: AtomicBool,
+    /// It has an extension, and so is told before it ends.
+    pub(super) extended: AtomicBool,
     pub(super) current: Mutex<Option<Running>>,
     kill: Notify,
     started: Instant,
@@ -76,6 +82,7 @@ impl Process {
             token: format!("{}-{number}", function.id),
             pid: AtomicU32::new(0),
             ready: AtomicBool::new(false),
+            extended: AtomicBool::new(false),
             current: Mutex::new(None),
             kill: Notify::new(),
             started: Instant::now(),
@@ -120,13 +127,21 @@ impl Process {
         self.kill.notify_one();
     }
 
-    /// Asks it to end by itself.
-    pub(super) fn terminate(&self) {
-        if let Ok(pid) = i32::try_from(self.pid.load(Ordering::Relaxed))
-            && pid > 0
-        {
-            let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
-        }
+    /// Ends it as Lambda does: one that has an extension gets SIGTERM and a little time, then kill -9; any other gets
+    /// that at once. <https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html#runtimes-lifecycle-shutdown>
+    pub(super) fn end(self: &Arc<Self>) {
+        let pid = i32::try_from(self.pid.load(Ordering::Relaxed))
+            .ok()
+            .filter(|pid| *pid > 0);
+        let (true, Some(pid)) = (self.extended.load(Ordering::Relaxed), pid) else {
+            return self.kill();
+        };
+        let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+        let late = Arc::clone(self);
+        tokio::spawn(async move {
+            tokio::time::sleep(GRACE).await;
+            late.kill();
+        });
     }
 
     pub(super) fn snapshot(&self, name: &str) -> Snapshot {
@@ -165,6 +180,30 @@ fn resident_bytes(pid: u32) -> Option<u64> {
     Some(kib * 1024)
 }
 
+/// Yields the variables that every process of a function has: Lambda's, then `shared`, which say where the services are,
+/// then the template's.
+pub fn environment(function: &Function, shared: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let memory = function.memory_mib.to_string();
+    let lambda = [
+        ("AWS_LAMBDA_FUNCTION_NAME", function.id.as_str()),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", &memory),
+        ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+        ("AWS_LAMBDA_LOG_GROUP_NAME", &function.log_group),
+        ("AWS_LAMBDA_LOG_STREAM_NAME", "local"),
+        ("AWS_REGION", REGION),
+        ("AWS_DEFAULT_REGION", REGION),
+        // The services take the access key for the caller's name.
+        ("AWS_ACCESS_KEY_ID", &function.id),
+        ("AWS_SECRET_ACCESS_KEY", "local"),
+        ("TZ", ":UTC"),
+    ];
+    let lambda = lambda.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let mut all = BTreeMap::from(lambda);
+    all.extend(shared.clone());
+    all.extend(function.environment.clone());
+    all
+}
+
 /// Starts the program with the function's environment.
 pub(super) fn spawn(
     function: &Function,
@@ -188,22 +227,9 @@ pub(super) fn spawn(
         }
     }
     command
-        .envs([
-            ("AWS_LAMBDA_RUNTIME_API", api),
-            ("AWS_LAMBDA_FUNCTION_NAME", &function.id),
-            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", &function.memory_mib.to_string()),
-            ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
-            ("AWS_LAMBDA_LOG_GROUP_NAME", &format!("/aws/lambda/{}", function.id)),
-            ("AWS_LAMBDA_LOG_STREAM_NAME", "local"),
-            ("AWS_REGION", REGION),
-            ("AWS_DEFAULT_REGION", REGION),
-            ("AWS_ACCESS_KEY_ID", &function.id),
-            ("AWS_SECRET_ACCESS_KEY", "local"),
-            ("AWS_SESSION_TOKEN", &process.token),
-            ("TZ", ":UTC"),
-        ])
-        .envs(&shared.environment)
-        .envs(&function.environment)
+        .env("AWS_LAMBDA_RUNTIME_API", api)
+        .env("AWS_SESSION_TOKEN", &process.token)
+        .envs(environment(function, &shared.environment))
         // A group of its own: Ctrl-C in a terminal reaches us, and we let it finish its work.
         .process_group(0)
         .stdin(Stdio::null())

@@ -3,10 +3,30 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::intrinsics::{function_arn, text_of};
+use super::policy::{Statement, statements};
+use super::property::{flag, is, list_of, number, only};
 use super::{Expression, Route};
+
+const KIND: &str = "AWS::Serverless::Function";
+/// Properties that are read.
+const READ: [&str; 11] = [
+    "Architectures",
+    "CodeUri",
+    "Environment",
+    "Events",
+    "LoggingConfig",
+    "MemorySize",
+    "PackageType",
+    "Policies",
+    "ReservedConcurrentExecutions",
+    "Runtime",
+    "Timeout",
+];
+/// Properties that mean nothing on one machine: what the code is called on AWS, and what people read.
+const ELSEWHERE: [&str; 3] = ["Description", "Handler", "Tags"];
 
 /// One function: one folder, one binary, one process at a time per invocation.
 #[derive(Debug, Clone)]
@@ -25,6 +45,8 @@ pub struct Function {
     pub timeout_s: u32,
     /// How many invocations may run at once, where the template limits it.
     pub reserved_concurrency: Option<u32>,
+    /// Name of its log group.
+    pub log_group: String,
     /// Queues that feed it.
     pub queues: Vec<QueueSource>,
     /// Schedules that fire it.
@@ -66,45 +88,33 @@ pub struct ScheduleSource {
     pub input: Option<Value>,
 }
 
-/// Whether a statement grants or forbids.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Effect {
-    /// Grants.
-    Allow,
-    /// Forbids, whatever another statement grants.
-    Deny,
-}
-
-/// One statement of a function's policy.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Statement {
-    /// Whether it grants or forbids.
-    pub effect: Effect,
-    /// Actions as `service:Name`; `*` and `?` match any text and any character.
-    pub actions: Vec<String>,
-    /// ARNs, with the same wildcards.
-    pub resources: Vec<String>,
-    /// Partition keys of items it is bounded to, with the same wildcards; any if there are none.
-    pub leading_keys: Vec<String>,
-}
-
 pub(super) fn read(id: &str, resource: &Value, properties: Value, globals: &Value) -> Result<(Function, Vec<Route>)> {
     let properties = merge(globals.clone(), properties);
     let binary = resource
         .pointer("/Metadata/BuildProperties/Binary")
         .and_then(Value::as_str)
         .context("Metadata.BuildProperties.Binary names no binary")?;
+    only(KIND, &properties, &[&READ, &ELSEWHERE])?;
+    is(KIND, &properties, "PackageType", &["Zip"])?;
+    is(KIND, &properties, "Runtime", &["provided.al2023", "provided.al2"])?;
+    is(KIND, &properties, "Architectures", &["arm64", "x86_64"])?;
+    let reserved_concurrency = number(&properties, "ReservedConcurrentExecutions")?;
+    if reserved_concurrency == Some(0) {
+        bail!("a function with no ReservedConcurrentExecutions would never run");
+    }
+    let log_group = log_group(&properties)?;
     let mut function = Function {
         id: id.to_owned(),
         binary: binary.to_owned(),
         code_uri: properties["CodeUri"].as_str().unwrap_or_default().to_owned(),
-        environment: environment(&properties),
+        environment: environment(&properties)?,
         memory_mib: number(&properties, "MemorySize")?.unwrap_or(128),
         timeout_s: number(&properties, "Timeout")?.unwrap_or(3),
-        reserved_concurrency: number(&properties, "ReservedConcurrentExecutions")?,
+        reserved_concurrency,
+        log_group: log_group.unwrap_or_else(|| format!("/aws/lambda/{id}")),
         queues: Vec::new(),
         schedules: Vec::new(),
-        policy: policy(&properties)?,
+        policy: statements(&properties["Policies"])?,
     };
     let mut routes = Vec::new();
     let events = properties
@@ -140,115 +150,36 @@ fn merge(base: Value, over: Value) -> Value {
     }
 }
 
-fn environment(properties: &Value) -> BTreeMap<String, String> {
-    let variables = properties.pointer("/Environment/Variables").and_then(Value::as_object);
-    variables
-        .into_iter()
-        .flatten()
-        .map(|(name, value)| (name.clone(), text_of(value)))
-        .collect()
+fn environment(properties: &Value) -> Result<BTreeMap<String, String>> {
+    let Some(environment) = properties.get("Environment") else {
+        return Ok(BTreeMap::new());
+    };
+    only("Environment", environment, &[&["Variables"]])?;
+    let variables = environment["Variables"].as_object();
+    let variables = variables.into_iter().flatten();
+    Ok(variables.map(|(name, value)| (name.clone(), text_of(value))).collect())
 }
 
-fn number(properties: &Value, name: &str) -> Result<Option<u32>> {
-    let Some(value) = properties.get(name) else {
+/// Reads the name of the log group, where the template gives one. Functions write as they do: the format is text.
+fn log_group(properties: &Value) -> Result<Option<String>> {
+    let Some(config) = properties.get("LoggingConfig") else {
         return Ok(None);
     };
-    Ok(Some(
-        text_of(value)
-            .parse()
-            .with_context(|| format!("{name} is not a number"))?,
-    ))
-}
-
-fn policy(properties: &Value) -> Result<Vec<Statement>> {
-    let policies = match properties.get("Policies") {
-        None => return Ok(Vec::new()),
-        Some(Value::Array(list)) => list.clone(),
-        Some(one) => vec![one.clone()],
-    };
-    let mut statements = Vec::new();
-    for policy in policies {
-        let Some(list) = policy.get("Statement") else {
-            bail!("policies must be written as Statement; the local stack does not know {policy}");
-        };
-        for statement in list_of(list) {
-            statements.push(read_statement(&statement)?);
-        }
-    }
-
-    Ok(statements)
-}
-
-pub(super) fn read_statement(statement: &Value) -> Result<Statement> {
-    let map = statement.as_object().context("a statement must be a map")?;
-    for key in map.keys() {
-        if !["Sid", "Effect", "Action", "Resource", "Condition"].contains(&key.as_str()) {
-            bail!("{key} of a policy statement is not checked locally");
-        }
-    }
-    let effect = match statement["Effect"].as_str() {
-        Some("Allow") => Effect::Allow,
-        Some("Deny") => Effect::Deny,
-        _ => bail!("Effect must be Allow or Deny"),
-    };
-    let texts = |name: &str| -> Vec<String> { list_of(&statement[name]).iter().map(text_of).collect() };
-
-    Ok(Statement {
-        effect,
-        actions: texts("Action"),
-        resources: texts("Resource"),
-        leading_keys: leading_keys(statement)?,
-    })
-}
-
-/// Reads the one kind of condition that is checked here: which partition keys a statement grants something for.
-/// `ForAllValues` also holds for a request without keys, so it counts only together with `Null`.
-fn leading_keys(statement: &Value) -> Result<Vec<String>> {
-    let Some(condition) = statement.get("Condition") else {
-        return Ok(Vec::new());
-    };
-    for (operator, wildcards) in [("ForAllValues:StringLike", true), ("ForAllValues:StringEquals", false)] {
-        let keys = list_of(&condition[operator]["dynamodb:LeadingKeys"]);
-        let keys: Vec<String> = keys.iter().filter_map(|key| key.as_str().map(str::to_owned)).collect();
-        let known = json!({
-            operator: {"dynamodb:LeadingKeys": keys},
-            "Null": {"dynamodb:LeadingKeys": "false"},
-        });
-        let literal = wildcards || !keys.iter().any(|key| key.contains(['*', '?']));
-        if !keys.is_empty() && literal && *condition == known && statement["Effect"] == "Allow" {
-            return Ok(keys);
-        }
-    }
-    bail!(
-        "of a Condition only an Allow for a list of dynamodb:LeadingKeys is checked locally: ForAllValues:StringLike or \
-         ForAllValues:StringEquals, and Null: \"false\" for the same key"
-    );
-}
-
-pub(super) fn list_of(value: &Value) -> Vec<Value> {
-    match value {
-        Value::Array(list) => list.clone(),
-        other => vec![other.clone()],
-    }
+    only("LoggingConfig", config, &[&["LogFormat", "LogGroup"]])?;
+    is("LoggingConfig", config, "LogFormat", &["Text"])?;
+    Ok(config.get("LogGroup").map(text_of))
 }
 
 fn add_event(function: &mut Function, routes: &mut Vec<Route>, name: &str, event: &Value) -> Result<()> {
+    only("an event", event, &[&["Properties", "Type"]])?;
     let empty = Value::Object(Map::new());
     let properties = event.get("Properties").unwrap_or(&empty);
     match event["Type"].as_str() {
-        Some("HttpApi") => routes.push(Route {
-            method: properties["Method"].as_str().unwrap_or("ANY").to_uppercase(),
-            path: properties["Path"].as_str().unwrap_or("$default").to_owned(),
-            function: function.id.clone(),
-        }),
-        Some("SQS") => function.queues.push(queue_source(properties)?),
+        Some("HttpApi") => routes.push(route(function, properties)?),
+        Some("SQS") => function.queues.extend(queue_source(properties)?),
         Some("Schedule" | "ScheduleV2") => {
-            let disabled = properties["Enabled"] == false || properties["State"] == "DISABLED";
-            if !disabled {
-                function
-                    .schedules
-                    .push(schedule_source(&function.id, name, properties)?);
-            }
+            let source = schedule_source(&function.id, name, properties)?;
+            function.schedules.extend(source);
         }
         other => bail!(
             "the local stack does not serve events of type {}",
@@ -259,45 +190,82 @@ fn add_event(function: &mut Function, routes: &mut Vec<Route>, name: &str, event
     Ok(())
 }
 
-fn queue_source(properties: &Value) -> Result<QueueSource> {
-    let arn = properties["Queue"].as_str().context("no Queue")?;
-    if properties.get("FilterCriteria").is_some() {
-        bail!("FilterCriteria is not served locally");
-    }
-    let reports = list_of(&properties["FunctionResponseTypes"])
-        .iter()
-        .any(|kind| kind == "ReportBatchItemFailures");
-
-    Ok(QueueSource {
-        queue: arn.rsplit(':').next().unwrap_or(arn).to_owned(),
-        batch_size: number(properties, "BatchSize")?.unwrap_or(10) as usize,
-        batching_window_s: number(properties, "MaximumBatchingWindowInSeconds")?.unwrap_or(0),
-        reports_failures: reports,
-        max_concurrency: properties
-            .pointer("/ScalingConfig/MaximumConcurrency")
-            .map(|most| text_of(most).parse().context("MaximumConcurrency is not a number"))
-            .transpose()?,
+fn route(function: &Function, properties: &Value) -> Result<Route> {
+    let known = ["ApiId", "Method", "Path", "PayloadFormatVersion"];
+    only("an HttpApi event", properties, &[&known])?;
+    is("an HttpApi event", properties, "PayloadFormatVersion", &["2.0"])?;
+    Ok(Route {
+        method: properties["Method"].as_str().unwrap_or("ANY").to_uppercase(),
+        path: properties["Path"].as_str().unwrap_or("$default").to_owned(),
+        function: function.id.clone(),
     })
 }
 
-fn schedule_source(function: &str, name: &str, properties: &Value) -> Result<ScheduleSource> {
+/// Reads a queue that feeds the function; none if it is switched off.
+fn queue_source(properties: &Value) -> Result<Option<QueueSource>> {
+    let known = [
+        "BatchSize",
+        "Enabled",
+        "FunctionResponseTypes",
+        "MaximumBatchingWindowInSeconds",
+        "Queue",
+        "ScalingConfig",
+    ];
+    only("an SQS event", properties, &[&known])?;
+    let arn = properties["Queue"].as_str().context("no Queue")?;
+    let kinds = list_of(&properties["FunctionResponseTypes"]);
+    if let Some(other) = kinds.iter().find(|kind| *kind != "ReportBatchItemFailures") {
+        bail!("there is no response type {other}");
+    }
+    let max_concurrency = match properties.get("ScalingConfig") {
+        Some(scaling) => {
+            only("ScalingConfig", scaling, &[&["MaximumConcurrency"]])?;
+            number(scaling, "MaximumConcurrency")?
+        }
+        None => None,
+    };
+    let source = QueueSource {
+        queue: arn.rsplit(':').next().unwrap_or(arn).to_owned(),
+        batch_size: number(properties, "BatchSize")?.unwrap_or(10),
+        batching_window_s: number(properties, "MaximumBatchingWindowInSeconds")?.unwrap_or(0),
+        reports_failures: !kinds.is_empty(),
+        max_concurrency,
+    };
+    Ok(flag(properties, "Enabled")?.unwrap_or(true).then_some(source))
+}
+
+/// Reads a schedule that fires the function; none if it is switched off.
+fn schedule_source(function: &str, name: &str, properties: &Value) -> Result<Option<ScheduleSource>> {
+    const WHAT: &str = "a schedule";
+    let known = [
+        "Enabled",
+        "FlexibleTimeWindow",
+        "Input",
+        "Schedule",
+        "ScheduleExpression",
+        "ScheduleExpressionTimezone",
+        "State",
+    ];
+    only(WHAT, properties, &[&known, &["Description", "Name"]])?;
+    is(WHAT, properties, "ScheduleExpressionTimezone", &["UTC"])?;
+    is(WHAT, properties, "State", &["ENABLED", "DISABLED"])?;
+    if let Some(window) = properties.get("FlexibleTimeWindow") {
+        only("FlexibleTimeWindow", window, &[&["Mode"]])?;
+        is("FlexibleTimeWindow", window, "Mode", &["OFF"])?;
+    }
     let expression = properties
         .get("Schedule")
         .or_else(|| properties.get("ScheduleExpression"));
     let expression = expression.and_then(Value::as_str).context("no schedule expression")?;
-    if let Some(zone) = properties.get("ScheduleExpressionTimezone")
-        && zone != "UTC"
-    {
-        bail!("schedules run in UTC locally, not in {zone}");
-    }
     let input = properties.get("Input").and_then(Value::as_str);
-
-    Ok(ScheduleSource {
+    let source = ScheduleSource {
         name: format!("{function}{name}"),
         expression: expression.parse().with_context(|| format!("in {expression:?}"))?,
         input: input
             .map(serde_json::from_str)
             .transpose()
             .context("Input is not JSON")?,
-    })
+    };
+    let is_on = flag(properties, "Enabled")?.unwrap_or(true) && properties["State"] != "DISABLED";
+    Ok(is_on.then_some(source))
 }

@@ -8,6 +8,8 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value, json};
 use serde_yaml_ng::Value as Yaml;
 
+use super::property::{is, number, only, texts};
+
 /// The account that everything local belongs to.
 pub const ACCOUNT: &str = "000000000000";
 /// The region that everything local lies in.
@@ -51,6 +53,32 @@ fn to_json(yaml: Yaml) -> Result<Value> {
     })
 }
 
+/// Checks a parameter's value against what the template says of it; patterns are left to AWS.
+fn check(parameter: &Value, value: &str) -> Result<()> {
+    let least: Option<usize> = number(parameter, "MinLength")?;
+    let most: Option<usize> = number(parameter, "MaxLength")?;
+    let length = value.chars().count();
+    if least.is_some_and(|least| length < least) || most.is_some_and(|most| length > most) {
+        bail!(
+            "its length is not between {} and {}",
+            least.unwrap_or(0),
+            most.unwrap_or(4096)
+        );
+    }
+    let allowed = parameter.get("AllowedValues").map(texts);
+    if let Some(allowed) = allowed.filter(|allowed| !allowed.iter().any(|one| one == value)) {
+        bail!("it is none of {}", allowed.join(", "));
+    }
+    if parameter["Type"] == "Number" {
+        let given: f64 = value.parse().context("it is no number")?;
+        let bound = |name: &str| parameter.get(name).and_then(|bound| text_of(bound).parse::<f64>().ok());
+        if bound("MinValue").is_some_and(|least| given < least) || bound("MaxValue").is_some_and(|most| given > most) {
+            bail!("it is out of its bounds");
+        }
+    }
+    Ok(())
+}
+
 /// What names in a template stand for: its parameters and resources.
 pub(super) struct Scope<'a> {
     parameters: BTreeMap<String, Value>,
@@ -67,12 +95,30 @@ impl<'a> Scope<'a> {
         }
         let mut parameters = BTreeMap::new();
         for (name, parameter) in declared {
+            let known = [
+                "Default",
+                "Type",
+                "AllowedValues",
+                "MaxLength",
+                "MaxValue",
+                "MinLength",
+                "MinValue",
+            ];
+            let elsewhere = ["AllowedPattern", "ConstraintDescription", "Description", "NoEcho"];
+            only(&format!("the parameter {name}"), &parameter, &[&known, &elsewhere])?;
+            is(
+                &format!("the parameter {name}"),
+                &parameter,
+                "Type",
+                &["String", "Number", "CommaDelimitedList"],
+            )?;
             let value = match (given.get(&name), parameter.get("Default")) {
                 (Some(given), _) => given.clone(),
                 (None, Some(Value::String(default))) => default.clone(),
                 (None, Some(default)) => default.to_string(),
                 (None, None) => bail!("the parameter {name} has neither a value nor a default"),
             };
+            check(&parameter, &value).with_context(|| format!("the parameter {name} is {value:?}"))?;
             let is_list = parameter["Type"] == "CommaDelimitedList";
             let value = if is_list {
                 value
@@ -172,6 +218,7 @@ impl<'a> Scope<'a> {
             _ => match self.kind(name)? {
                 "AWS::SQS::Queue" => queue_url(&self.name(name, "QueueName")),
                 "AWS::DynamoDB::Table" => self.name(name, "TableName"),
+                "AWS::Logs::LogGroup" => self.name(name, "LogGroupName"),
                 _ => name.to_owned(),
             },
         };
@@ -185,6 +232,7 @@ impl<'a> Scope<'a> {
             ("AWS::SQS::Queue", "Arn") => Ok(queue_arn(&self.name(id, "QueueName"))),
             ("AWS::SQS::Queue", "QueueName") => Ok(self.name(id, "QueueName")),
             ("AWS::SQS::Queue", "QueueUrl") => Ok(queue_url(&self.name(id, "QueueName"))),
+            ("AWS::Logs::LogGroup", "Arn") => Ok(log_group_arn(&self.name(id, "LogGroupName"))),
             ("AWS::Serverless::Function", "Arn") => Ok(function_arn(id)),
             (kind, _) => bail!("{kind} has no attribute {attribute} locally"),
         }
@@ -254,6 +302,10 @@ pub(crate) fn table_arn(name: &str) -> String {
 /// The ARN of an identity that sends mails: an address or a domain.
 pub(crate) fn sender_arn(identity: &str) -> String {
     format!("arn:aws:ses:{REGION}:{ACCOUNT}:identity/{identity}")
+}
+
+fn log_group_arn(name: &str) -> String {
+    format!("arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{name}:*")
 }
 
 pub(crate) fn function_arn(name: &str) -> String {

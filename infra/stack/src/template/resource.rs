@@ -4,8 +4,9 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::function::{Effect, Statement, list_of, read_statement};
-use super::intrinsics::{queue_arn, table_arn};
+use super::intrinsics::{queue_arn, table_arn, text_of};
+use super::policy::{Statement, denials};
+use super::property::{flag, is, list_of, number, only};
 
 /// A DynamoDB table.
 #[derive(Debug, Clone)]
@@ -26,6 +27,20 @@ impl Table {
     /// Yields the table's ARN.
     pub fn arn(&self) -> String {
         table_arn(&self.name)
+    }
+
+    /// Names the partition key of the table, or of one of its indexes.
+    pub fn partition_key(&self, index: Option<&str>) -> Option<&str> {
+        let schema = match index {
+            None => &self.create["KeySchema"],
+            Some(index) => {
+                let lists = ["GlobalSecondaryIndexes", "LocalSecondaryIndexes"];
+                let mut all = lists.iter().filter_map(|list| self.create[*list].as_array()).flatten();
+                &all.find(|known| known["IndexName"] == index)?["KeySchema"]
+            }
+        };
+        let hash = schema.as_array()?.iter().find(|key| key["KeyType"] == "HASH")?;
+        hash["AttributeName"].as_str()
     }
 }
 
@@ -108,30 +123,68 @@ pub struct Cors {
     pub allow_credentials: bool,
 }
 
-pub(super) fn cors(properties: &Value) -> Result<Option<Cors>> {
-    match properties.get("CorsConfiguration") {
-        None | Some(Value::Bool(false)) => Ok(None),
-        Some(map @ Value::Object(_)) => Ok(Some(
-            serde_json::from_value(map.clone()).context("in CorsConfiguration")?,
-        )),
+/// How many requests the HTTP API lets through.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Throttle {
+    /// Requests a second, on average.
+    pub rate: f64,
+    /// Requests at once above that.
+    pub burst: u32,
+}
+
+/// Reads what an HTTP API answers browsers of other origins, and how much it lets through.
+pub(super) fn api(properties: &Value) -> Result<(Option<Cors>, Option<Throttle>)> {
+    const KIND: &str = "AWS::Serverless::HttpApi";
+    let elsewhere = ["AccessLogSettings", "Description", "FailOnWarnings", "Tags"];
+    only(
+        KIND,
+        properties,
+        &[&["CorsConfiguration", "DefaultRouteSettings"], &elsewhere],
+    )?;
+    let cors = match properties.get("CorsConfiguration") {
+        None | Some(Value::Bool(false)) => None,
+        Some(map @ Value::Object(_)) => Some(serde_json::from_value(map.clone()).context("in CorsConfiguration")?),
         Some(other) => bail!("CorsConfiguration must be written out, not {other}"),
-    }
+    };
+    let throttle = properties.get("DefaultRouteSettings").map(throttle).transpose()?;
+    Ok((cors, throttle))
+}
+
+fn throttle(settings: &Value) -> Result<Throttle> {
+    let known = ["DetailedMetricsEnabled", "ThrottlingBurstLimit", "ThrottlingRateLimit"];
+    only("DefaultRouteSettings", settings, &[&known])?;
+    let rate = settings.get("ThrottlingRateLimit").map(text_of);
+    let rate: f64 = rate
+        .context("no ThrottlingRateLimit")?
+        .parse()
+        .context("ThrottlingRateLimit is not a number")?;
+    let burst = number(settings, "ThrottlingBurstLimit")?.context("no ThrottlingBurstLimit")?;
+    Ok(Throttle { rate, burst })
 }
 
 /// Properties of a table that `CreateTable` takes under the same name.
-const CREATE_TABLE: [&str; 5] = [
+const CREATE_TABLE: [&str; 6] = [
     "AttributeDefinitions",
     "KeySchema",
     "GlobalSecondaryIndexes",
     "LocalSecondaryIndexes",
     "BillingMode",
+    "DeletionProtectionEnabled",
+];
+/// Properties of a table that mean nothing on one machine: copies, keys of AWS's own encryption, prices.
+const TABLE_ELSEWHERE: [&str; 5] = [
+    "ContributorInsightsSpecification",
+    "PointInTimeRecoverySpecification",
+    "SSESpecification",
+    "TableClass",
+    "Tags",
 ];
 
 pub(super) fn table(id: &str, properties: &Value) -> Result<Table> {
-    let map = properties.as_object().context("no Properties")?;
-    if map.contains_key("StreamSpecification") {
-        bail!("streams are not served locally");
-    }
+    const KIND: &str = "AWS::DynamoDB::Table";
+    let read = ["ResourcePolicy", "TableName", "TimeToLiveSpecification"];
+    let map = only(KIND, properties, &[&CREATE_TABLE, &read, &TABLE_ELSEWHERE])?;
+    is(KIND, properties, "BillingMode", &["PAY_PER_REQUEST"])?;
     let name = map.get("TableName").and_then(Value::as_str).unwrap_or(id).to_owned();
     let mut create = serde_json::Map::new();
     create.insert("TableName".into(), name.clone().into());
@@ -140,66 +193,87 @@ pub(super) fn table(id: &str, properties: &Value) -> Result<Table> {
             create.insert(property.into(), value.clone());
         }
     }
-    let ttl = &properties["TimeToLiveSpecification"];
-    let ttl_attribute = (ttl["Enabled"] == true)
-        .then(|| ttl["AttributeName"].as_str().map(str::to_owned))
-        .flatten();
+    if let Some(protected) = flag(properties, "DeletionProtectionEnabled")? {
+        create.insert("DeletionProtectionEnabled".into(), protected.into());
+    }
+    for list in ["GlobalSecondaryIndexes", "LocalSecondaryIndexes"] {
+        for index in list_of(&properties[list]) {
+            only("an index", &index, &[&["IndexName", "KeySchema", "Projection"]])?;
+        }
+    }
 
     Ok(Table {
         id: id.to_owned(),
         denials: denials(properties, &table_arn(&name)).context("in ResourcePolicy")?,
         name,
         create: create.into(),
-        ttl_attribute,
+        ttl_attribute: ttl_attribute(&properties["TimeToLiveSpecification"])?,
     })
 }
 
-/// Reads a table's own policy. Here it may only forbid, and only everybody: what a function may do stands with it.
-fn denials(properties: &Value, arn: &str) -> Result<Vec<Statement>> {
-    let Some(policy) = properties.get("ResourcePolicy") else {
-        return Ok(Vec::new());
-    };
-    let statements = list_of(&policy["PolicyDocument"]["Statement"]).into_iter();
-    let denials = statements.map(|mut statement| {
-        let principal = statement.as_object_mut().and_then(|map| map.remove("Principal"));
-        let mut denial = read_statement(&statement)?;
-        if principal != Some("*".into()) || denial.effect != Effect::Deny || denial.resources != ["*"] {
-            bail!("only a Deny of everybody (Principal \"*\", Resource \"*\") is checked locally");
-        }
-        denial.resources = vec![arn.to_owned(), format!("{arn}/index/*")];
-        Ok(denial)
-    });
-    denials.collect()
+fn ttl_attribute(ttl: &Value) -> Result<Option<String>> {
+    if ttl.is_null() {
+        return Ok(None);
+    }
+    only("TimeToLiveSpecification", ttl, &[&["AttributeName", "Enabled"]])?;
+    let attribute = ttl["AttributeName"].as_str().map(str::to_owned);
+    Ok(attribute.filter(|_| ttl["Enabled"] == true))
 }
 
+/// Properties of a queue that are read.
+const QUEUE: [&str; 8] = [
+    "DelaySeconds",
+    "FifoQueue",
+    "MaximumMessageSize",
+    "MessageRetentionPeriod",
+    "QueueName",
+    "ReceiveMessageWaitTimeSeconds",
+    "RedrivePolicy",
+    "VisibilityTimeout",
+];
+/// Properties of a queue that mean nothing on one machine.
+const QUEUE_ELSEWHERE: [&str; 2] = ["SqsManagedSseEnabled", "Tags"];
+
 pub(super) fn queue(id: &str, properties: &Value) -> Result<Queue> {
+    const KIND: &str = "AWS::SQS::Queue";
     if properties["FifoQueue"] == true {
         bail!("FIFO queues are not served locally");
     }
+    only(KIND, properties, &[&QUEUE, &QUEUE_ELSEWHERE])?;
     let name = properties["QueueName"].as_str().unwrap_or(id);
     let mut queue = Queue::named(name);
     id.clone_into(&mut queue.id);
-    let number = |property: &str, default: u32| match properties.get(property) {
-        None => Ok(default),
-        Some(value) => super::intrinsics::text_of(value)
-            .parse()
-            .with_context(|| format!("{property} is not a number")),
-    };
-    queue.visibility_timeout_s = number("VisibilityTimeout", queue.visibility_timeout_s)?;
-    queue.delay_s = number("DelaySeconds", queue.delay_s)?;
-    queue.retention_s = number("MessageRetentionPeriod", queue.retention_s)?;
-    queue.receive_wait_s = number("ReceiveMessageWaitTimeSeconds", queue.receive_wait_s)?;
-    queue.max_message_bytes = number("MaximumMessageSize", 1_048_576)? as usize;
+    let seconds =
+        |property: &str, default: u32| Ok::<_, anyhow::Error>(number(properties, property)?.unwrap_or(default));
+    queue.visibility_timeout_s = seconds("VisibilityTimeout", queue.visibility_timeout_s)?;
+    queue.delay_s = seconds("DelaySeconds", queue.delay_s)?;
+    queue.retention_s = seconds("MessageRetentionPeriod", queue.retention_s)?;
+    queue.receive_wait_s = seconds("ReceiveMessageWaitTimeSeconds", queue.receive_wait_s)?;
+    queue.max_message_bytes = number(properties, "MaximumMessageSize")?.unwrap_or(queue.max_message_bytes);
     if let Some(policy) = properties.get("RedrivePolicy") {
+        only("RedrivePolicy", policy, &[&["deadLetterTargetArn", "maxReceiveCount"]])?;
         let target = policy["deadLetterTargetArn"]
             .as_str()
             .context("RedrivePolicy has no deadLetterTargetArn")?;
-        let count = super::intrinsics::text_of(&policy["maxReceiveCount"]);
         queue.redrive = Some(Redrive {
             dead_letter_queue: target.rsplit(':').next().unwrap_or(target).to_owned(),
-            max_receive_count: count.parse().context("maxReceiveCount is not a number")?,
+            max_receive_count: number(policy, "maxReceiveCount")?.context("RedrivePolicy has no maxReceiveCount")?,
         });
     }
 
     Ok(queue)
+}
+
+/// Checks a log group: what functions print goes where the stack's log goes, and is kept as that is.
+pub(super) fn log_group(properties: &Value) -> Result<()> {
+    let elsewhere = [
+        "DeletionProtectionEnabled",
+        "LogGroupClass",
+        "LogGroupName",
+        "RetentionInDays",
+        "Tags",
+    ];
+    only("AWS::Logs::LogGroup", properties, &[&elsewhere])?;
+    let _: Option<u32> = number(properties, "RetentionInDays")?;
+    Ok(())
 }

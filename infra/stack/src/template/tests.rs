@@ -93,7 +93,17 @@ fn a_grant_may_be_for_some_keys() {
         &format!("Action: \"dynamodb:*\", {condition}"),
     );
     let template = parse(&text).unwrap();
-    assert_eq!(template.function("worker").unwrap().policy[0].leading_keys, ["PROBE"]);
+    let [equals, present] = &template.function("worker").unwrap().policy[0].conditions[..] else {
+        panic!("not two conditions");
+    };
+    assert_eq!(
+        (equals.key.as_str(), &equals.values[..]),
+        ("dynamodb:LeadingKeys", ["PROBE".to_owned()].as_slice())
+    );
+    assert_eq!(
+        (present.test, &present.values[..]),
+        (Test::Null, ["false".to_owned()].as_slice())
+    );
 }
 
 #[test]
@@ -180,4 +190,173 @@ fn what_cannot_be_served_is_named() {
 fn a_parameter_without_a_value_is_named() {
     let error = Template::parse(SMALL, &BTreeMap::new()).unwrap_err();
     assert!(error.to_string().contains("Secret"), "{error}");
+}
+
+/// A resource with one property too many is refused, and the error names both.
+fn check_property(kind: &str, properties: &str, named: &str) {
+    let metadata = "Metadata: {BuildProperties: {Binary: it}}";
+    let text = format!("Resources: {{It: {{Type: '{kind}', {metadata}, Properties: {{{properties}}}}}}}");
+    let error = format!("{:#}", Template::parse(&text, &BTreeMap::new()).unwrap_err());
+    assert!(
+        error.contains("in resource It") && error.contains(named),
+        "{properties}: {error}"
+    );
+}
+
+#[test]
+fn a_property_that_is_not_served_is_named() {
+    for (properties, named) in [
+        ("PackageType: Image", "PackageType"),
+        ("EphemeralStorage: {Size: 1024}", "EphemeralStorage"),
+        ("Layers: [a]", "Layers"),
+        ("EventInvokeConfig: {MaximumRetryAttempts: 1}", "EventInvokeConfig"),
+        ("Tracing: Active", "Tracing"),
+        ("Runtime: nodejs24.x", "Runtime"),
+        ("ReservedConcurrentExecutions: 0", "ReservedConcurrentExecutions"),
+        ("LoggingConfig: {LogFormat: JSON}", "LogFormat"),
+        ("LoggingConfig: {SystemLogLevel: WARN}", "SystemLogLevel"),
+        ("Environment: {variables: {A: b}}", "variables"),
+        (
+            "Policies: {Statement: [{Effect: Allow, NotAction: a, Resource: b}]}",
+            "NotAction",
+        ),
+        ("Events: {A: {Type: HttpApi, Properties: {Auth: {}}}}", "Auth"),
+        (
+            "Events: {A: {Type: HttpApi, Properties: {PayloadFormatVersion: '1.0'}}}",
+            "PayloadFormatVersion",
+        ),
+        (
+            "Events: {A: {Type: SQS, Properties: {Queue: 'a:b', FilterCriteria: {}}}}",
+            "FilterCriteria",
+        ),
+        (
+            "Events: {A: {Type: SQS, Properties: {Queue: 'a:b', FunctionResponseTypes: [All]}}}",
+            "All",
+        ),
+        (
+            "Events: {A: {Type: Schedule, Properties: {Schedule: rate(1 day), RetryPolicy: {}}}}",
+            "RetryPolicy",
+        ),
+        (
+            "Events: {A: {Type: ScheduleV2, Properties: {ScheduleExpression: rate(1 day), FlexibleTimeWindow: {Mode: FLEXIBLE}}}}",
+            "Mode",
+        ),
+    ] {
+        check_property("AWS::Serverless::Function", properties, named);
+    }
+    for (properties, named) in [
+        (
+            "StreamSpecification: {StreamViewType: KEYS_ONLY}",
+            "StreamSpecification",
+        ),
+        ("BillingMode: PROVISIONED", "BillingMode"),
+        (
+            "GlobalSecondaryIndexes: [{IndexName: a, OnDemandThroughput: {}}]",
+            "OnDemandThroughput",
+        ),
+        ("TimeToLiveSpecification: {AttributeName: a, Enable: true}", "Enable"),
+        ("DeletionProtectionEnabled: perhaps", "DeletionProtectionEnabled"),
+    ] {
+        check_property("AWS::DynamoDB::Table", properties, named);
+    }
+    check_property("AWS::SQS::Queue", "RedriveAllowPolicy: {}", "RedriveAllowPolicy");
+    check_property(
+        "AWS::SQS::Queue",
+        "RedrivePolicy: {maxReceiveCount: 1, target: a}",
+        "target",
+    );
+    check_property("AWS::Serverless::HttpApi", "Auth: {}", "Auth");
+    check_property(
+        "AWS::Serverless::HttpApi",
+        "DefaultRouteSettings: {ThrottlingRateLimit: 1}",
+        "ThrottlingBurstLimit",
+    );
+    check_property("AWS::Logs::LogGroup", "RetentionInDays: long", "RetentionInDays");
+    check_property(
+        "AWS::Logs::LogGroup",
+        "DataProtectionPolicy: {}",
+        "DataProtectionPolicy",
+    );
+}
+
+#[test]
+fn a_section_that_is_not_served_is_named() {
+    for section in [
+        "Conditions: {}",
+        "Mappings: {}",
+        "Globals: {Api: {}}",
+        "Transform: AWS::Include",
+    ] {
+        let error = Template::parse(&format!("{section}\nResources: {{}}"), &BTreeMap::new()).unwrap_err();
+        let name = section.split([':', '{']).next().unwrap();
+        assert!(error.to_string().contains(name), "{error}");
+    }
+    check_refused("    {Type: AWS::SQS::Queue, Condition: Sometimes}", "Condition");
+}
+
+#[test]
+fn what_several_resources_share_may_stand_at_the_head() {
+    let head = r#"
+Metadata:
+  Statements:
+    - &send {Effect: Allow, Action: "sqs:SendMessage", Resource: !GetAtt Work.Arn}
+"#;
+    let text = format!(
+        "{head}{}",
+        SMALL.replace("- Statement:\n", "- Statement:\n            - *send\n")
+    );
+    let policy = parse(&text).unwrap().functions.remove(0).policy;
+    assert_eq!(policy[0].actions, ["sqs:SendMessage"]);
+    assert_eq!(policy[0].resources, ["arn:aws:sqs:us-east-1:000000000000:Work"]);
+}
+
+#[test]
+fn functions_have_log_groups_and_apis_a_bound() {
+    let text = SMALL
+        .replace(
+            "      MemorySize: 512\n",
+            "      MemorySize: 512\n      LoggingConfig: {LogGroup: !Ref Logs}\n",
+        )
+        .replace(
+            "MaxAge: 60}}",
+            "MaxAge: 60}, DefaultRouteSettings: {ThrottlingRateLimit: 7, ThrottlingBurstLimit: 9}}",
+        );
+    let logs = r#"  Logs: {Type: AWS::Logs::LogGroup, Properties: {LogGroupName: !Sub "/${AWS::StackName}/worker", RetentionInDays: 30}}"#;
+    let template = parse(&format!("{text}{logs}")).unwrap();
+    assert_eq!(template.functions[0].log_group, "/local/worker");
+    assert_eq!(template.throttle, Some(Throttle { rate: 7.0, burst: 9 }));
+    assert_eq!(parse(SMALL).unwrap().functions[0].log_group, "/aws/lambda/Worker");
+}
+
+#[test]
+fn events_may_be_switched_off() {
+    let text = SMALL
+        .replace("BatchSize: 4", "Enabled: false")
+        .replace("rate(5 minutes)", "rate(5 minutes), Enabled: false");
+    let function = parse(&text).unwrap().functions.remove(0);
+    assert!(function.queues.is_empty() && function.schedules.is_empty());
+}
+
+fn check_parameter(declared: &str, value: &str, expected: Result<(), &str>) {
+    let text = format!("{{Parameters: {{P: {{{declared}}}}}, Resources: {{}}}}");
+    let given = BTreeMap::from([("P".to_owned(), value.to_owned())]);
+    let error = Template::parse(&text, &given).err().map(|error| format!("{error:#}"));
+    match expected {
+        Ok(()) => assert_eq!(error, None, "{declared} {value}"),
+        Err(part) => assert!(error.is_some_and(|text| text.contains(part)), "{declared} {value}"),
+    }
+}
+
+#[test]
+fn parameters_keep_their_bounds() {
+    check_parameter("Type: String, MinLength: 3", "abc", Ok(()));
+    check_parameter("Type: String, MinLength: 3", "ab", Err("its length"));
+    check_parameter("Type: String, MaxLength: 3", "abcd", Err("its length"));
+    check_parameter("Type: String, AllowedValues: [a, b]", "b", Ok(()));
+    check_parameter("Type: String, AllowedValues: [a, b]", "c", Err("none of a, b"));
+    check_parameter("Type: Number, MinValue: 1, MaxValue: 5", "5", Ok(()));
+    check_parameter("Type: Number, MinValue: 1, MaxValue: 5", "6", Err("out of its bounds"));
+    check_parameter("Type: Number", "many", Err("no number"));
+    check_parameter("Type: 'AWS::SSM::Parameter::Value<String>'", "a", Err("Type"));
+    check_parameter("Type: String, Secret: true", "a", Err("Secret"));
 }

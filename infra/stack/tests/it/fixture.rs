@@ -144,7 +144,13 @@ fn function() {
             .enable_all()
             .build()
             .unwrap();
-        let _ = runtime.block_on(lambda_runtime::run(service_fn(handle)));
+        let _ = runtime.block_on(async {
+            // The clockwork has no extension, so nobody tells it that it ends.
+            if std::env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap() != "Clockwork" {
+                lambda_runtime::spawn_graceful_shutdown_handler(|| async { end().await }).await;
+            }
+            lambda_runtime::run(service_fn(handle)).await
+        });
     }
 }
 
@@ -166,6 +172,15 @@ async fn handle(event: LambdaEvent<Value>) -> Result<Value, Error> {
         return Ok(Value::Null);
     }
     http(&event).await
+}
+
+/// What is done between SIGTERM and the end; the worker takes too long over it.
+async fn end() {
+    note(&format!("ending {}", std::process::id()));
+    if std::env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap() == "Worker" {
+        tokio::time::sleep(Duration::from_mins(1)).await;
+    }
+    note(&format!("ended {}", std::process::id()));
 }
 
 async fn batch(records: &[Value]) -> Value {
@@ -192,7 +207,7 @@ async fn http(event: &Value) -> Result<Value, Error> {
             tokio::time::sleep(Duration::from_mins(1)).await;
             Value::Null
         }
-        "/pause" => {
+        "/pause" | "/one/pause" => {
             tokio::time::sleep(Duration::from_millis(300)).await;
             json!({"pid": std::process::id()})
         }

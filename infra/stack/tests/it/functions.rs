@@ -26,6 +26,14 @@ async fn requests_at_once_get_processes_of_their_own() {
 }
 
 #[tokio::test]
+async fn a_function_has_as_many_processes_as_are_reserved_for_it() {
+    let fixture = Fixture::start().await;
+    let (one, two) = tokio::join!(fixture.get("/one/pause"), fixture.get("/one/pause"));
+    assert_eq!((one.0, two.0), (200, 200));
+    assert_eq!(one.1["pid"], two.1["pid"]);
+}
+
+#[tokio::test]
 async fn a_function_may_do_what_its_policy_grants_and_no_more() {
     let fixture = Fixture::start().await;
     assert_eq!(fixture.get("/put/Granted").await.1["stored"], true);
@@ -72,13 +80,51 @@ async fn a_schedule_that_became_due_many_times_fires_once() {
     fixture.until("it fires again", |fixture| ticks(fixture) == 2).await;
 }
 
+fn is_alive(pid: u32) -> bool {
+    std::path::Path::new(&format!("/proc/{pid}")).exists()
+}
+
 #[tokio::test]
-async fn stopping_ends_every_process() {
+async fn stopping_tells_who_wants_to_know_and_ends_every_process() {
     let fixture = Fixture::start().await;
-    let pids: Vec<u32> = fixture.stack.processes().iter().map(|process| process.pid).collect();
-    assert_eq!(pids.len(), 3);
+    let processes = fixture.stack.processes();
+    assert_eq!(processes.len(), 3);
     fixture.stack.stop().await;
-    for pid in pids {
-        assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists());
-    }
+    assert!(!processes.iter().any(|process| is_alive(process.pid)));
+    let pid = |name: &str| processes.iter().find(|process| process.name == name).unwrap().pid;
+    let mut record = fixture.record();
+    record.sort();
+    // The worker would have taken a minute; the clockwork has no extension and was not told.
+    let mut told = [
+        format!("ended {}", pid("web")),
+        format!("ending {}", pid("web")),
+        format!("ending {}", pid("worker")),
+    ];
+    told.sort();
+    assert_eq!(record, told);
+}
+
+#[tokio::test]
+async fn a_process_that_idles_is_told_before_it_ends_and_one_stays() {
+    let fixture = Fixture::start().await;
+    tokio::join!(fixture.get("/pause"), fixture.get("/pause"));
+    let pool = fixture.stack.pool("web").unwrap();
+    fixture
+        .until("one is left, and the other said farewell", |fixture| {
+            // Both are idle once they have asked for work again.
+            pool.trim_idle_for(std::time::Duration::ZERO);
+            fixture.record().iter().any(|line| line.starts_with("ended"))
+        })
+        .await;
+    fixture
+        .until("it is gone", |fixture| {
+            let record = fixture.record();
+            let ended: Vec<u32> = record
+                .iter()
+                .filter_map(|line| line.strip_prefix("ended ")?.parse().ok())
+                .collect();
+            ended.len() == 1 && !is_alive(ended[0]) && pool.snapshots().len() == 1
+        })
+        .await;
+    assert_eq!(fixture.get("/pause").await.0, 200);
 }

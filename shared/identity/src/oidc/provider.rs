@@ -12,7 +12,7 @@ use outbound::{Failure, Request, StatusCode, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::Mutex;
 
 use super::attempt::Secrets;
 use super::id_token::{self, Bad, Claims, Expected, Keys, Person};
@@ -109,7 +109,6 @@ type Kept<T> = Mutex<Option<(Time, Arc<T>)>>;
 pub(super) struct Provider {
     pub(super) settings: Settings,
     http: outbound::Client,
-    secret: OnceCell<String>,
     metadata: Kept<Metadata>,
     keys: Kept<Keys>,
 }
@@ -119,7 +118,6 @@ impl Provider {
         Self {
             settings,
             http,
-            secret: OnceCell::new(),
             metadata: Mutex::default(),
             keys: Mutex::default(),
         }
@@ -183,10 +181,7 @@ impl Provider {
             return Err(bad_code());
         }
         let metadata = self.metadata(now).await?;
-        let secret = self
-            .secret
-            .get_or_try_init(|| self.settings.client_secret.read())
-            .await?;
+        let secret = &self.settings.client_secret;
         let in_header = metadata.takes_basic() && !secret.is_empty();
         let form = self.form(code, secrets, (!in_header).then_some(secret));
         let mut request = Request::post(metadata.token_endpoint.clone(), FORM, form);

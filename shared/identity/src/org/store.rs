@@ -23,7 +23,7 @@ impl Record for Org {
 }
 
 /// What an organization is called where it is absent.
-pub(crate) const NAME: &str = "organization";
+pub const NAME: &str = "organization";
 
 pub(crate) fn key(org: OrgId) -> Key {
     Key::of(format!("ORG#{org}"), "ORG")

@@ -42,7 +42,7 @@ async fn a_question_costs_the_same_for_few_events_and_for_many() {
     let app = TestApp::start().await;
     let [few, many] = app.tenants().await;
     let ask = async |tenant: &Tenant, what: &str| {
-        app.metrics_meter().take();
+        app.take_usage("Metrics");
         let range = format!(
             "projectId={}&from={}&to={START}",
             tenant.project,
@@ -53,7 +53,7 @@ async fn a_question_costs_the_same_for_few_events_and_for_many() {
             .get(format!("/v1/metrics/{what}{range}"))
             .await
             .expect(200);
-        app.metrics_meter().take()
+        app.take_usage("Metrics")
     };
     // Both have 32 batches, so both are folded once; the many have a hundred times the events in them.
     for number in 0..32 {
@@ -70,13 +70,13 @@ async fn a_question_costs_the_same_for_few_events_and_for_many() {
     ] {
         let (few, many) = (ask(&few, what).await, ask(&many, what).await);
         println!("{what} {few:?} {many:?}");
-        assert_eq!(few.requests, many.requests, "{what}");
+        assert_eq!(few.dynamodb_requests, many.dynamodb_requests, "{what}");
         // The same items; one that holds more names and users is longer.
         assert!(
-            many.units <= few.units * 3.0,
+            many.units() <= few.units() * 3.0,
             "{what}: {} and {} units",
-            few.units,
-            many.units
+            few.units(),
+            many.units()
         );
     }
 }

@@ -12,11 +12,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use identity::Google;
-use identity::oidc::{ClientSecret, Settings};
-use outbound::{AllowList, Url};
+use outbound::Url;
 use serde_json::{Value, json};
-use testing::{PASSWORD, RATES, Rates, Reply, TestApp};
+use testing::{PASSWORD, RATES, Rates, Reply, Setup, TestApp};
 
 const PUBLIC_URL: &str = "https://api.example.com";
 const COOKIE: &str = "__Host-google-login";
@@ -99,19 +97,19 @@ impl Fake {
             .count()
     }
 
-    fn google(&self, public_url: &str, allowed: &str) -> Google {
-        let settings = Settings {
-            issuer: self.0.lock().unwrap().url.clone(),
-            client_id: "our app".to_owned(),
-            client_secret: ClientSecret::Known("s3cret:%".to_owned()),
-            public_url: public_url.to_owned(),
-        };
-        Google::new(settings, outbound::Client::new(AllowList::parse(allowed)))
+    /// A deployment whose people log in here.
+    fn setup(&self, public_url: &str, allowed: &str) -> Setup {
+        Setup::default()
+            .parameter("GoogleIssuer", &self.0.lock().unwrap().url)
+            .parameter("GoogleClientId", "our app")
+            .secret("GoogleClientSecretParameter", "s3cret:%")
+            .parameter("PublicUrl", public_url)
+            .parameter("OutboundAllowList", allowed)
     }
 
     /// An app whose people log in here.
     async fn app(&self) -> TestApp {
-        TestApp::start_with_google(self.google(PUBLIC_URL, "127.0.0.1")).await
+        TestApp::start_as(self.setup(PUBLIC_URL, "127.0.0.1")).await
     }
 }
 
@@ -527,7 +525,7 @@ async fn a_provider_that_is_not_the_one_configured_is_not_used() {
     }
     // The guard stands before the provider, too.
     let calls = fake.calls("discovery");
-    let app = TestApp::start_with_google(fake.google(PUBLIC_URL, "")).await;
+    let app = TestApp::start_as(fake.setup(PUBLIC_URL, "")).await;
     app.client().get("/v1/auth/google").await.problem(500, "internal");
     assert_eq!(fake.calls("discovery"), calls);
 }
@@ -555,7 +553,7 @@ async fn what_the_provider_says_of_itself_is_kept_for_an_hour_and_new_keys_are_f
 async fn the_cookie_is_as_strict_as_the_address_allows() {
     let fake = Fake::start().await;
     let cookie = async |public_url: &str| {
-        let app = TestApp::start_with_google(fake.google(public_url, "127.0.0.1")).await;
+        let app = TestApp::start_as(fake.setup(public_url, "127.0.0.1")).await;
         let reply = app.client().get("/v1/auth/google").await.expect(302);
         assert_eq!(reply.header("cache-control"), "no-store");
         reply.header("set-cookie").to_owned()
@@ -586,4 +584,21 @@ async fn beginning_is_limited_by_address() {
     }
     let reply = app.client().get("/v1/auth/google").await;
     reply.problem(429, "rate_limited");
+}
+
+#[tokio::test]
+async fn the_cookie_is_found_among_others_by_its_whole_name() {
+    let fake = Fake::start().await;
+    let app = fake.app().await;
+    let begun = begin(&app, &fake).await;
+    let (state, value) = (
+        begun.parameter("state"),
+        begun.cookie.trim_start_matches(COOKIE).to_owned(),
+    );
+    for name in ["google-login", "__Host-google-login2", "x__Host-google-login"] {
+        let reply = back(&app, &fake, &format!("{name}{value}; b=2"), &state, "code=the%20code").await;
+        reply.problem(401, "bad_state");
+    }
+    let cookie = format!("{COOKIE}2=x; {}; b=2", begun.cookie);
+    back(&app, &fake, &cookie, &state, "code=the%20code").await.expect(200);
 }

@@ -59,19 +59,19 @@ async fn a_limit_of_10_000_passes_all_of_it_and_never_more_for_few_writes() {
     for _ in 1..8 {
         *replies.entry(probe(&server).await.status.as_u16()).or_default() += 1;
     }
-    app.ingest_meter().take();
+    app.take_usage("Ingest");
     for calls in [100; 120] {
         for (status, many) in tally(&join_all((0..calls).map(|_| probe(&server))).await) {
             *replies.entry(status).or_default() += many;
         }
     }
-    let cost = app.ingest_meter().take();
+    let cost = app.take_usage("Ingest");
     println!("12,008 calls on a limit of 10,000: {replies:?}, {cost:?}");
     let passed = replies[&400];
     assert!((9_900..=10_000).contains(&passed), "{passed} passed");
     assert_eq!(passed + replies[&429], 12_008);
     // The counters of the key and of its tenant together: at most 0.05 for each call that passed.
-    assert!(cost.requests <= 500, "{} requests", cost.requests);
+    assert!(cost.dynamodb_requests <= 500, "{} requests", cost.dynamodb_requests);
 }
 
 #[tokio::test]

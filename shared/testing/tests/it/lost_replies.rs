@@ -118,10 +118,13 @@ async fn what_had_no_effect_is_done_after_all() {
 async fn events_are_counted_once_whatever_is_lost() {
     let lost = |operation| [1, 2, 3].map(move |occasion| (Fault::LostReply, operation, occasion));
     let faults = [
-        lost("SendMessage"),
-        lost("TransactWriteItems"),
-        lost("PutItem"),
-        lost("BatchWriteItem"),
+        // One more than the others: as often as a call is made.
+        [1, 2, 3, 4]
+            .map(|occasion| (Fault::LostReply, "SendMessage", occasion))
+            .to_vec(),
+        lost("TransactWriteItems").to_vec(),
+        lost("PutItem").to_vec(),
+        lost("BatchWriteItem").to_vec(),
     ]
     .concat();
     let (app, acme) = under(&faults).await;

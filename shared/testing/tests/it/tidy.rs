@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use aws_lambda_events::eventbridge::EventBridgeEvent;
+use lambda::Kind;
 use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use serde_json::Value;
 use stack::template::Effect;
@@ -414,10 +415,12 @@ fn arrows_run_one_way() {
     let allowed = |package: &str| match package {
         "kernel" | "outbound" => Some(vec![]),
         "table" => Some(vec!["kernel"]),
-        "app" | "limits" | "trail" | "telemetry" => Some(vec!["kernel", "table"]),
-        "lambda" => Some(vec!["app", "kernel", "table"]),
+        "limits" | "trail" => Some(vec!["kernel", "table"]),
+        "app" => Some(vec!["kernel", "table"]),
+        "lambda" | "notifications" | "telemetry" => Some(vec!["app", "kernel", "table"]),
         // Alerts look at metrics, belong to projects and send notices.
         "alerting" => Some(vec![
+            "app",
             "identity",
             "kernel",
             "notifications",
@@ -426,18 +429,10 @@ fn arrows_run_one_way() {
             "telemetry",
             "trail",
         ]),
-        // The desk opens its queue as functions do, hence `lambda`.
-        "notifications" => Some(vec!["kernel", "lambda", "table"]),
-        // The guard is a layer of a router, hence `lambda`.
-        "identity" => Some(vec![
-            "kernel",
-            "lambda",
-            "limits",
-            "notifications",
-            "outbound",
-            "table",
-            "trail",
-        ]),
+        "identity" => Some(vec!["app", "kernel", "notifications", "outbound", "table", "trail"]),
+        "gate" => Some(vec!["identity", "kernel", "lambda", "limits"]),
+        // The list of functions.
+        "functions" => None,
         // Sees everything.
         "testing" => None,
         other => panic!("say on what shared/{other} may depend"),
@@ -454,7 +449,7 @@ fn arrows_run_one_way() {
     for function in &functions {
         for found in dependencies(&format!("functions/{function}"), &ours) {
             // `docs` describes the others.
-            let sideways = functions.contains(&found) && function != "docs";
+            let sideways = functions.contains(&found) || (found == "functions" && function != "docs");
             if sideways || found == "testing" || infra.contains(&found.as_str()) {
                 broken.push(format!("functions/{function} → {found}"));
             }
@@ -475,17 +470,119 @@ fn arrows_run_one_way() {
 
 #[test]
 fn each_function_is_a_thin_binary() {
-    for function in names("functions") {
-        let main = read(format!("functions/{function}/src/main.rs"));
-        assert!(
-            main.lines().count() <= 15,
-            "functions/{function}/src/main.rs serves what lib.rs exports, no more"
-        );
-        assert!(
-            !main.contains("utoipa::path"),
-            "functions/{function}/src/main.rs has a route"
+    for function in docs::all() {
+        let name = function.name();
+        let package = name.replace('-', "_");
+        assert_eq!(
+            read(format!("functions/{name}/src/main.rs")),
+            format!(
+                "//! The Lambda `{name}`.\n\nfn main() -> anyhow::Result<()> {{\n    lambda::run({package}::FUNCTION)\n}}\n"
+            ),
+            "functions/{name}/src/main.rs runs what lib.rs exports, no more"
         );
     }
+}
+
+#[tokio::test]
+async fn the_list_of_functions_is_that_of_the_template() {
+    let app = TestApp::start().await;
+    for function in &app.template().functions {
+        let named: Vec<_> = docs::all().filter(|known| known.name() == function.binary).collect();
+        let [known] = named.as_slice() else {
+            panic!(
+                "{} stands {} times in the list of functions",
+                function.binary,
+                named.len()
+            );
+        };
+        let kind = match (function.queues.is_empty(), function.schedules.is_empty()) {
+            (true, true) => Kind::Http,
+            (false, true) => Kind::Queue,
+            (true, false) => Kind::Schedule,
+            (false, false) => panic!("{} has a queue and a schedule", function.id),
+        };
+        assert_eq!(known.kind(), kind, "{}", function.id);
+    }
+    assert_eq!(docs::all().count(), app.template().functions.len());
+}
+
+/// Nothing but its own folder, `events/`, `template.yaml` and the list of functions knows a function.
+#[test]
+fn a_function_is_named_in_few_places() {
+    let workspace = read("Cargo.toml");
+    for function in docs::all()
+        .map(|function| function.name())
+        .filter(|name| *name != "docs")
+    {
+        assert!(
+            !workspace.contains(&format!("\"functions/{function}\"")),
+            "Cargo.toml names functions/{function}; shared/functions/Cargo.toml is enough"
+        );
+        let package = function.replace('-', "_");
+        for (path, text) in sources() {
+            let own = path.starts_with(&format!("functions/{function}/")) || path == "shared/functions/src/lib.rs";
+            let uses = [format!("use {package}::"), format!("{package}::FUNCTION")];
+            assert!(
+                own || !uses.iter().any(|one| text.contains(one)),
+                "{path} uses the package {function}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_is_deployed_is_built_without_tools() {
+    let workflow = read(".github/workflows/deploy.yml");
+    let tools = names("infra")
+        .into_iter()
+        .filter(|name| root().join("infra").join(name).join("Cargo.toml").exists());
+    for package in tools.chain(["testing".to_owned()]) {
+        assert!(
+            workflow.contains(&format!("--exclude {package}")),
+            "deploy.yml builds {package}"
+        );
+    }
+}
+
+/// What handlers take is named by a type, so that what is missing does not compile.
+#[test]
+fn handlers_take_parts_of_their_state() {
+    let extension = ["Extension", "("].concat();
+    let found = sources()
+        .into_iter()
+        .filter(|(path, text)| path.starts_with("functions/") && text.contains(&extension));
+    nothing(
+        "what a forgotten layer would make fail at run time",
+        &found.map(|(path, _)| path).collect::<Vec<_>>(),
+    );
+}
+
+/// A function is built from what it is given, so that a test can give it something else.
+#[test]
+fn only_the_app_looks_at_the_environment() {
+    let mut found = Vec::new();
+    for (path, text) in sources() {
+        let ships = (path.starts_with("shared/") || path.starts_with("functions/")) && path != "shared/app/src/env.rs";
+        if ships && shipped(&path, &text).contains("env::var") {
+            found.push(path);
+        }
+    }
+    nothing("looks at the environment of the process", &found);
+}
+
+/// One sender, one way to ask SSM.
+#[test]
+fn only_the_app_sends_to_queues() {
+    let mut found = Vec::new();
+    for folder in ["functions", "shared"] {
+        for package in names(folder) {
+            let manifest = read(format!("{folder}/{package}/Cargo.toml"));
+            if !["app", "testing"].contains(&package.as_str()) && manifest.contains("aws-sdk-sqs") {
+                found.push(format!("{folder}/{package}"));
+            }
+        }
+    }
+    nothing("has a client of SQS of its own", &found);
 }
 
 /// What a text quotes or links to that looks like a file of the repository.

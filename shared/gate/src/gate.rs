@@ -1,5 +1,4 @@
-//! Finds out who calls, before a handler runs: a person by their access token, a member by their organization too, a
-//! server by its API key. What they may do is the policy's business.
+//! The guards: they find out who calls, and count it.
 //!
 //! A person's status is read again after 30 seconds at the latest, an API key's too; whether someone is a member of an
 //! organization, with which role and which grants, is read each time.
@@ -9,51 +8,38 @@
 
 use std::sync::Arc;
 
+use anyhow::Context;
 use axum::RequestPartsExt;
 use axum::extract::{RawPathParams, Request, State};
-use axum::middleware::{self, Next};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use kernel::{Anchor, Caller, Error, OrgId, PlatformRole, Result, Time, UserId};
-use lambda::{App, Problem};
+use identity::api_key::{ApiKey, KeyStatus, Secret};
+use identity::token::{Claims, PublicKeys, not_authenticated};
+use identity::{entrance, org};
+use kernel::{Caller, Error, OrgId, PlatformRole, Result, Time};
+use lambda::{App, Env, Problem};
 use limits::{Limits, Rates, Verdict};
-use table::{Key, Record};
-use utoipa_axum::router::OpenApiRouter;
 
-use crate::api_key::{self, ApiKey, KeyStatus, Secret};
-use crate::member::{self, Member};
-use crate::org::{self, Org};
 use crate::recent::Recent;
-use crate::session::{self, Session, session_ended};
-use crate::token::{Claims, PublicKeys, not_authenticated};
-use crate::user::{self, User, deactivated};
 
 const ORG_HEADER: HeaderName = HeaderName::from_static("x-org-id");
 const KEY_HEADER: HeaderName = HeaderName::from_static("x-api-key");
 const LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 /// The path parameter that names an organization.
-const ORG_PARAMETER: &str = "orgId";
+pub(crate) const ORG_PARAMETER: &str = "orgId";
 /// How many people, and how many keys, one process remembers.
 const REMEMBERED: usize = 4_096;
 
-/// The header that names the organization.
-#[derive(Debug, utoipa::IntoParams)]
-#[into_params(parameter_in = Header, names("x-org-id"))]
-pub struct OrgHeader(
-    /// The organization to act in.
-    #[expect(dead_code, reason = "only described; the guard reads the header")]
-    OrgId,
-);
-
-/// Guards routes. Cheap to clone.
+/// Finds out who calls. One a process; cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Guard(Option<Arc<Gate>>);
+pub struct Gate(Arc<Inner>);
 
 #[derive(Debug)]
-struct Gate {
+struct Inner {
     app: App,
     keys: PublicKeys,
     people: Recent<Claims, PlatformRole>,
@@ -61,71 +47,39 @@ struct Gate {
     limits: Limits,
 }
 
-impl Guard {
-    /// Guards with these keys, and limits by these rates.
-    pub fn new(app: &App, keys: PublicKeys, rates: Rates) -> Self {
-        let (people, api_keys) = (Recent::new(REMEMBERED), Recent::new(REMEMBERED));
-        Self(Some(Arc::new(Gate {
+impl Gate {
+    /// A gate with the keys of `JWT_PUBLIC_KEYS` that limits by `RATE_LIMIT_PER_KEY`, `RATE_LIMIT_PER_TENANT` and
+    /// `RATE_LIMIT_PER_ADDRESS`.
+    pub fn of(env: &Env, app: &App) -> anyhow::Result<Self> {
+        let keys = PublicKeys::parse(env.variable("JWT_PUBLIC_KEYS")?)?;
+        let rates = Rates {
+            per_key: rate(env, "RATE_LIMIT_PER_KEY")?,
+            per_tenant: rate(env, "RATE_LIMIT_PER_TENANT")?,
+            per_address: rate(env, "RATE_LIMIT_PER_ADDRESS")?,
+        };
+        Ok(Self(Arc::new(Inner {
             app: app.clone(),
             keys,
-            people,
-            api_keys,
+            people: Recent::new(REMEMBERED),
+            api_keys: Recent::new(REMEMBERED),
             limits: Limits::new(app.table.clone(), rates),
         })))
     }
 
-    /// Guards with the keys of `JWT_PUBLIC_KEYS`, and limits by the rates of the environment.
-    pub fn from_env(app: &App) -> anyhow::Result<Self> {
-        let keys = PublicKeys::parse(&lambda::variable("JWT_PUBLIC_KEYS")?)?;
-        Ok(Self::new(app, keys, Rates::from_env()?))
-    }
-
-    /// Guards nothing, for routes that are only described: without a caller no handler that needs a scope runs.
-    pub fn for_docs() -> Self {
-        Self(None)
-    }
-
-    /// Lets everyone in; honours `Idempotency-Key`.
-    pub fn public(&self, router: OpenApiRouter<App>) -> OpenApiRouter<App> {
-        let Some(gate) = &self.0 else { return router };
-        router.route_layer(middleware::from_fn_with_state(gate.app.clone(), lambda::remember))
-    }
-
-    /// Lets in as many calls a minute as one address may make, all routes of this kind together: for those that anyone
-    /// may try, and that hash a password or send a mail.
-    pub fn by_address(&self, router: OpenApiRouter<App>) -> OpenApiRouter<App> {
-        let Some(gate) = &self.0 else { return router };
-        router.route_layer(middleware::from_fn_with_state(gate.clone(), address))
-    }
-
-    /// Lets in who is logged in.
-    pub fn signed_in(&self, router: OpenApiRouter<App>) -> OpenApiRouter<App> {
-        let Some(gate) = &self.0 else { return router };
-        self.public(router)
-            .route_layer(middleware::from_fn_with_state(gate.clone(), person))
-    }
-
-    /// Lets everyone in, and finds out who is logged in.
-    pub fn anyone(&self, router: OpenApiRouter<App>) -> OpenApiRouter<App> {
-        let Some(gate) = &self.0 else { return router };
-        router.route_layer(middleware::from_fn_with_state(gate.clone(), person_or_nobody))
-    }
-
-    /// Lets in members of the organization that the path parameter `orgId` names, or else the header `x-org-id`.
-    pub fn members(&self, router: OpenApiRouter<App>) -> OpenApiRouter<App> {
-        let Some(gate) = &self.0 else { return router };
-        self.public(router)
-            .route_layer(middleware::from_fn_with_state(gate.clone(), member))
-    }
-
-    /// Lets in servers with an API key. Does not look at `Idempotency-Key`: events have ids of their own.
-    pub fn api_key(&self, router: OpenApiRouter<App>) -> OpenApiRouter<App> {
-        let Some(gate) = &self.0 else { return router };
-        router.route_layer(middleware::from_fn_with_state(gate.clone(), server))
+    /// Who holds an access token, if it, its session and the person are good now; else 401.
+    pub async fn holder(&self, token: &str) -> Result<Caller> {
+        self.0.holder(token).await
     }
 }
 
-async fn address(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Result<Response, Problem> {
+/// How many calls a minute a variable allows.
+fn rate(env: &Env, name: &str) -> anyhow::Result<u32> {
+    let text = env.variable(name)?;
+    let rate = text.parse().ok().filter(|rate| *rate > 0);
+    rate.with_context(|| format!("{name} is {text:?}, not a number of calls a minute"))
+}
+
+pub(crate) async fn address(State(Gate(gate)): State<Gate>, request: Request, next: Next) -> Result<Response, Problem> {
     let from = lambda::client_address(request.extensions());
     let verdict = gate.limits.address(from, || gate.app.now()).await?;
     Ok(pass(&verdict, request, next).await)
@@ -145,14 +99,18 @@ async fn pass(verdict: &Verdict, request: Request, next: Next) -> Response {
     response
 }
 
-async fn person(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Result<Response, Problem> {
+pub(crate) async fn person(
+    State(Gate(gate)): State<Gate>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
     let caller = gate.person(request.headers()).await?;
     request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
 }
 
-async fn person_or_nobody(
-    State(gate): State<Arc<Gate>>,
+pub(crate) async fn person_or_nobody(
+    State(Gate(gate)): State<Gate>,
     mut request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
@@ -166,14 +124,14 @@ async fn person_or_nobody(
     Ok(next.run(request).await)
 }
 
-async fn member(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Result<Response, Problem> {
+pub(crate) async fn member(State(Gate(gate)): State<Gate>, request: Request, next: Next) -> Result<Response, Problem> {
     let (mut parts, body) = request.into_parts();
     let now = gate.app.now();
     let claims = gate.claims(&parts.headers, now)?;
     let org = named_org(&mut parts).await;
     let membership = async {
         match &org {
-            Ok(org) => gate.membership(*org, claims.user, parts.method.is_safe()).await,
+            Ok(org) => entrance::membership(&gate.app.table, *org, claims.user, parts.method.is_safe()).await,
             Err(_) => Ok(None),
         }
     };
@@ -188,13 +146,17 @@ async fn member(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> 
         session,
         org,
         role: member.role,
-        grants: member.grants.into_iter().map(Into::into).collect(),
+        grants: member.resource_roles(),
         anchors,
     });
     Ok(pass(&verdict, Request::from_parts(parts, body), next).await)
 }
 
-async fn server(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Result<Response, Problem> {
+pub(crate) async fn server(
+    State(Gate(gate)): State<Gate>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
     let given = request.headers().get(&KEY_HEADER);
     let given = given.ok_or(Error::Unauthenticated {
         code: "missing_api_key",
@@ -250,15 +212,20 @@ async fn named_org(parts: &mut Parts) -> Result<OrgId> {
         .map_err(|error: kernel::id::NotAnId| Error::malformed_field("malformed_id", field, error.to_string()))
 }
 
-impl Gate {
+impl Inner {
     fn claims(&self, headers: &HeaderMap, now: Time) -> Result<Claims> {
         self.keys.verify(now, bearer(headers).ok_or_else(not_authenticated)?)
     }
 
-    /// Who is logged in. Read each time: what such routes are for may depend on the role on the platform.
+    /// Who is logged in.
     async fn person(&self, headers: &HeaderMap) -> Result<Caller> {
+        self.holder(bearer(headers).ok_or_else(not_authenticated)?).await
+    }
+
+    /// Who holds a token. Read each time: what such routes are for may depend on the role on the platform.
+    async fn holder(&self, token: &str) -> Result<Caller> {
         let now = self.app.now();
-        let claims = self.claims(headers, now)?;
+        let claims = self.keys.verify(now, token)?;
         let platform_role = self.read_standing(claims, now).await?;
         Ok(Caller::Person {
             user: claims.user,
@@ -276,45 +243,9 @@ impl Gate {
     }
 
     async fn read_standing(&self, claims: Claims, now: Time) -> Result<PlatformRole> {
-        let Claims { user, session } = claims;
-        let (user, session) = tokio::try_join!(
-            self.read::<User>(user::key(user)),
-            self.read::<Session>(session::key(user, session))
-        )?;
-        let user = user.ok_or_else(not_authenticated)?;
-        if !user.is_active() {
-            return Err(deactivated());
-        }
-        session
-            .filter(|session| session.is_live(&user, now))
-            .ok_or_else(session_ended)?;
-        self.people.put(claims, user.role, now);
-        Ok(user.role)
-    }
-
-    /// The person's membership of an organization that was not deleted, and what must stay so for that. Who only looks
-    /// may be who they were a moment ago.
-    async fn membership(&self, org: OrgId, user: UserId, looks: bool) -> Result<Option<(Member, Vec<Anchor>)>> {
-        let (member, org) = (member::key(org, user), org::key(org));
-        let (member, org) = if looks {
-            tokio::try_join!(self.read::<Member>(member), self.read::<Org>(org))?
-        } else {
-            let table = &self.app.table;
-            tokio::try_join!(table.get::<Member>(&member), table.get::<Org>(&org))?
-        };
-        let found = member.zip(org.filter(Org::is_live));
-        Ok(found.map(|(member, org)| {
-            let anchors = vec![table::unchanged(&member), org.not_deleted()];
-            (member, anchors)
-        }))
-    }
-
-    /// Reads for half the price; what was only just written may not be there yet, so absence is made sure of.
-    async fn read<R: Record>(&self, key: Key) -> Result<Option<R>> {
-        match self.app.table.peek(&key).await? {
-            None => self.app.table.get(&key).await,
-            found => Ok(found),
-        }
+        let role = entrance::standing(&self.app.table, claims, now).await?;
+        self.people.put(claims, role, now);
+        Ok(role)
     }
 
     /// The key that a secret opens, if it works.
@@ -323,7 +254,7 @@ impl Gate {
         let found = if let Some(found) = self.api_keys.get(&hash, now) {
             found
         } else {
-            let found = Box::pin(api_key::open(&self.app.table, secret)).await?;
+            let found = entrance::api_key(&self.app.table, secret).await?;
             self.api_keys.put(hash, found.clone(), now);
             found
         };
