@@ -6,6 +6,7 @@ use axum::body::Bytes;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use gate::{Routes, Serve, routes};
+use kernel::error::OutOfCredits;
 use lambda::{App, Function, Path, Problem, ProblemDetails};
 use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
@@ -25,7 +26,7 @@ const PAGE_POLICY: &str =
             documents (RFC 9457) whose `code` is stable.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
-    components(schemas(ProblemDetails))
+    components(schemas(ProblemDetails, OutOfCredits))
 )]
 struct Base;
 

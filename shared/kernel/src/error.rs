@@ -16,6 +16,28 @@ pub struct FieldProblem {
     pub problem: String,
 }
 
+/// What a call costs, and what is left. Members of the problem document.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OutOfCredits {
+    /// The credits that are left.
+    #[schema(example = 3)]
+    pub balance: u64,
+    /// The credits that the call costs.
+    #[schema(example = 5)]
+    pub price: u64,
+    /// The page where somebody adds credits.
+    #[schema(example = "https://console.example.com/wallet")]
+    pub top_up_url: String,
+}
+
+impl std::fmt::Display for OutOfCredits {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { balance, price, .. } = self;
+        write!(f, "this costs {price} credits, and {balance} are left")
+    }
+}
+
 /// Why something was not done. Codes are stable and append-only.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -37,6 +59,9 @@ pub enum Error {
         /// A sentence for a person.
         detail: &'static str,
     },
+    /// What the call costs is not left in the wallet: top it up (402).
+    #[error("{0}")]
+    OutOfCredits(OutOfCredits),
     /// The caller's role does not allow it (403).
     #[error("your role does not allow this")]
     Denied,

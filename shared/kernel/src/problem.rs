@@ -3,6 +3,7 @@
 use axum_core::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use crate::{Error, FieldProblem};
 
@@ -30,6 +31,9 @@ pub struct ProblemDetails {
     /// The fields it is about.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldProblem>,
+    /// Members that problems of this kind alone have.
+    #[serde(flatten)]
+    pub extensions: Map<String, Value>,
 }
 
 /// A failed request; becomes a problem document with its status and headers.
@@ -39,6 +43,7 @@ pub struct Problem {
     code: &'static str,
     detail: String,
     errors: Vec<FieldProblem>,
+    extensions: Map<String, Value>,
     retry_after_seconds: Option<u64>,
 }
 
@@ -50,8 +55,19 @@ impl Problem {
             code,
             detail: detail.into(),
             errors: Vec::new(),
+            extensions: Map::new(),
             retry_after_seconds: None,
         }
+    }
+
+    /// Adds the fields of an object as members of the document: extension members (RFC 9457, section 3.2). None has the
+    /// name of another member.
+    #[must_use]
+    pub fn extended_by(mut self, members: &impl Serialize) -> Self {
+        if let Ok(Value::Object(members)) = serde_json::to_value(members) {
+            self.extensions.extend(members);
+        }
+        self
     }
 
     /// The document, for the request with this id.
@@ -64,6 +80,7 @@ impl Problem {
             code: self.code.to_owned(),
             request_id: request_id.to_owned(),
             errors: self.errors.clone(),
+            extensions: self.extensions.clone(),
         }
     }
 }
@@ -78,6 +95,9 @@ impl From<Error> for Problem {
                 ..simple(StatusCode::BAD_REQUEST, code)
             },
             Error::Unauthenticated { code, .. } => simple(StatusCode::UNAUTHORIZED, code),
+            Error::OutOfCredits(members) => {
+                simple(StatusCode::PAYMENT_REQUIRED, "out_of_credits").extended_by(&members)
+            }
             Error::Denied => simple(StatusCode::FORBIDDEN, "forbidden"),
             Error::NotFound(_) => simple(StatusCode::NOT_FOUND, "not_found"),
             Error::Refused { code, .. } => simple(StatusCode::CONFLICT, code),
@@ -145,6 +165,10 @@ impl utoipa::IntoResponses for Problem {
                 "401",
                 "Not authenticated: no credentials, or expired, forged or revoked ones.",
             ),
+            (
+                "402",
+                "Out of credits: `balance` is what is left, `price` what this costs, `topUpUrl` where to add some.",
+            ),
             ("403", "Your role does not allow it."),
             ("404", "Absent, or another tenant's."),
             (
@@ -162,19 +186,72 @@ impl utoipa::IntoResponses for Problem {
             ("500", "Our fault."),
             ("503", "A part of the service is busy (`Retry-After`)."),
         ];
-        let content = utoipa::openapi::ContentBuilder::new()
-            .schema(Some(utoipa::openapi::Ref::from_schema_name("ProblemDetails")))
-            .build();
-        let response = |text: &str| {
+        let document = || utoipa::openapi::Ref::from_schema_name("ProblemDetails");
+        let schema = |status: &str| -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+            if status == "402" {
+                let both = utoipa::openapi::AllOfBuilder::new().item(document());
+                let members = utoipa::openapi::Ref::from_schema_name("OutOfCredits");
+                utoipa::openapi::Schema::AllOf(both.item(members).build()).into()
+            } else {
+                document().into()
+            }
+        };
+        let response = |status: &str, text: &str| {
+            let content = utoipa::openapi::ContentBuilder::new().schema(Some(schema(status)));
             let response = utoipa::openapi::ResponseBuilder::new().description(text);
             response
-                .content("application/problem+json", content.clone())
+                .content("application/problem+json", content.build())
                 .build()
                 .into()
         };
         statuses
             .iter()
-            .map(|(status, text)| ((*status).to_owned(), response(text)))
+            .map(|(status, text)| ((*status).to_owned(), response(status, text)))
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::OutOfCredits;
+
+    fn check(error: Error, status: u16, expected: &str) {
+        let problem = Problem::from(error);
+        assert_eq!(problem.status.as_u16(), status);
+        assert_eq!(serde_json::to_string(&problem.details("req-1")).unwrap(), expected);
+    }
+
+    #[test]
+    fn who_is_out_of_credits_is_told_what_it_costs_and_where_to_get_some() {
+        let members = OutOfCredits {
+            balance: 3,
+            price: 5,
+            top_up_url: "https://console.example.com/wallet".to_owned(),
+        };
+        check(
+            Error::OutOfCredits(members),
+            402,
+            r#"{"type":"urn:countinghouse:problem:out_of_credits","title":"Payment Required","status":402,"detail":"this costs 5 credits, and 3 are left","code":"out_of_credits","requestId":"req-1","balance":3,"price":5,"topUpUrl":"https://console.example.com/wallet"}"#,
+        );
+    }
+
+    #[test]
+    fn other_problems_have_no_members_of_their_own() {
+        check(
+            Error::NotFound("project"),
+            404,
+            r#"{"type":"urn:countinghouse:problem:not_found","title":"Not Found","status":404,"detail":"there is no such project","code":"not_found","requestId":"req-1"}"#,
+        );
+    }
+
+    #[test]
+    fn every_status_is_described_and_the_members_of_402_too() {
+        let responses = serde_json::to_value(<Problem as utoipa::IntoResponses>::responses()).unwrap();
+        let schema = |status: &str| responses[status]["content"]["application/problem+json"]["schema"].clone();
+        let document = serde_json::json!({"$ref": "#/components/schemas/ProblemDetails"});
+        let members = serde_json::json!({"$ref": "#/components/schemas/OutOfCredits"});
+        assert_eq!(schema("404"), document);
+        assert_eq!(schema("402"), serde_json::json!({"allOf": [document, members]}));
     }
 }

@@ -1,10 +1,10 @@
 //! Rate limits that are exact at any concurrency, and cost few writes.
 //!
 //! A subject (an API key, a tenant, an address) has one counter, an item in the table, which holds its current window of
-//! a minute and how much of it was handed out. A process leases a block of units with one conditional update, spends it
-//! in memory, and never after the window's end. So of a window never more than the limit passes: a unit that is not
-//! spent (its process died, or idles) is lost until the window ends, never spent twice. That a window is used up is
-//! remembered in memory, so refused calls write nothing.
+//! a minute and how much of it was handed out: a source of leases. A process leases a block of units with one conditional
+//! update, spends it in memory, and never after the window's end (`lease`). So of a window never more than the limit
+//! passes: a unit that is not spent (its process died, or idles) is lost until the window ends, never spent twice. That a
+//! window is used up is remembered in memory, so refused calls write nothing.
 //!
 //! When the table does not answer, calls are refused with `Busy`, not let through.
 //!
@@ -13,25 +13,21 @@
 //! - As with every fixed window, up to twice the limit can pass within a minute that has the end of one window and the
 //!   beginning of the next in it.
 //! - A process holds at most 1 % of a limit, and at most 2 % of what was left of it: what it does not spend is lost until
-//!   the window ends.
+//!   the window ends. A limit that is changed begins anew: what processes held of the former one is lost likewise.
 
 mod store;
 mod window;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::num::NonZeroU64;
 
 use kernel::{ApiKeyId, Error, OrgId, Result, Time};
+use lease::{Hold, Leases};
 use table::Table;
 
-use window::{Counter, Holding, Spend, Unit, WINDOW};
-
-/// How many subjects one process remembers.
-const REMEMBERED: usize = 4_096;
-/// An ask that is refused tells why, so that the next one fits; only others who are faster can refuse that too.
-const ATTEMPTS: u32 = 16;
+use store::Windows;
+use window::{Limit, WINDOW};
 
 /// How many calls a minute are allowed, where nothing else is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,60 +102,24 @@ impl fmt::Display for Network {
 /// One process's share of all limits.
 #[derive(Debug)]
 pub struct Limits {
-    table: Table,
     rates: Rates,
-    slots: Slots,
+    leases: Leases<Windows>,
 }
 
-/// What one process holds, by subject.
-#[derive(Debug, Default)]
-struct Slots(Mutex<HashMap<Subject, Arc<Slot>>>);
-
-#[derive(Debug, Default)]
-struct Slot {
-    holding: Mutex<Holding>,
-    /// Held by the one who asks the counter.
-    asking: tokio::sync::Mutex<()>,
-}
-
-impl Slot {
-    fn holding(&self) -> MutexGuard<'_, Holding> {
-        // Each change is one call, so a panic elsewhere leaves nothing half done.
-        self.holding.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Slots {
-    /// The subject's slot; an empty one if it is not remembered.
-    fn of(&self, subject: Subject, now: Time) -> Arc<Slot> {
-        let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(slot) = slots.get(&subject) {
-            return Arc::clone(slot);
-        }
-        if slots.len() >= REMEMBERED {
-            slots.retain(|_, slot| !slot.holding().is_over(now));
-        }
-        if slots.len() >= REMEMBERED {
-            // What they hold is lost until their windows end: fewer calls pass, never more.
-            slots.clear();
-        }
-        Arc::clone(slots.entry(subject).or_default())
-    }
-}
-
-/// What a call took from one limit.
+/// What a call took from one limit, or would have.
 #[derive(Clone, Copy, Debug)]
 struct Taken {
-    subject: Subject,
-    limit: u32,
-    /// The unit, or the counter that has none left.
-    unit: std::result::Result<Unit, Counter>,
+    limit: Limit,
+    passes: bool,
+    /// How many more calls may be made, as far as this process knows.
+    remaining: u64,
+    /// When the window ends.
+    ends_at: Time,
 }
 
 impl Taken {
     fn resets_in_seconds(&self, now: Time) -> u64 {
-        let ends_at = self.unit.map_or_else(|counter| counter.ends_at, |unit| unit.ends_at);
-        let millis = ends_at.millis().saturating_sub(now.millis()).clamp(1, WINDOW);
+        let millis = self.ends_at.millis().saturating_sub(now.millis()).clamp(1, WINDOW);
         millis.unsigned_abs().div_ceil(Time::SECOND.unsigned_abs())
     }
 }
@@ -174,10 +134,10 @@ pub struct Verdict {
 impl Verdict {
     /// The limit that refuses the call, if one does.
     pub fn refusal(&self) -> Option<Error> {
-        let refused = self.taken.iter().find(|taken| taken.unit.is_err())?;
+        let refused = self.taken.iter().find(|taken| !taken.passes)?;
         Some(Error::Limited {
-            whose: refused.subject.whose(),
-            limit: refused.limit,
+            whose: refused.limit.subject.whose(),
+            limit: refused.limit.calls,
             retry_after_seconds: refused.resets_in_seconds(self.now),
         })
     }
@@ -185,19 +145,16 @@ impl Verdict {
     /// The value of the header `RateLimit-Policy`: every limit by name, its quota and its window in seconds
     /// (draft-ietf-httpapi-ratelimit-headers).
     pub fn policy(&self) -> String {
-        self.list(|taken| format!("q={};w={}", taken.limit, WINDOW / Time::SECOND))
+        self.list(|taken| format!("q={};w={}", taken.limit.calls, WINDOW / Time::SECOND))
     }
 
     /// The value of the header `RateLimit`: how much is left of every limit, and in how many seconds its window ends.
     pub fn remaining(&self) -> String {
-        self.list(|taken| {
-            let remaining = taken.unit.map_or(0, |unit| unit.remaining);
-            format!("r={remaining};t={}", taken.resets_in_seconds(self.now))
-        })
+        self.list(|taken| format!("r={};t={}", taken.remaining, taken.resets_in_seconds(self.now)))
     }
 
     fn list(&self, parameters: impl Fn(&Taken) -> String) -> String {
-        let item = |taken: &Taken| format!("\"{}\";{}", taken.subject.name(), parameters(taken));
+        let item = |taken: &Taken| format!("\"{}\";{}", taken.limit.subject.name(), parameters(taken));
         self.taken.iter().map(item).collect::<Vec<_>>().join(", ")
     }
 }
@@ -206,79 +163,52 @@ impl Limits {
     /// Limits by these rates, with counters in this table.
     pub fn new(table: Table, rates: Rates) -> Self {
         Self {
-            table,
             rates,
-            slots: Slots::default(),
+            leases: Leases::new(Windows(table)),
         }
     }
 
     /// Takes a call with an API key, which may have a rate of its own, from the key's limit and from its tenant's.
     pub async fn key(&self, key: ApiKeyId, rate: Option<u32>, org: OrgId, now: impl Fn() -> Time) -> Result<Verdict> {
-        let key = (Subject::Key(key), rate.unwrap_or(self.rates.per_key));
-        self.admit(&[key, (Subject::Tenant(org), self.rates.per_tenant)], now)
+        let key = Limit::new(Subject::Key(key), rate.unwrap_or(self.rates.per_key));
+        self.admit(&[key, Limit::new(Subject::Tenant(org), self.rates.per_tenant)], now)
             .await
     }
 
     /// Takes a call to a tenant.
     pub async fn tenant(&self, org: OrgId, now: impl Fn() -> Time) -> Result<Verdict> {
-        self.admit(&[(Subject::Tenant(org), self.rates.per_tenant)], now).await
+        self.admit(&[Limit::new(Subject::Tenant(org), self.rates.per_tenant)], now)
+            .await
     }
 
     /// Takes a call from an address.
     pub async fn address(&self, address: Option<IpAddr>, now: impl Fn() -> Time) -> Result<Verdict> {
-        self.admit(&[(Subject::address(address), self.rates.per_address)], now)
+        self.admit(&[Limit::new(Subject::address(address), self.rates.per_address)], now)
             .await
     }
 
-    /// Takes a unit from each of these limits or from none. `Busy` when the table does not answer.
-    async fn admit(&self, wanted: &[(Subject, u32)], now: impl Fn() -> Time) -> Result<Verdict> {
-        let slots: Vec<_> = wanted
-            .iter()
-            .map(|(subject, _)| self.slots.of(*subject, now()))
-            .collect();
-        let takes = wanted.iter().zip(&slots);
-        let takes = takes.map(|((subject, limit), slot)| self.take(*subject, *limit, slot, &now));
-        let all = futures::future::join_all(takes).await;
-        let passes = all
-            .iter()
-            .all(|taken| taken.as_ref().is_ok_and(|taken| taken.unit.is_ok()));
-        if !passes {
-            for (taken, slot) in all.iter().zip(&slots) {
-                if let Ok(Taken { unit: Ok(unit), .. }) = taken {
-                    slot.holding().put_back(*unit);
-                }
+    /// Takes a call from each of these limits or from none. `Busy` when the table does not answer. What a handler then does
+    /// with the call changes nothing: it was made.
+    async fn admit(&self, limits: &[Limit], now: impl Fn() -> Time) -> Result<Verdict> {
+        let wanted: Vec<_> = limits.iter().map(|limit| (*limit, NonZeroU64::MIN)).collect();
+        let seen = match self.leases.take(&wanted, &now).await? {
+            lease::Taken::None(seen) => seen,
+            lease::Taken::All(holds) => {
+                let seen = holds.iter().map(Hold::seen).collect();
+                holds.into_iter().for_each(Hold::spent);
+                seen
             }
-        }
+        };
+        let taken = limits.iter().zip(seen).map(|(limit, seen)| Taken {
+            limit: *limit,
+            passes: seen.enough,
+            remaining: seen.remaining,
+            ends_at: seen.until,
+        });
         Ok(Verdict {
-            taken: all.into_iter().collect::<Result<_>>()?,
+            taken: taken.collect(),
             now: now(),
         })
-    }
-
-    async fn take(&self, subject: Subject, limit: u32, slot: &Slot, now: impl Fn() -> Time) -> Result<Taken> {
-        let taken = |unit| Taken { subject, limit, unit };
-        let (mut turn, mut noted) = (None, None);
-        for _ in 0..ATTEMPTS {
-            let ask = {
-                let mut holding = slot.holding();
-                if let Some((ask, answer)) = noted.take() {
-                    holding.note(now(), limit, ask, answer);
-                }
-                match holding.spend(now(), limit) {
-                    Spend::Spent(unit) => return Ok(taken(Ok(unit))),
-                    Spend::Refused(counter) => return Ok(taken(Err(counter))),
-                    Spend::Wanting(ask) => ask,
-                }
-            };
-            if turn.is_some() {
-                let answer = store::ask(&self.table, subject, ask, now(), limit).await?;
-                noted = Some((ask, answer));
-            } else {
-                // One asks at a time; whoever waited looks first what the one before brought.
-                turn = Some(slot.asking.lock().await);
-            }
-        }
-        Err(Error::Busy)
     }
 }
 
@@ -300,47 +230,19 @@ mod tests {
     }
 
     #[test]
-    fn no_number_of_callers_fills_the_memory() {
-        let (slots, now) = (Slots::default(), Time::from_millis(1_000_000));
-        let address = |number: u32| Subject::address(Some(IpAddr::V4(number.into())));
-        for number in 0..20_000 {
-            let slot = slots.of(address(number), now);
-            let counter = Counter {
-                ends_at: now.plus_millis(WINDOW),
-                taken: 1,
-            };
-            let ask = window::Ask::Open { units: 1 };
-            slot.holding().note(now, 5, ask, window::Answer::Granted(counter));
-            assert!(Arc::ptr_eq(&slot, &slots.of(address(number), now)));
-            assert!(slots.0.lock().unwrap().len() <= REMEMBERED);
-        }
-        // Those whose windows are over go first.
-        let later = now.plus_millis(WINDOW);
-        let many = u32::try_from(REMEMBERED).unwrap();
-        for number in 0..many {
-            slots.of(address(number), later);
-        }
-        assert!(slots.0.lock().unwrap().len() <= REMEMBERED);
-    }
-
-    #[test]
     fn headers_say_what_is_left() {
         let now = Time::from_millis(1_000_000);
         let key = ApiKeyId::new(now);
-        let unit = Unit {
-            ends_at: now.plus_millis(41_001),
-            remaining: 99,
+        let taken = |subject, calls, passes, remaining, resets_in_ms| Taken {
+            limit: Limit::new(subject, calls),
+            passes,
+            remaining,
+            ends_at: now.plus_millis(resets_in_ms),
         };
-        let used_up = Counter {
-            ends_at: now.plus_millis(500),
-            taken: 60_000,
-        };
-        let taken = |subject, limit, unit| Taken { subject, limit, unit };
+        let passes = taken(Subject::Key(key), 100, true, 99, 41_001);
+        let refused = taken(Subject::Tenant(OrgId::new(now)), 60_000, false, 0, 500);
         let verdict = Verdict {
-            taken: vec![
-                taken(Subject::Key(key), 100, Ok(unit)),
-                taken(Subject::Tenant(OrgId::new(now)), 60_000, Err(used_up)),
-            ],
+            taken: vec![passes, refused],
             now,
         };
         assert_eq!(verdict.policy(), r#""key";q=100;w=60, "tenant";q=60000;w=60"#);
@@ -350,10 +252,7 @@ mod tests {
             refusal,
             "this organization may make 60000 calls a minute; call again in 1 s"
         );
-        let passes = Verdict {
-            taken: vec![taken(Subject::Key(key), 100, Ok(unit))],
-            now,
-        };
-        assert!(passes.refusal().is_none());
+        let taken = vec![passes];
+        assert!(Verdict { taken, now }.refusal().is_none());
     }
 }

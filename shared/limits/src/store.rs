@@ -1,11 +1,12 @@
 //! A subject's counter:   pk LIMIT#<subject>   sk WINDOW      (one item, written over window after window)
 
 use kernel::{Result, Time};
+use lease::{Answer, Ask, Sizing, Source};
 use serde::{Deserialize, Serialize};
 use table::{Key, Record, Table, TableName, Update, Updated};
 
 use crate::Subject;
-use crate::window::{Answer, Ask, Counter, WINDOW};
+use crate::window::{Counter, Limit, WINDOW};
 
 /// DynamoDB may forget a counter this long after its window: more than clocks can be apart.
 const KEPT: i64 = Time::HOUR;
@@ -50,27 +51,41 @@ impl From<CounterRecord> for Counter {
     }
 }
 
-/// Does what a process asks for, in one conditional update. An update whose reply is lost is sent again by the SDK:
-/// then its units count twice, which lets fewer calls pass, never more.
-pub(crate) async fn ask(table: &Table, subject: Subject, ask: Ask, now: Time, limit: u32) -> Result<Answer> {
-    let key = key(pk(subject));
-    let update = Update::of::<CounterRecord>(&key);
-    let update = match ask {
-        Ask::Open { units } => {
-            let ends = now.plus_millis(WINDOW);
-            update
-                .set_number("endsMs", ends.millis())
-                .set_number("taken", units.into())
-                .set_number("expiresAt", ends.plus_millis(KEPT).seconds())
-                .if_absent_or_at_most("endsMs", now.millis())
-        }
-        Ask::Lease { units } => update
-            .add_number("taken", units.into())
-            .if_more_than("endsMs", now.millis())
-            .if_at_most("taken", i64::from(limit) - i64::from(units)),
-    };
-    Ok(match table.update::<CounterRecord>(update).await? {
-        Updated::Done(record) => Answer::Granted(record.into()),
-        Updated::Refused(record) => Answer::Refused(record.map(Counter::from)),
-    })
+/// The counters of all limits.
+#[derive(Debug)]
+pub(crate) struct Windows(pub(crate) Table);
+
+impl Source for Windows {
+    type Key = Limit;
+    type Id = Time;
+
+    fn sizing(&self, limit: &Limit) -> Sizing {
+        limit.sizing()
+    }
+
+    /// In one conditional update: into the window that is believed to run, or into a new one if none runs. An update whose
+    /// reply is lost is sent again by the SDK: then its units count twice, which lets fewer calls pass, never more.
+    async fn ask(&self, limit: &Limit, ask: Ask<Time>, now: Time) -> Result<Answer<Time>> {
+        let key = key(pk(limit.subject));
+        let update = Update::of::<CounterRecord>(&key);
+        let (calls, units) = (i64::from(limit.calls), i64::try_from(ask.units).unwrap_or(i64::MAX));
+        let update = match ask.pool {
+            None => {
+                let ends = now.plus_millis(WINDOW);
+                update
+                    .set_number("endsMs", ends.millis())
+                    .set_number("taken", units)
+                    .set_number("expiresAt", ends.plus_millis(KEPT).seconds())
+                    .if_absent_or_at_most("endsMs", now.millis())
+            }
+            Some(_) => update
+                .add_number("taken", units)
+                .if_more_than("endsMs", now.millis())
+                .if_at_most("taken", calls - units),
+        };
+        Ok(match self.0.update::<CounterRecord>(update).await? {
+            Updated::Done(record) => limit.granted(record.into()),
+            Updated::Refused(record) => limit.refused(record.map(Counter::from)),
+        })
+    }
 }
