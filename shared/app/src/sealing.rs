@@ -16,7 +16,8 @@ const SECRET: &str = "SEALING_SECRET";
 pub struct Sealing(Option<Arc<Seal>>);
 
 impl Sealing {
-    pub(crate) fn of(env: &Env) -> Self {
+    /// That of a function with this environment: the secret of `SEALING_SECRET`.
+    pub fn of(env: &Env) -> Self {
         Self(
             env.optional(SECRET)
                 .map(|secret| Arc::new(Seal::new(secret.as_bytes()))),
