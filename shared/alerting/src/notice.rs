@@ -81,14 +81,14 @@ impl Notices {
     }
 
     /// Gives an alert another secret if it calls a webhook, or else none.
-    pub(crate) fn sign(&self, alert: &mut Alert) -> Option<Secret> {
+    pub(crate) fn sign(&self, alert: &mut Alert) -> Result<Option<Secret>> {
         alert.secret = Vec::new();
         if alert.settings.channel == Channel::Email {
-            return None;
+            return Ok(None);
         }
         let secret = Secret::new();
-        alert.secret = self.desk.seal().seal(&context(alert), secret.text().as_bytes());
-        Some(secret)
+        alert.secret = self.desk.sealing().seal(&context(alert), secret.text().as_bytes())?;
+        Ok(Some(secret))
     }
 
     /// Says that an alert fires.
@@ -143,7 +143,7 @@ impl Notices {
     }
 
     fn call(&self, now: Time, alert: &Alert, event: &str, data: Value) -> Result<Job> {
-        let secret = self.desk.seal().open(&context(alert), &alert.secret);
+        let secret = self.desk.sealing().open(&context(alert), &alert.secret)?;
         let secret = secret.ok_or_else(|| anyhow!("the secret of {} was sealed with another one", alert.id))?;
         let secret = String::from_utf8(secret).context("a webhook's secret")?;
         let (owner, cause) = (Owner::Org(alert.org), alert.id.to_string());

@@ -4,7 +4,7 @@ use anyhow::Result;
 use kernel::Time;
 use table::{Cursors, Table, TableName};
 
-use crate::{Clock, Env, Queues};
+use crate::{Clock, Env, Queues, Sealing, Shutdown};
 
 /// The parts that everything shares. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -17,6 +17,10 @@ pub struct App {
     pub clock: Clock,
     /// Sends to queues.
     pub queues: Queues,
+    /// Seals what is stored and may hold a secret.
+    pub sealing: Sealing,
+    /// Whether this process is to end.
+    pub shutdown: Shutdown,
 }
 
 impl App {
@@ -40,6 +44,8 @@ impl Env {
             cursors: Cursors::new(self.variable("CURSOR_SECRET")?.as_bytes()),
             clock: self.clock().clone(),
             queues: Queues::new(self, config),
+            sealing: Sealing::of(self),
+            shutdown: self.shutdown().clone(),
         })
     }
 }

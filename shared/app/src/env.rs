@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 
-use crate::Clock;
+use crate::{Clock, Shutdown};
 
 /// Names the file by which the local stack moves the time.
 const LOCAL_CLOCK: &str = "LOCAL_CLOCK";
@@ -16,6 +16,7 @@ const LOCAL_CLOCK: &str = "LOCAL_CLOCK";
 pub struct Env {
     variables: Arc<BTreeMap<String, String>>,
     clock: Clock,
+    shutdown: Shutdown,
 }
 
 impl Env {
@@ -33,6 +34,7 @@ impl Env {
         Self {
             variables: Arc::new(variables),
             clock,
+            shutdown: Shutdown::default(),
         }
     }
 
@@ -45,6 +47,11 @@ impl Env {
     /// A variable that may be absent.
     pub fn optional(&self, name: &str) -> Option<&str> {
         self.variables.get(name).map(String::as_str)
+    }
+
+    /// Whether the process is to end.
+    pub fn shutdown(&self) -> &Shutdown {
+        &self.shutdown
     }
 
     /// What tells the time.

@@ -39,6 +39,9 @@ pub const START: Time = Time::from_millis(1_800_000_000_000);
 
 pub use stack::chaos::{Chaos, Fault};
 
+/// The queues of jobs.
+const JOBS: [&str; 2] = ["MailQueue", "WebhookQueue"];
+
 /// The limits of tests that are not about limits.
 pub const RATES: Rates = Rates {
     per_key: 60_000,
@@ -190,6 +193,23 @@ impl TestApp {
         self.0.outside.1.table.clone()
     }
 
+    /// What a function has that may do everything: one more process of it each time.
+    pub fn app(&self) -> App {
+        outside(&self.0.aws, &self.0.clock, &self.0.template).1
+    }
+
+    /// What a table of the template is called.
+    pub fn table_name(&self, table_id: &str) -> String {
+        let mut tables = self.0.template.tables.iter();
+        let found = tables.find(|table| table.id == table_id);
+        found.expect("the table is in the template").name.clone()
+    }
+
+    /// What a queue of the template is called.
+    pub fn queue_name(&self, queue_id: &str) -> String {
+        self.queue(queue_id).name.clone()
+    }
+
     /// What a function, by its logical id, used of what AWS bills since anybody asked last.
     pub fn take_usage(&self, function: &str) -> Usage {
         self.0.aws.usage().take().remove(function).unwrap_or_default()
@@ -258,10 +278,7 @@ impl TestApp {
         let Started::Queue(consumer) = consumer else {
             panic!("this function takes no queue");
         };
-        let message = |(place, text): (usize, &String)| Message {
-            id: place.to_string(),
-            body: text.clone(),
-        };
+        let message = |(place, text): (usize, &String)| Message::of(place.to_string(), text);
         let failed = consumer.consume(texts.iter().enumerate().map(message).collect()).await;
         let places = failed.iter().map(|id| id.parse().expect("the ids are places"));
         places.collect()
@@ -342,9 +359,11 @@ impl TestApp {
 
     /// Sends the notices that were just written.
     pub async fn send_notices(&self) {
-        for texts in self.take("NotificationQueue").await.chunks(10) {
-            let failed = self.deliver_from("NotificationQueue", texts).await;
-            assert_eq!(failed, Vec::<usize>::new(), "notices failed");
+        for queue in JOBS {
+            for texts in self.take(queue).await.chunks(10) {
+                let failed = self.deliver_from(queue, texts).await;
+                assert_eq!(failed, Vec::<usize>::new(), "notices failed");
+            }
         }
     }
 
@@ -419,7 +438,7 @@ impl Drop for Inner {
             return;
         }
         // A message there only names a job that is due anyway; whoever is registered leaves one.
-        let telling = |queue: &&Queue| queue.id != "NotificationQueue";
+        let telling = |queue: &&Queue| !JOBS.contains(&queue.id.as_str());
         for queue in self.template.queues.iter().filter(telling) {
             let depth = self.aws.sqs().depth(&queue.name).expect("the queue");
             assert_eq!(depth.total(), 0, "the queue {} still holds messages", queue.name);
