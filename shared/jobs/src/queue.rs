@@ -37,7 +37,7 @@ const NOTICES: Retry = Retry::Doubling {
 const QUARTER: Duration = Duration::from_hours(90 * 24);
 
 /// A server that asks for patience is given so much of it.
-const MOST_PATIENCE: Duration = Duration::from_secs(24 * 3_600);
+const MOST_PATIENCE: Duration = Duration::from_hours(24);
 /// A pause doubles no more often.
 const MOST_DOUBLINGS: u32 = 16;
 
