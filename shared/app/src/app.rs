@@ -4,7 +4,13 @@ use anyhow::Result;
 use kernel::Time;
 use table::{Cursors, Table, TableName};
 
-use crate::{Clock, Env, Queues};
+use crate::{Clock, Env, Queues, Sealing};
+
+/// Names the parameter with the keys of what goes out to clients and comes back: cursors, and whatever else of a request
+/// is signed or sealed.
+pub const REQUEST_KEYS: &str = "REQUEST_KEYS_PARAMETER";
+/// Names the parameter with the keys that seal what is stored: notices under way, secrets of webhooks.
+pub const SEALING_KEYS: &str = "SEALING_KEYS_PARAMETER";
 
 /// The parts that everything shares. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -13,6 +19,8 @@ pub struct App {
     pub table: Table,
     /// Signs and opens the cursors of lists.
     pub cursors: Cursors,
+    /// Seals what is stored and may hold a secret.
+    pub sealing: Sealing,
     /// Tells the time.
     pub clock: Clock,
     /// Sends to queues.
@@ -27,8 +35,8 @@ impl App {
 }
 
 impl Env {
-    /// Builds the parts of a function with this environment.
-    pub fn app(&self) -> Result<App> {
+    /// Builds the parts of a function with this environment. Reads its secrets, if it needs any for them.
+    pub async fn app(&self) -> Result<App> {
         let config = self.aws_config()?;
         let mut dynamodb = aws_sdk_dynamodb::config::Builder::from(&config);
         dynamodb.set_endpoint_url(self.aws_endpoint("DYNAMODB"));
@@ -37,7 +45,8 @@ impl Env {
         let tables = TableName::ALL.iter().filter_map(named);
         Ok(App {
             table: Table::new(client, tables.collect()),
-            cursors: Cursors::new(self.variable("CURSOR_SECRET")?.as_bytes()),
+            cursors: Cursors::new(self.keyring(REQUEST_KEYS).await?),
+            sealing: Sealing::with(self.keyring(SEALING_KEYS).await?),
             clock: self.clock().clone(),
             queues: Queues::new(self, config),
         })

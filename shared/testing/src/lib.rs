@@ -477,14 +477,14 @@ async fn start(function: &Function, env: Env) -> Started {
 }
 
 /// All variables of all functions, under a name that is no function's.
-fn outside(aws: &Aws, clock: &Clock, template: &Template) -> (Env, App) {
+async fn outside(aws: &Aws, clock: &Clock, template: &Template) -> (Env, App) {
     let functions = template.functions.iter();
     let mut all: BTreeMap<String, String> = functions
         .flat_map(|function| runtime::environment(function, &aws.environment()))
         .collect();
     all.insert("AWS_ACCESS_KEY_ID".to_owned(), "tests".to_owned());
     let env = Env::of(all, clock.clone());
-    let app = env.app().expect("an environment");
+    let app = env.app().await.expect("an environment");
     (env, app)
 }
 
