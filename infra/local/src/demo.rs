@@ -25,8 +25,8 @@ pub struct Options {
     pub port: u16,
     /// Whether to end after printing instead of staying up.
     pub once: bool,
-    /// Whether to run release builds.
-    pub release: bool,
+    /// Which builds of the functions to run.
+    pub build: up::Build,
 }
 
 /// Runs the demonstration on data that is deleted at the end.
@@ -38,7 +38,7 @@ pub async fn run(options: &Options) -> Result<()> {
         port: options.port,
         data: data.path().join("data"),
         fresh: false,
-        release: options.release,
+        build: options.build,
         log_file: Some(log.clone()),
         chaos: None,
         parameters: BTreeMap::new(),

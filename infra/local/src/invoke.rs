@@ -9,7 +9,6 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use stack::aws::{Aws, Storage};
-use stack::build;
 use stack::chaos::Chaos;
 use stack::clock::Clock;
 use stack::data::Data;
@@ -29,8 +28,8 @@ pub struct Options {
     pub event: PathBuf,
     /// The data folder; a new one for this invocation if none.
     pub data: Option<PathBuf>,
-    /// Whether to run a release build of the function.
-    pub release: bool,
+    /// Which build of the function to run.
+    pub build: up::Build,
 }
 
 /// Invokes the function and prints what it replies, or its error, on stdout. Yields whether it succeeded.
@@ -52,7 +51,10 @@ pub async fn run(options: &Options) -> Result<bool> {
             names.join(", ")
         );
     };
-    let programs = build::build(&options.folder, std::slice::from_ref(function), options.release).await?;
+    let programs = options
+        .build
+        .programs(&options.folder, std::slice::from_ref(function))
+        .await?;
     let program = programs.of(function)?;
     let clock = Clock::open(&data.folder().join("clock"))?;
     let storage = Storage::Folder(data.folder().to_owned());

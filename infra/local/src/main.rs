@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 use local::keys::KeyPair;
 use local::{audit, bench, demo, invoke, reliability, replay, sample, up};
-use stack::{build, runtime};
+use stack::runtime;
 
 /// Runs the stack of template.yaml on this machine, without containers.
 #[derive(Parser)]
@@ -31,9 +31,8 @@ enum Action {
         /// Deletes what the data folder holds.
         #[arg(long)]
         fresh: bool,
-        /// Runs release builds of the functions.
-        #[arg(long)]
-        release: bool,
+        #[command(flatten)]
+        build: up::Build,
         /// Is cruel by this seed: kills functions, repeats messages, loses replies.
         #[arg(long, value_name = "SEED")]
         chaos: Option<u64>,
@@ -53,9 +52,8 @@ enum Action {
         /// Data folder; an empty one if not given.
         #[arg(long)]
         data: Option<PathBuf>,
-        /// Runs a release build of the function.
-        #[arg(long)]
-        release: bool,
+        #[command(flatten)]
+        build: up::Build,
     },
     /// Sends an access log in the Combined Log Format as events.
     Replay {
@@ -79,9 +77,8 @@ enum Action {
         /// Ends after printing instead of staying up.
         #[arg(long)]
         once: bool,
-        /// Runs release builds of the functions.
-        #[arg(long)]
-        release: bool,
+        #[command(flatten)]
+        build: up::Build,
     },
     /// What can be done with an audit trail offline.
     #[command(subcommand)]
@@ -162,7 +159,7 @@ async fn run(action: Action) -> Result<ExitCode> {
             port,
             data,
             fresh,
-            release,
+            build,
             chaos,
             parameters,
             ssm,
@@ -174,7 +171,7 @@ async fn run(action: Action) -> Result<ExitCode> {
                 port,
                 data,
                 fresh,
-                release,
+                build,
                 log_file: None,
                 chaos,
                 parameters: parameters.into_iter().collect(),
@@ -187,14 +184,14 @@ async fn run(action: Action) -> Result<ExitCode> {
             function,
             event,
             data,
-            release,
+            build,
         } => {
             let options = invoke::Options {
                 folder: up::find_folder()?,
                 function,
                 event,
                 data,
-                release,
+                build,
             };
             return Ok(exit(invoke::run(&options).await?));
         }
@@ -204,12 +201,12 @@ async fn run(action: Action) -> Result<ExitCode> {
             api_key,
             batch,
         } => return send_log(file, url, api_key, batch.into()).await,
-        Action::Demo { port, once, release } => {
+        Action::Demo { port, once, build } => {
             demo::run(&demo::Options {
                 folder: up::find_folder()?,
                 port,
                 once,
-                release,
+                build,
             })
             .await?;
         }
@@ -224,18 +221,18 @@ async fn run(action: Action) -> Result<ExitCode> {
 }
 
 fn wants_speed(action: &Action) -> bool {
-    matches!(
-        action,
-        Action::Up { release: true, .. }
-            | Action::Demo { release: true, .. }
-            | Action::Reliability(reliability::Options { release: true, .. })
-    ) || matches!(action, Action::Bench(options) if options.wants_speed())
+    match action {
+        Action::Up { build, .. } | Action::Demo { build, .. } => build.release,
+        Action::Reliability(options) => options.build.release,
+        Action::Bench(options) => options.wants_speed(),
+        _ => false,
+    }
 }
 
 /// Goes on as a release build of this program, with the same arguments.
 async fn become_release() -> Result<ExitCode> {
     // Release is for speed, and the services run inside the runner.
-    let runner = build::program(&up::find_folder()?, ["--bin", "local"], true).await?;
+    let runner = stack::build::program(&up::find_folder()?, ["--bin", "local"], true).await?;
     let error = Command::new(&runner).args(std::env::args_os().skip(1)).exec();
     Err(error).with_context(|| format!("start {}", runner.display()))
 }

@@ -42,9 +42,9 @@ pub struct Options {
     /// How long the work may take, in seconds.
     #[arg(long, default_value_t = 300)]
     pub seconds: u64,
-    /// Runs release builds of the functions.
-    #[arg(long)]
-    pub release: bool,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would show it instead of the options' own")]
+    pub build: up::Build,
     /// Prints JSON.
     #[arg(long)]
     pub json: bool,
@@ -78,7 +78,7 @@ pub async fn run(root: &Path, options: &Options) -> Result<bool> {
         port: 0,
         data: folder.path().join("data"),
         fresh: false,
-        release: options.release,
+        build: options.build,
         log_file: Some(log.clone()),
         chaos: Some(options.seed),
         parameters: BTreeMap::new(),

@@ -11,11 +11,14 @@ use stack::chaos::Chaos;
 use stack::clock::Clock;
 use stack::data::Data;
 use stack::front::Front;
-use stack::runtime::{Program, log};
+use stack::runtime::{Program, Programs, log};
 use stack::{Plan, Stack, build, template};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::secrets::Secrets;
+
+/// The binary that holds all functions.
+const TOGETHER: &str = "dev";
 
 /// How to bring the stack up.
 #[derive(Debug, Clone)]
@@ -28,8 +31,8 @@ pub struct Options {
     pub data: PathBuf,
     /// Whether to delete what it holds.
     pub fresh: bool,
-    /// Whether to run release builds of the functions.
-    pub release: bool,
+    /// Which builds of the functions to run.
+    pub build: Build,
     /// The file for the functions' output; stderr if none.
     pub log_file: Option<PathBuf>,
     /// The seed of the cruelty, if there is to be any.
@@ -40,6 +43,28 @@ pub struct Options {
     pub ssm: BTreeMap<String, String>,
     /// The functions to run, by folder; all of them if empty.
     pub only: Vec<String>,
+}
+
+/// How functions are built.
+#[derive(Debug, Clone, Copy, Default, clap::Args)]
+pub struct Build {
+    /// Runs release builds of the functions.
+    #[arg(long)]
+    pub release: bool,
+    /// Runs each function's own binary, as AWS does, instead of one that holds them all.
+    #[arg(long)]
+    pub separate: bool,
+}
+
+impl Build {
+    /// Builds functions of the workspace at `folder`.
+    pub async fn programs(self, folder: &Path, functions: &[template::Function]) -> Result<Programs> {
+        if self.separate {
+            build::separate(folder, functions, self.release).await
+        } else {
+            build::together(folder, TOGETHER, self.release).await
+        }
+    }
 }
 
 /// A stack that listens.
@@ -69,7 +94,7 @@ pub async fn start(options: &Options) -> Result<Running> {
             .functions
             .retain(|function| options.only.contains(&function.binary));
     }
-    let programs = build::build(&options.folder, &template.functions, options.release).await?;
+    let programs = options.build.programs(&options.folder, &template.functions).await?;
     let programs = build::keep(programs, &data.folder().join("bin"))?;
     front.wait_for("the functions are being started");
     let plan = Plan {

@@ -12,8 +12,17 @@ use tokio::process::Command;
 use crate::runtime::{Program, Programs};
 use crate::template::Function;
 
+/// Builds one program of the workspace at `folder` that holds all functions; cargo shows its progress on stderr.
+pub async fn together(folder: &Path, binary: &str, release: bool) -> Result<Programs> {
+    let path = program(folder, ["--bin", binary], release).await?;
+    Ok(Programs::Together(Program {
+        path,
+        arguments: Vec::new(),
+    }))
+}
+
 /// Builds the binaries of `functions` in the workspace at `folder`; cargo shows its progress on stderr.
-pub async fn build(folder: &Path, functions: &[Function], release: bool) -> Result<Programs> {
+pub async fn separate(folder: &Path, functions: &[Function], release: bool) -> Result<Programs> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     // The whole workspace decides which features dependencies get, so that tests and functions share one build.

@@ -208,3 +208,38 @@ async fn deliver(sqs: &Sqs, source: &QueueSource, pool: &Arc<Pool>, batch: Vec<M
         .collect();
     sqs.delete(&source.queue, &done).map(|_| ())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aws::sqs::Send;
+    use crate::aws::store::Store;
+    use crate::chaos::Chaos;
+    use crate::clock::Clock;
+    use crate::template::Queue;
+
+    #[tokio::test]
+    async fn a_function_sees_what_sqs_knows_of_a_message() {
+        let store = Store::memory().unwrap();
+        let sqs = Sqs::new(store, Clock::system(), &[Queue::named("Work")], Chaos::default()).unwrap();
+        let message = Send {
+            body: "hi".into(),
+            group: Some("org_1".into()),
+            ..Send::default()
+        };
+        sqs.send("Work", &[message]).unwrap();
+        let messages = sqs.receive("Work", 10, 30, Duration::ZERO).await.unwrap();
+        let event: Value = serde_json::from_slice(&event(&messages, "arn:work")).unwrap();
+        let record = &event["Records"][0];
+        assert_eq!(
+            (&record["body"], &record["eventSourceARN"]),
+            (&json!("hi"), &json!("arn:work"))
+        );
+        let attributes = record["attributes"].as_object().unwrap();
+        assert_eq!(attributes["MessageGroupId"], "org_1");
+        assert_eq!(attributes["ApproximateReceiveCount"], "1");
+        for name in ["SentTimestamp", "ApproximateFirstReceiveTimestamp", "SenderId"] {
+            assert!(attributes[name].is_string(), "{name}");
+        }
+    }
+}

@@ -136,15 +136,17 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let query = parts.uri.query().unwrap_or_default();
-        let value = serde_path_to_error::deserialize(serde_urlencoded::Deserializer::new(form_urlencoded::parse(
-            query.as_bytes(),
-        )));
-        value.map(Self).map_err(|error| {
-            let path = error.path().to_string();
-            Error::unreadable_field(&path, &error.into_inner().to_string()).into()
-        })
+        Ok(Self(read_query(parts.uri.query().unwrap_or_default())?))
     }
+}
+
+/// Reads query parameters; names one that cannot be read.
+pub(crate) fn read_query<T: DeserializeOwned>(query: &str) -> kernel::Result<T> {
+    let pairs = form_urlencoded::parse(query.as_bytes());
+    serde_path_to_error::deserialize(serde_urlencoded::Deserializer::new(pairs)).map_err(|error| {
+        let path = error.path().to_string();
+        Error::unreadable_field(&path, &error.into_inner().to_string())
+    })
 }
 
 /// One page of a list.

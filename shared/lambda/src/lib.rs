@@ -14,7 +14,7 @@ pub use function::{Function, Kind, Start, Started, run};
 pub use http::{client_address, service};
 pub use idempotency::remember;
 pub use kernel::{Problem, ProblemDetails};
-pub use paging::{Paging, limit};
+pub use paging::{NoFilter, Pages, Paging, limit};
 pub use queue::{Consumer, Message, Queue};
 pub use schedule::{Firing, Schedule};
 

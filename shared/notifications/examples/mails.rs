@@ -23,9 +23,9 @@ fn main() -> anyhow::Result<()> {
             folder.join(format!("{name}.txt")),
             format!("{}\n\n{}", mail.subject, mail.text),
         )?;
-        write!(index, "<h2>{name}</h2>\n")?;
+        writeln!(index, "<h2>{name}</h2>")?;
         for width in [360, 800] {
-            write!(index, "<iframe src={name}.html width={width} height=720></iframe>\n")?;
+            writeln!(index, "<iframe src={name}.html width={width} height=720></iframe>")?;
         }
     }
     fs::write(folder.join("index.html"), index)?;

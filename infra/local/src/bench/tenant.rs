@@ -29,7 +29,11 @@ impl Bench {
             port: 0,
             data: data.path().join("data"),
             fresh: false,
-            release: true,
+            // What AWS would run.
+            build: up::Build {
+                release: true,
+                separate: true,
+            },
             chaos: None,
             parameters: BTreeMap::new(),
             ssm: BTreeMap::new(),

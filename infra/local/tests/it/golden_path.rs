@@ -36,7 +36,7 @@ impl Up {
     /// Starts it with more arguments.
     pub(crate) async fn start_with(data: &Path, arguments: &[&str]) -> Self {
         let mut child = Command::new(LOCAL)
-            .args(["up", "--port", "0", "--data"])
+            .args(["up", "--separate", "--port", "0", "--data"])
             .arg(data)
             .args(arguments)
             .current_dir(root())

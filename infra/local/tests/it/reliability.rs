@@ -10,7 +10,7 @@ use tokio::process::Command;
 async fn nothing_is_lost_and_nothing_doubled_under_cruelty() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let run = Command::new(env!("CARGO_BIN_EXE_local"))
-        .args(["reliability", "--seed", "7", "--events", "400", "--json"])
+        .args(["reliability", "--separate", "--seed", "7", "--events", "400", "--json"])
         .current_dir(root)
         .stderr(Stdio::inherit())
         .output()

@@ -4,6 +4,7 @@
 //! clock, visibility follows real time: a process that hangs is not helped by a jump of the clock.
 
 mod checksum;
+mod fair;
 mod needs;
 mod queue;
 mod wire;
@@ -17,7 +18,7 @@ use super::service::{Answer, Call, Service, ServiceError, THROTTLED, targets};
 use super::usage::Used;
 use crate::chaos::Draw;
 
-pub use queue::{Depth, Message, Refusal, Send, Sqs};
+pub use queue::{Depth, Message, Move, Refusal, Send, Sqs};
 
 impl Service for Sqs {
     fn names(&self) -> &'static [&'static str] {

@@ -32,7 +32,8 @@ const SCHEMA: &str = "
         hidden_until_ms INTEGER NOT NULL,  -- real time: when sent, then the end of the visibility timeout
         in_flight INTEGER NOT NULL DEFAULT 0,
         receives INTEGER NOT NULL DEFAULT 0,
-        first_received_ms INTEGER);
+        first_received_ms INTEGER,
+        message_group TEXT);
     CREATE INDEX IF NOT EXISTS message_due ON message (queue, hidden_until_ms);
     CREATE TABLE IF NOT EXISTS mail (
         number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -46,6 +47,12 @@ const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS mail_header (mail TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL);
     CREATE INDEX IF NOT EXISTS mail_headers ON mail_header (mail);
     CREATE TABLE IF NOT EXISTS firing (schedule TEXT PRIMARY KEY, expression TEXT NOT NULL, last_ms INTEGER NOT NULL);
+";
+
+/// What stands on columns that an older file does not have before they are added.
+const GROUPS: &str = "
+    CREATE INDEX IF NOT EXISTS message_groups
+        ON message (queue, message_group, in_flight, hidden_until_ms, delayed_until_ms) WHERE message_group IS NOT NULL;
 ";
 
 impl Store {
@@ -64,6 +71,13 @@ impl Store {
 
     fn over(connection: Connection) -> Result<Self> {
         connection.execute_batch(SCHEMA)?;
+        let has_groups = connection
+            .prepare("SELECT 1 FROM pragma_table_info('message') WHERE name = 'message_group'")?
+            .exists([])?;
+        if !has_groups {
+            connection.execute_batch("ALTER TABLE message ADD COLUMN message_group TEXT")?;
+        }
+        connection.execute_batch(GROUPS)?;
         connection.set_prepared_statement_cache_capacity(64);
         Ok(Self(Arc::new(Mutex::new(connection))))
     }
@@ -80,5 +94,28 @@ impl Store {
     /// Runs `work`, which only reads.
     pub fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
         work(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_an_older_runner_learns_of_groups() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("services.sqlite");
+        let older = SCHEMA.replace(",\n        message_group TEXT", "");
+        assert!(!older.contains("message_group"));
+        Connection::open(&file).unwrap().execute_batch(&older).unwrap();
+        for _ in 0..2 {
+            let store = Store::open(&file).unwrap();
+            let groups = store.read(|db| {
+                db.query_row("SELECT count(message_group) FROM message", [], |row| {
+                    row.get::<_, i64>(0)
+                })
+            });
+            assert_eq!(groups.unwrap(), 0);
+        }
     }
 }

@@ -292,3 +292,136 @@ async fn a_function_may_not_send_where_its_policy_does_not_say_so() {
             .contains("sqs:SendMessage on resource: arn:aws:sqs:us-east-1:000000000000:Work")
     );
 }
+
+impl Queues {
+    async fn send_of(&self, group: &str, bodies: impl Iterator<Item = String>) {
+        let entry = |(place, body): (usize, String)| {
+            let entry = SendMessageBatchRequestEntry::builder().id(place.to_string());
+            entry.message_body(body).message_group_id(group).build().unwrap()
+        };
+        let entries: Vec<_> = bodies.enumerate().map(entry).collect();
+        for batch in entries.chunks(10) {
+            let send = self.client.send_message_batch().queue_url(WORK);
+            let sent = send.set_entries(Some(batch.to_vec())).send().await.unwrap();
+            assert!(sent.failed().is_empty());
+        }
+    }
+
+    async fn bodies(&self) -> Vec<String> {
+        let received = self.receive(WORK).await;
+        received.into_iter().filter_map(|message| message.body).collect()
+    }
+}
+
+#[tokio::test]
+async fn a_group_with_much_in_flight_does_not_hold_up_others() {
+    let queues = queues().await;
+    queues
+        .send_of("noisy", (0..60).map(|number| format!("noisy-{number}")))
+        .await;
+    for _ in 0..4 {
+        assert_eq!(queues.bodies().await.len(), 10);
+    }
+    queues
+        .send_of("quiet", ["quiet-0".to_owned(), "quiet-1".to_owned()].into_iter())
+        .await;
+    queues.send("of nobody").await;
+    // Sent last, and served first: nothing of theirs is in flight, and forty of the other.
+    let mut next = queues.bodies().await;
+    assert_eq!(
+        &next[3..],
+        (40..47).map(|number| format!("noisy-{number}")).collect::<Vec<_>>()
+    );
+    next.truncate(3);
+    next.sort();
+    assert_eq!(next, ["of nobody", "quiet-0", "quiet-1"]);
+    // And nothing is held back where nobody else waits.
+    assert_eq!(queues.bodies().await.len(), 10);
+}
+
+#[tokio::test]
+async fn a_message_tells_its_group() {
+    let queues = queues().await;
+    let send = |group: &str| {
+        let send = queues.client.send_message().queue_url(WORK).message_body("x");
+        send.message_group_id(group).send()
+    };
+    send("org_1#wh_2").await.unwrap();
+    let refused = send("two words").await.unwrap_err();
+    assert_eq!(refused.code(), Some("InvalidParameterValue"));
+    let received = queues.receive(WORK).await.remove(0);
+    let attributes = received.attributes.unwrap();
+    assert_eq!(attributes[&MessageSystemAttributeName::MessageGroupId], "org_1#wh_2");
+    assert_eq!(attributes[&MessageSystemAttributeName::ApproximateReceiveCount], "1");
+    assert!(attributes.contains_key(&MessageSystemAttributeName::SentTimestamp));
+}
+
+#[tokio::test]
+async fn a_queue_tells_how_much_waits_is_in_flight_and_is_delayed() {
+    let queues = queues().await;
+    for body in ["a", "b", "c"] {
+        queues.send(body).await;
+    }
+    let delayed = queues
+        .client
+        .send_message()
+        .queue_url(WORK)
+        .message_body("d")
+        .delay_seconds(60);
+    delayed.send().await.unwrap();
+    let receive = queues
+        .client
+        .receive_message()
+        .queue_url(WORK)
+        .max_number_of_messages(1);
+    assert_eq!(receive.send().await.unwrap().messages().len(), 1);
+    let ask = |access_key: &str| {
+        let ask = client(&queues.aws, access_key).get_queue_attributes().queue_url(WORK);
+        let ask = ask.attribute_names(QueueAttributeName::ApproximateNumberOfMessages);
+        let ask = ask.attribute_names(QueueAttributeName::ApproximateNumberOfMessagesNotVisible);
+        ask.attribute_names(QueueAttributeName::ApproximateNumberOfMessagesDelayed)
+            .send()
+    };
+    let attributes = ask("tests").await.unwrap().attributes.unwrap();
+    assert_eq!(attributes.len(), 3);
+    assert_eq!(attributes[&QueueAttributeName::ApproximateNumberOfMessages], "2");
+    assert_eq!(
+        attributes[&QueueAttributeName::ApproximateNumberOfMessagesNotVisible],
+        "1"
+    );
+    assert_eq!(attributes[&QueueAttributeName::ApproximateNumberOfMessagesDelayed], "1");
+    let refused = ask("Worker").await.unwrap_err();
+    assert_eq!(refused.code(), Some("AccessDeniedException"));
+    assert!(refused.message().unwrap().contains("sqs:GetQueueAttributes"));
+}
+
+#[tokio::test]
+async fn moves_of_dead_letters_are_listed() {
+    let queues = queues().await;
+    queues.send("x").await;
+    for _ in 0..3 {
+        for message in queues.receive(WORK).await {
+            let receipt = message.receipt_handle.unwrap();
+            let show = queues
+                .client
+                .change_message_visibility()
+                .queue_url(WORK)
+                .receipt_handle(receipt);
+            show.visibility_timeout(0).send().await.unwrap();
+        }
+    }
+    assert_eq!(queues.aws.sqs().depth("Dead").unwrap().visible, 1);
+    let arn = |name: &str| format!("arn:aws:sqs:us-east-1:000000000000:{name}");
+    let start = |source: &str| queues.client.start_message_move_task().source_arn(arn(source)).send();
+    let refused = start("Work").await.unwrap_err();
+    assert!(refused.message().unwrap().contains("Dead Letter Queue"));
+    start("Dead").await.unwrap();
+    let list = queues.client.list_message_move_tasks().source_arn(arn("Dead"));
+    let listed = list.max_results(10).send().await.unwrap().results.unwrap();
+    assert_eq!(listed.len(), 1);
+    assert_eq!(
+        (listed[0].status(), listed[0].approximate_number_of_messages_moved()),
+        (Some("COMPLETED"), 1)
+    );
+    assert_eq!(queues.bodies().await, ["x"]);
+}

@@ -138,8 +138,9 @@ fn every_mail_has_its_files_and_every_file_its_mail() {
     let files = fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let layout = ["letter.txt", "mail.css", "mail.html", "mail.txt", "parts.html"];
-    let is_mail = |name: &String| !layout.contains(&name.as_str()) && !name.ends_with(".rs") && name.contains('.');
+    let layout = ["letter.txt", "mail.html", "mail.txt", "parts.html"];
+    let is_part = |name: &str| matches!(name.rsplit_once('.'), Some((_, "html" | "txt")));
+    let is_mail = |name: &String| is_part(name) && !layout.contains(&name.as_str());
     let found: BTreeSet<String> = files.filter(is_mail).collect();
     let kinds = samples().iter().map(kind).collect::<Vec<_>>();
     let expected = kinds

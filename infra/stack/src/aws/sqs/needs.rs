@@ -11,6 +11,7 @@ struct QueueRequest {
     queue_url: Option<String>,
     queue_name: Option<String>,
     source_arn: Option<String>,
+    destination_arn: Option<String>,
 }
 
 /// Lists what an SQS request needs; batches need the right of the single operation.
@@ -26,8 +27,16 @@ pub(super) fn needs(operation: &str, body: &[u8]) -> Result<Vec<Need>, String> {
         (None, Some(arn)) => arn,
         (None, None) => "*".to_owned(),
     };
-    Ok(vec![Need::of(
-        format!("sqs:{}", operation.trim_end_matches("Batch")),
-        resource,
-    )])
+    let action = operation.trim_end_matches("Batch");
+    // Who moves messages does so in the caller's name.
+    let implied: &[&str] = match action {
+        "StartMessageMoveTask" => &["ReceiveMessage", "DeleteMessage", "GetQueueAttributes"],
+        _ => &[],
+    };
+    let needed = implied.iter().chain([&action]);
+    let mut needs: Vec<Need> = needed
+        .map(|action| Need::of(format!("sqs:{action}"), resource.as_str()))
+        .collect();
+    needs.extend(request.destination_arn.map(|arn| Need::of("sqs:SendMessage", arn)));
+    Ok(needs)
 }

@@ -1,7 +1,7 @@
 //! The queues themselves: what a message goes through between send and delete.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::checksum;
+use super::{checksum, fair};
 use crate::aws::store::Store;
 use crate::chaos::{Chaos, Fault};
 use crate::clock::{Clock, real_ms};
@@ -26,7 +26,25 @@ struct Inner {
     clock: Clock,
     queues: BTreeMap<String, Known>,
     chaos: Chaos,
+    /// The moves of dead letters since the start, newest first.
+    moves: Mutex<Vec<Move>>,
 }
+
+/// Dead letters that were moved back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Move {
+    /// The dead-letter queue.
+    pub source: String,
+    /// Where all of them went; each to where it came from if none.
+    pub target: Option<String>,
+    /// How many.
+    pub count: u64,
+    /// When, in milliseconds since 1970.
+    pub at_ms: i64,
+}
+
+/// As many moves of one queue are listed.
+const MOVES_LISTED: usize = 10;
 
 #[derive(Debug)]
 struct Known {
@@ -46,6 +64,8 @@ pub struct Send {
     pub attributes: Map<String, Value>,
     /// System attributes in the same form; only `AWSTraceHeader` exists.
     pub system_attributes: Map<String, Value>,
+    /// Whose it is: groups are served fairly.
+    pub group: Option<String>,
 }
 
 /// What a receive yields.
@@ -131,12 +151,9 @@ impl From<rusqlite::Error> for Refusal {
 /// The stack was killed and everything that was in flight with it; nobody else can hold a message.
 const RELEASE_ALL: &str = "UPDATE message SET in_flight = 0, hidden_until_ms = ?1 WHERE in_flight = 1";
 
-const OLDEST_FIRST: &str = "SELECT number, id, body, md5, attributes, system_attributes, source, sent_ms, receives, \
-    first_received_ms FROM message WHERE queue = ?1 AND hidden_until_ms <= ?2 AND delayed_until_ms <= ?3 \
-    ORDER BY hidden_until_ms LIMIT ?4";
-const NEWEST_FIRST: &str = "SELECT number, id, body, md5, attributes, system_attributes, source, sent_ms, receives, \
-    first_received_ms FROM message WHERE queue = ?1 AND hidden_until_ms <= ?2 AND delayed_until_ms <= ?3 \
-    ORDER BY hidden_until_ms DESC LIMIT ?4";
+/// What can be received of a queue, or of one group of it.
+const VISIBLE: &str = "SELECT number, id, body, md5, attributes, system_attributes, source, sent_ms, receives, \
+    first_received_ms, message_group FROM message WHERE queue = ?1 AND hidden_until_ms <= ?2 AND delayed_until_ms <= ?3";
 
 /// How much one receive yields at most; an event of a function has at most 6 MB, escapes included.
 const MAX_RECEIVE_BYTES: usize = 4 * 1024 * 1024;
@@ -160,6 +177,7 @@ impl Sqs {
             clock,
             queues,
             chaos,
+            moves: Mutex::default(),
         })))
     }
 
@@ -185,7 +203,7 @@ impl Sqs {
         let ids = self.0.store.write(|db| {
             let mut insert = db.prepare_cached(
                 "INSERT INTO message (queue, id, body, md5, attributes, system_attributes, sent_ms, delayed_until_ms,
-                 hidden_until_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                 hidden_until_ms, message_group) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
             )?;
             let mut ids = Vec::with_capacity(messages.len());
             for message in messages {
@@ -196,7 +214,19 @@ impl Sqs {
                 let [own, system] = [&message.attributes, &message.system_attributes]
                     .map(|map| (!map.is_empty()).then(|| Value::from(map.clone()).to_string()));
                 let hidden = real_ms() + self.0.chaos.lateness_ms(Fault::LateMessage, name);
-                insert.execute(params![name, id, message.body, md5, own, system, now, due, hidden])?;
+                let group = &message.group;
+                insert.execute(params![
+                    name,
+                    id,
+                    message.body,
+                    md5,
+                    own,
+                    system,
+                    now,
+                    due,
+                    hidden,
+                    group
+                ])?;
                 ids.push(id);
             }
             Ok(ids)
@@ -240,17 +270,8 @@ impl Sqs {
         let (messages, buried) = self.0.store.write(|db| {
             let mut messages = Vec::new();
             let mut buried = 0;
-            let mut select = db.prepare_cached(match self.0.chaos.strike(Fault::Reorder, &queue.name) {
-                None => OLDEST_FIRST,
-                Some(_) => NEWEST_FIRST,
-            })?;
-            let mut rows = select.query(params![queue.name, real, now, i64::try_from(most).unwrap_or(10)])?;
-            let mut found = Vec::new();
-            while let Some(row) = rows.next()? {
-                found.push(Found::read(row)?);
-            }
             let mut bytes = 0;
-            for one in found {
+            for one in self.visible(db, &queue.name, most, real, now)? {
                 bytes += one.body.len();
                 if bytes > MAX_RECEIVE_BYTES && !messages.is_empty() {
                     break;
@@ -286,6 +307,28 @@ impl Sqs {
         }
 
         Ok(messages)
+    }
+
+    /// Reads what can be received, in the order in which it is delivered.
+    fn visible(&self, db: &Connection, queue: &str, most: usize, real: i64, now: i64) -> rusqlite::Result<Vec<Found>> {
+        let order = match self.0.chaos.strike(Fault::Reorder, queue) {
+            None => "ORDER BY hidden_until_ms, number LIMIT ?4",
+            Some(_) => "ORDER BY hidden_until_ms DESC, number DESC LIMIT ?4",
+        };
+        let limit = i64::try_from(most).unwrap_or(10);
+        let Some(groups) = fair::groups(db, queue, real, now, most)? else {
+            let mut select = db.prepare_cached(&format!("{VISIBLE} {order}"))?;
+            return select
+                .query_map(params![queue, real, now, limit], Found::read)?
+                .collect();
+        };
+        let mut select = db.prepare_cached(&format!("{VISIBLE} AND message_group IS ?5 {order}"))?;
+        let mut with_messages = Vec::new();
+        for group in groups {
+            let rows = select.query_map(params![queue, real, now, limit, group.name], Found::read)?;
+            with_messages.push((group, rows.collect::<rusqlite::Result<_>>()?));
+        }
+        Ok(fair::take_turns(with_messages, most))
     }
 
     /// Tells how long until the next hidden or delayed message becomes visible.
@@ -404,6 +447,19 @@ impl Sqs {
         if let Some(target) = target {
             self.known(target)?;
         }
+        let redrives_here = |known: &Known| {
+            known
+                .queue
+                .redrive
+                .as_ref()
+                .is_some_and(|it| it.dead_letter_queue == name)
+        };
+        if !self.0.queues.values().any(redrives_here) {
+            return Err(Refusal::new(
+                "InvalidParameterValue",
+                "Source queue must be configured as a Dead Letter Queue.",
+            ));
+        }
         let moved = self.0.store.write(|db| {
             db.execute(
                 "UPDATE message SET queue = coalesce(?2, substr(source, 1 + length(rtrim(source, replace(source, ':', ''))))),
@@ -415,7 +471,27 @@ impl Sqs {
         for known in self.0.queues.values() {
             known.arrived.notify_waiters();
         }
-        Ok(u64::try_from(moved).unwrap_or_default())
+        let moved = Move {
+            source: name.to_owned(),
+            target: target.map(str::to_owned),
+            count: u64::try_from(moved).unwrap_or_default(),
+            at_ms: self.0.clock.now_ms(),
+        };
+        let count = moved.count;
+        self.0
+            .moves
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(0, moved);
+        Ok(count)
+    }
+
+    /// Lists the latest moves of a queue's dead letters, newest first.
+    pub fn moves(&self, name: &str) -> Result<Vec<Move>, Refusal> {
+        self.known(name)?;
+        let moves = self.0.moves.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = moves.iter().filter(|one| one.source == name);
+        Ok(own.take(MOVES_LISTED).cloned().collect())
     }
 
     /// Deletes messages that outlived their queue's retention, by the test clock.
@@ -453,6 +529,7 @@ struct Found {
     sent_ms: i64,
     receives: i64,
     first_received_ms: Option<i64>,
+    group: Option<String>,
 }
 
 impl Found {
@@ -468,6 +545,7 @@ impl Found {
             sent_ms: row.get(7)?,
             receives: row.get(8)?,
             first_received_ms: row.get(9)?,
+            group: row.get(10)?,
         })
     }
 
@@ -488,6 +566,9 @@ impl Found {
         ]);
         if let Some(source) = self.source {
             system.insert("DeadLetterQueueSourceArn", source);
+        }
+        if let Some(group) = self.group {
+            system.insert("MessageGroupId", group);
         }
         if let Some(trace) = map(self.system_attributes).get("AWSTraceHeader") {
             system.insert(

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::checksum;
 use super::queue::{Message, Refusal, Send, Sqs};
-use crate::template::queue_name;
+use crate::template::{queue_arn, queue_name};
 
 /// The largest batch, in entries.
 const BATCH_ENTRIES: usize = 10;
@@ -66,11 +66,10 @@ pub(super) async fn answer(sqs: &Sqs, operation: &str, body: &[u8]) -> Reply {
         }
         "StartMessageMoveTask" => {
             let input: MoveInput = read(body)?;
-            let last = |arn: &str| arn.rsplit(':').next().unwrap_or_default().to_owned();
-            let target = input.destination_arn.as_deref().map(last);
-            sqs.redrive(&last(&input.source_arn), target.as_deref())?;
+            sqs.redrive(last(&input.source_arn), input.destination_arn.as_deref().map(last))?;
             Ok(json!({"TaskHandle": uuid::Uuid::new_v4().to_string()}))
         }
+        "ListMessageMoveTasks" => moves(sqs, &read(body)?),
         other => Err(Refusal::new(
             "UnknownOperationException",
             format!("the local stack does not serve SQS {other}"),
@@ -98,6 +97,7 @@ struct SendInput {
     queue_url: String,
     message_body: String,
     delay_seconds: Option<u32>,
+    message_group_id: Option<String>,
     #[serde(default)]
     message_attributes: Map<String, Value>,
     #[serde(default)]
@@ -110,6 +110,7 @@ struct SendEntry {
     id: String,
     message_body: String,
     delay_seconds: Option<u32>,
+    message_group_id: Option<String>,
     #[serde(default)]
     message_attributes: Map<String, Value>,
     #[serde(default)]
@@ -201,6 +202,43 @@ struct MoveInput {
     destination_arn: Option<String>,
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct MovesInput {
+    source_arn: String,
+    max_results: Option<usize>,
+}
+
+/// Yields the name of a queue from its ARN.
+fn last(arn: &str) -> &str {
+    arn.rsplit(':').next().unwrap_or_default()
+}
+
+/// Lists moves of dead letters; each was done when its request was answered.
+fn moves(sqs: &Sqs, input: &MovesInput) -> Reply {
+    let most = input.max_results.unwrap_or(1);
+    if !(1..=10).contains(&most) {
+        return Err(Refusal::new(
+            "InvalidParameterValue",
+            "MaxResults must be between 1 and 10.",
+        ));
+    }
+    let moves = sqs.moves(last(&input.source_arn))?.into_iter().take(most);
+    let results: Vec<Value> = moves
+        .map(|moved| {
+            json!({
+                "Status": "COMPLETED",
+                "SourceArn": input.source_arn,
+                "DestinationArn": moved.target.map(|name| queue_arn(&name)),
+                "ApproximateNumberOfMessagesMoved": moved.count,
+                "ApproximateNumberOfMessagesToMove": moved.count,
+                "StartedTimestamp": moved.at_ms,
+            })
+        })
+        .collect();
+    Ok(json!({"Results": results}))
+}
+
 /// Checks one message as SQS does; yields its size in bytes.
 fn check(message: &Send, most: usize) -> Result<usize, Refusal> {
     let invalid = |text: String| Err(Refusal::new("InvalidParameterValue", text));
@@ -219,6 +257,10 @@ fn check(message: &Send, most: usize) -> Result<usize, Refusal> {
     }
     if message.delay_s.is_some_and(|delay| delay > 900) {
         return invalid("DelaySeconds must be between 0 and 900.".to_owned());
+    }
+    let is_name = |group: &String| (1..=128).contains(&group.len()) && group.chars().all(|c| c.is_ascii_graphic());
+    if message.group.as_ref().is_some_and(|group| !is_name(group)) {
+        return invalid("MessageGroupId must be 1 to 128 letters, digits and punctuation.".to_owned());
     }
     if message.attributes.len() > 10 {
         return invalid("A message has at most 10 attributes.".to_owned());
@@ -265,6 +307,7 @@ fn send(sqs: &Sqs, input: SendInput) -> Reply {
         delay_s: input.delay_seconds,
         attributes: input.message_attributes,
         system_attributes: input.message_system_attributes,
+        group: input.message_group_id,
     }];
     check(&message[0], queue.max_message_bytes)?;
     let ids = sqs.send(&queue.name, &message)?;
@@ -283,6 +326,7 @@ fn send_batch(sqs: &Sqs, input: Batch<SendEntry>) -> Reply {
             delay_s: entry.delay_seconds,
             attributes: entry.message_attributes,
             system_attributes: entry.message_system_attributes,
+            group: entry.message_group_id,
         };
         size += message.body.len();
         match check(&message, queue.max_message_bytes) {
