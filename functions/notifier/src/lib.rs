@@ -31,7 +31,7 @@ impl Start for Notifier {
     async fn start(env: &Env, app: App) -> Result<Self> {
         let mut mails = aws_sdk_sesv2::config::Builder::from(&env.aws_config()?);
         mails.set_endpoint_url(env.aws_endpoint("SESV2"));
-        let desk = Desk::of(env, &app.queues)?;
+        let desk = Desk::of(env, &app)?;
         let allow = AllowList::parse(env.optional("OUTBOUND_ALLOW").unwrap_or_default());
         Ok(Self {
             mailer: Mailer::new(mails, desk.mail_from(), env.variable("PRODUCT_NAME")?),

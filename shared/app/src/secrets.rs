@@ -50,7 +50,9 @@ impl Env {
         };
         let secret = self.secret(variable).await?;
         let secret = secret.with_context(|| format!("the parameter {name} is not there"))?;
-        let ring = secret.parse::<Keyring>().with_context(|| format!("the parameter {name}"))?;
+        let ring = secret
+            .parse::<Keyring>()
+            .with_context(|| format!("the parameter {name}"))?;
         Ok(Some(Arc::new(ring)))
     }
 }
@@ -58,13 +60,18 @@ impl Env {
 /// Reads all that the environment names.
 async fn read(env: &Env) -> Result<Secrets> {
     let named: Vec<(&str, &str)> = env.variables_ending(NAMES_A_PARAMETER).collect();
-    ensure!(named.len() <= MOST, "more than {MOST} parameters are not read with one call");
+    ensure!(
+        named.len() <= MOST,
+        "more than {MOST} parameters are not read with one call"
+    );
     let mut names: Vec<&str> = named.iter().map(|(_, name)| *name).collect();
     names.sort_unstable();
     names.dedup();
     let found = get_parameters(env, &names).await.context("reading the secrets")?;
     let value = |name: &str| found.iter().find(|one| one.name == name).map(|one| one.value.clone());
-    let known = named.iter().filter_map(|(variable, name)| Some(((*variable).to_owned(), value(name)?)));
+    let known = named
+        .iter()
+        .filter_map(|(variable, name)| Some(((*variable).to_owned(), value(name)?)));
     Ok(known.collect())
 }
 
@@ -130,7 +137,9 @@ struct Call {
 
 impl std::fmt::Debug for Call {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Call").field("endpoint", &self.endpoint).finish_non_exhaustive()
+        f.debug_struct("Call")
+            .field("endpoint", &self.endpoint)
+            .finish_non_exhaustive()
     }
 }
 
@@ -181,4 +190,133 @@ fn found(reply: &HttpResponse) -> Result<Vec<Parameter>, OrchestratorError<NotRe
     }
     let found: Found = serde_json::from_slice(&bytes).map_err(OrchestratorError::other)?;
     Ok(found.parameters)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+    use std::thread::JoinHandle;
+
+    use super::*;
+    use crate::Clock;
+
+    /// Answers as many calls as there are replies (status and body), and tells what was asked.
+    fn ssm(replies: Vec<(u16, String)>) -> (String, JoinHandle<Vec<String>>) {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let server = std::thread::spawn(move || {
+            let answer = |(status, body): &(u16, String)| {
+                let (mut stream, _) = listener.accept().unwrap();
+                let (mut asked, mut part) = (Vec::new(), [0; 4_096]);
+                while !asked.ends_with(b"}") {
+                    let many = stream.read(&mut part).unwrap();
+                    asked.extend(&part[..many]);
+                }
+                let length = body.len();
+                let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
+                stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
+                String::from_utf8(asked).unwrap()
+            };
+            replies.iter().map(answer).collect()
+        });
+        (endpoint, server)
+    }
+
+    fn env(endpoint: &str, variables: &[(&str, &str)]) -> Env {
+        let given = [
+            ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"),
+            ("AWS_SECRET_ACCESS_KEY", "tests"),
+            ("AWS_SESSION_TOKEN", "session"),
+            ("AWS_REGION", "eu-west-1"),
+            ("AWS_ENDPOINT_URL_SSM", endpoint),
+        ];
+        let all = given.iter().chain(variables);
+        let all = all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Env::of(all.collect(), Clock::at(Time::from_millis(1_800_000_000_000)))
+    }
+
+    fn found(parameters: &[(&str, &str)]) -> String {
+        let one = |(name, value): &(&str, &str)| json!({"Name": name, "Value": value, "Type": "SecureString"});
+        json!({"Parameters": parameters.iter().map(one).collect::<Vec<_>>(), "InvalidParameters": ["/absent"]})
+            .to_string()
+    }
+
+    #[tokio::test]
+    async fn all_secrets_are_read_with_one_call() {
+        let ring = format!("7:{:064x}", 1);
+        let reply = found(&[("/a", "first"), ("/ring", &ring)]);
+        let (endpoint, server) = ssm(vec![(200, reply)]);
+        let variables = [
+            ("A_PARAMETER", "/a"),
+            ("AGAIN_PARAMETER", "/a"),
+            ("RING_PARAMETER", "/ring"),
+            ("ABSENT_PARAMETER", "/absent"),
+        ];
+        let env = env(&endpoint, &variables);
+        assert_eq!(env.secret("A_PARAMETER").await.unwrap(), Some("first"));
+        assert_eq!(env.clone().secret("AGAIN_PARAMETER").await.unwrap(), Some("first"));
+        assert_eq!(env.secret("ABSENT_PARAMETER").await.unwrap(), None);
+        assert!(env.secret("OTHER_PARAMETER").await.is_err(), "nobody named it");
+        assert_eq!(env.keyring("RING_PARAMETER").await.unwrap().unwrap().newest().0, 7);
+        assert!(env.keyring("OTHER_PARAMETER").await.unwrap().is_none());
+        let absent = env.keyring("ABSENT_PARAMETER").await.unwrap_err();
+        assert_eq!(absent.to_string(), "the parameter /absent is not there");
+        let bad = format!("{:#}", env.keyring("A_PARAMETER").await.unwrap_err());
+        assert!(
+            bad.starts_with("the parameter /a: key 1") && !bad.contains("first"),
+            "{bad}"
+        );
+
+        let asked = server.join().unwrap().remove(0);
+        assert!(
+            asked.ends_with(r#"{"Names":["/a","/absent","/ring"],"WithDecryption":true}"#),
+            "{asked}"
+        );
+        let headers = asked.to_ascii_lowercase();
+        let signed = "authorization: aws4-hmac-sha256 credential=akidexample/20270115/eu-west-1/ssm/aws4_request, \
+            signedheaders=content-type;host;x-amz-date;x-amz-security-token;x-amz-target, signature=";
+        assert!(headers.contains(signed), "{asked}");
+        assert!(headers.contains("x-amz-target: amazonssm.getparameters\r\n"), "{asked}");
+        assert!(headers.contains("x-amz-security-token: session\r\n"), "{asked}");
+    }
+
+    #[tokio::test]
+    async fn a_call_is_made_again_when_ssm_is_busy_and_not_when_it_refuses() {
+        let refusal = r#"{"__type":"AccessDeniedException","Message":"no"}"#.to_owned();
+        let replies = vec![(503, "{}".to_owned()), (200, found(&[("/a", "first")])), (400, refusal)];
+        let (endpoint, server) = ssm(replies);
+        let variables = [("A_PARAMETER", "/a")];
+        let read = env(&endpoint, &variables);
+        assert_eq!(read.secret("A_PARAMETER").await.unwrap(), Some("first"));
+        let error = format!(
+            "{:#}",
+            env(&endpoint, &variables).secret("A_PARAMETER").await.unwrap_err()
+        );
+        assert!(
+            error.contains("reading the secrets") && error.contains("SSM answered 400"),
+            "{error}"
+        );
+        assert_eq!(server.join().unwrap().len(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_function_that_names_no_secret_asks_nobody() {
+        let env = env("http://127.0.0.1:9", &[]);
+        assert!(env.keyring("RING_PARAMETER").await.unwrap().is_none());
+    }
+
+    #[test]
+    fn without_another_address_it_is_awss_own() {
+        let call = Call {
+            credentials: Credentials::new("a", "b", None, None, "tests"),
+            region: "eu-west-1".to_owned(),
+            now: Time::from_millis(0),
+            body: String::new(),
+            endpoint: String::new(),
+        };
+        let call = call.at_its_endpoint();
+        assert_eq!(call.endpoint, "https://ssm.eu-west-1.amazonaws.com");
+        assert!(!format!("{call:?}").contains("credentials"));
+    }
 }

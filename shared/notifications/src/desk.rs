@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
-use app::{Env, Queues};
-use kernel::seal::Seal;
+use app::{App, Env, Sealing};
 use kernel::{Check, Error, JobId, Result, Time};
 use serde_json::{Value, json};
 
@@ -30,26 +29,29 @@ pub struct Desk(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     queue: NoticeQueue,
-    seal: Seal,
+    sealing: Sealing,
     settings: MailSettings,
 }
 
 impl Desk {
-    /// The desk of `SEALING_SECRET`, `MAIL_FROM` and `CONSOLE_URL`.
-    pub fn of(env: &Env, queues: &Queues) -> anyhow::Result<Self> {
+    /// The desk of `MAIL_FROM` and `CONSOLE_URL`, with the app's keys.
+    pub fn of(env: &Env, app: &App) -> anyhow::Result<Self> {
         let settings = MailSettings {
             from: env.variable("MAIL_FROM")?.to_owned(),
             console_url: env.variable("CONSOLE_URL")?.to_owned(),
         };
-        let seal = Seal::new(env.variable("SEALING_SECRET")?.as_bytes());
-        Ok(Self::over(NoticeQueue::of(queues), seal, settings))
+        Ok(Self::over(NoticeQueue::of(&app.queues), app.sealing.clone(), settings))
     }
 
-    fn over(queue: NoticeQueue, seal: Seal, mut settings: MailSettings) -> Self {
+    fn over(queue: NoticeQueue, sealing: Sealing, mut settings: MailSettings) -> Self {
         settings
             .console_url
             .truncate(settings.console_url.trim_end_matches('/').len());
-        Self(Arc::new(Inner { queue, seal, settings }))
+        Self(Arc::new(Inner {
+            queue,
+            sealing,
+            settings,
+        }))
     }
 
     /// A mail to be sent. Its contents are sealed at rest, for they may hold a token, and erased once the job is over.
@@ -104,13 +106,13 @@ impl Desk {
         }
         let mut job = Job::new(now, owner, cause, channel, target);
         let bytes = serde_json::to_vec(contents).context("a notice")?;
-        job.contents = Some(self.0.seal.seal(&context(job.id), &bytes));
+        job.contents = Some(self.0.sealing.seal(&context(job.id), &bytes)?);
         Ok(job)
     }
 
-    /// What a job says; nothing if it is over, or was sealed with another secret.
+    /// What a job says; nothing if it is over, or was sealed with a key that is gone.
     pub fn open(&self, job: &Job) -> Option<Contents> {
-        let bytes = self.0.seal.open(&context(job.id), job.contents.as_deref()?)?;
+        let bytes = self.0.sealing.open(&context(job.id), job.contents.as_deref()?).ok()??;
         serde_json::from_slice(&bytes).ok()
     }
 
@@ -130,8 +132,8 @@ impl Desk {
     }
 
     /// Seals secrets that are kept for notices to come, such as an alert's webhook secret.
-    pub fn seal(&self) -> &Seal {
-        &self.0.seal
+    pub fn sealing(&self) -> &Sealing {
+        &self.0.sealing
     }
 
     /// The queue of the notifier.
@@ -164,14 +166,21 @@ mod tests {
             ("AWS_ACCESS_KEY_ID", "tests"),
             ("AWS_SECRET_ACCESS_KEY", "tests"),
             ("AWS_REGION", "us-east-1"),
-            ("CURSOR_SECRET", "secret"),
-            ("SEALING_SECRET", "secret"),
             ("MAIL_FROM", "no-reply@example.com"),
             ("CONSOLE_URL", "https://console.example.com/"),
         ];
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let env = Env::of(variables.into(), Clock::at(NOW));
-        Desk::of(&env, &env.app().unwrap().queues).unwrap()
+        let keys = format!("1:{:064x}", 1).parse().unwrap();
+        let app = App {
+            sealing: Sealing::with(Some(Arc::new(keys))),
+            ..tokio::runtime::Builder::new_current_thread()
+                .build()
+                .unwrap()
+                .block_on(env.app())
+                .unwrap()
+        };
+        Desk::of(&env, &app).unwrap()
     }
 
     fn mail(to: &str, cause: &str) -> Result<Job> {

@@ -77,13 +77,23 @@ mod tests {
         assert_eq!(with(&[2, 1]).open::<u32>("here", &cursor).unwrap(), 7);
         let refused = with(&[2]).open::<u32>("here", &cursor);
         assert!(matches!(refused, Err(Error::Malformed { code: "bad_cursor", .. })));
-        assert!(with(&[1]).open::<u32>("here", &with(&[2, 1]).seal("here", &7_u32).unwrap()).is_err());
+        assert!(
+            with(&[1])
+                .open::<u32>("here", &with(&[2, 1]).seal("here", &7_u32).unwrap())
+                .is_err()
+        );
     }
 
     #[test]
     fn without_keys_there_are_no_cursors() {
-        assert!(matches!(Cursors::new(None).seal("here", &7_u32), Err(Error::Internal(_))));
-        assert!(matches!(Cursors::new(None).open::<u32>("here", ""), Err(Error::Internal(_))));
+        assert!(matches!(
+            Cursors::new(None).seal("here", &7_u32),
+            Err(Error::Internal(_))
+        ));
+        assert!(matches!(
+            Cursors::new(None).open::<u32>("here", ""),
+            Err(Error::Internal(_))
+        ));
     }
 
     #[test]
@@ -92,11 +102,7 @@ mod tests {
         let cursor = cursors.seal("org_1 /v1/projects", &7_u32).unwrap();
         assert_eq!(cursors.open::<u32>("org_1 /v1/projects", &cursor).unwrap(), 7);
         assert!(cursors.open::<u32>("org_2 /v1/projects", &cursor).is_err());
-        assert!(
-            with(&[2])
-                .open::<u32>("org_1 /v1/projects", &cursor)
-                .is_err()
-        );
+        assert!(with(&[2]).open::<u32>("org_1 /v1/projects", &cursor).is_err());
     }
 
     proptest! {

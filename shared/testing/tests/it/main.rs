@@ -29,6 +29,7 @@ mod privileges;
 mod projects;
 mod recovery;
 mod roles;
+mod secrets;
 mod sessions;
 mod tidy;
 mod users;
