@@ -9,7 +9,7 @@ use gate::{Gate, Routes, Serve, routes};
 use identity::Project;
 use kernel::policy::{ManageAlerts, ReadAlerts};
 use kernel::{AlertId, Error, ProjectId, Scope};
-use lambda::{App, Created, Env, Function, Json, List, Paging, Path, Query, Result, Start};
+use lambda::{App, Created, Env, Function, Json, List, Pages, Paging, Path, Result, Start};
 use serde::Deserialize;
 
 /// The function.
@@ -65,39 +65,23 @@ async fn create(
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct ListQuery {
+struct Listed {
     /// Only those of this project.
     project_id: Option<ProjectId>,
-    /// How many at most: 1 to 100, 20 if absent.
-    #[param(minimum = 1, maximum = 100)]
-    limit: Option<u16>,
-    /// The `nextCursor` of the page before.
-    cursor: Option<String>,
 }
 
 /// Lists the alerts of a project, or of all projects, newest first
-#[utoipa::path(get, path = "/v1/alerts", operation_id = "list_alerts", tag = "Alerts", params(ListQuery),
+#[utoipa::path(get, path = "/v1/alerts", operation_id = "list_alerts", tag = "Alerts", params(Listed, Paging),
     responses((status = 200, body = List<AlertView>)))]
-async fn list(
-    State(app): State<App>,
-    scope: Scope<ReadAlerts>,
-    Query(query): Query<ListQuery>,
-) -> Result<Json<List<AlertView>>> {
-    let ListQuery {
-        project_id,
-        limit,
-        cursor,
-    } = query;
-    let paging = Paging { limit, cursor };
-    let Some(project) = project_id else {
-        let context = format!("{} /v1/alerts", scope.org());
-        let page = Alert::list(&app.table, &scope, paging.slice(&app, &context)?).await?;
-        return Ok(Json(List::of(&app, &context, page, AlertView::from)?));
+async fn list(State(app): State<App>, scope: Scope<ReadAlerts>, pages: Pages<Listed>) -> Result<Json<List<AlertView>>> {
+    let page = match pages.filter.project_id {
+        None => Alert::list(&app.table, &scope, pages.slice()?).await?,
+        Some(project) => {
+            let project = Project::load(&app.table, &scope, project).await?;
+            Alert::list_of(&app.table, &scope, &project, pages.slice()?).await?
+        }
     };
-    let project = Project::load(&app.table, &scope, project).await?;
-    let context = format!("{} /v1/alerts {}", scope.org(), project.id);
-    let page = Alert::list_of(&app.table, &scope, &project, paging.slice(&app, &context)?).await?;
-    Ok(Json(List::of(&app, &context, page, AlertView::from)?))
+    Ok(Json(pages.list(page, AlertView::from)?))
 }
 
 /// Shows an alert
@@ -160,10 +144,9 @@ async fn incidents(
     State(app): State<App>,
     scope: Scope<ReadAlerts>,
     Path(id): Path<AlertId>,
-    Query(paging): Query<Paging>,
+    pages: Pages,
 ) -> Result<Json<List<IncidentView>>> {
     let alert = Alert::load(&app.table, &scope, id).await?;
-    let context = format!("{} /v1/alerts/{id}/incidents", scope.org());
-    let page = Incident::list(&app.table, &scope, &alert, paging.slice(&app, &context)?).await?;
-    Ok(Json(List::of(&app, &context, page, IncidentView::from)?))
+    let page = Incident::list(&app.table, &scope, &alert, pages.slice()?).await?;
+    Ok(Json(pages.list(page, IncidentView::from)?))
 }

@@ -5,8 +5,8 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use gate::{Guarded, Routes, routes};
 use kernel::policy::{ReadOrgAudit, ReadPlatformAudit};
-use kernel::{Error, OrgId, Scope, UserId};
-use lambda::{App, Query, Result};
+use kernel::{OrgId, Scope, UserId};
+use lambda::{App, Pages, Result};
 use serde::Deserialize;
 use table::Page;
 use trail::{Chain, Entry, Head};
@@ -20,30 +20,26 @@ pub(crate) fn routes() -> Routes<Guarded> {
         .members(routes![export_org])
 }
 
-/// Which page of an export.
-#[derive(Debug, Deserialize, utoipa::IntoParams)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+/// How the pages of an export are asked for.
+#[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
-struct OrgExport {
+struct ExportPaging {
     /// How many entries at most: 1 to 1,000, 1,000 if absent.
     #[param(minimum = 1, maximum = 1_000)]
+    #[expect(dead_code, reason = "only described; `Pages` reads it")]
     limit: Option<u16>,
     /// As the `link` of the page before has it.
+    #[expect(dead_code, reason = "only described; `Pages` reads it")]
     cursor: Option<String>,
 }
 
-/// Whose chain, and which page of it.
+/// Whose chain.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct PersonExport {
     /// The person.
     user_id: UserId,
-    /// How many entries at most: 1 to 1,000, 1,000 if absent.
-    #[param(minimum = 1, maximum = 1_000)]
-    limit: Option<u16>,
-    /// As the `link` of the page before has it.
-    cursor: Option<String>,
 }
 
 /// Exports what happened in an organization, oldest first, to be verified offline
@@ -52,76 +48,61 @@ struct PersonExport {
 /// `link: <…>; rel="next"` until there is none and join the pages: the last line is the head
 /// `{"at","chain","count","hash"}`. `cargo local audit verify FILE` checks the file.
 #[utoipa::path(get, path = "/v1/orgs/{orgId}/audit/export", operation_id = "export_org_audit", tag = "Audit",
-    params(("orgId" = OrgId, Path, description = "The organization."), OrgExport),
+    params(("orgId" = OrgId, Path, description = "The organization."), ExportPaging),
     responses((status = 200, description = "Lines of JSON.", content_type = "application/x-ndjson", body = String, headers(("link" = String, description = "The next page; absent on the last.")))))]
-async fn export_org(
-    State(app): State<App>,
-    scope: Scope<ReadOrgAudit>,
-    Query(export): Query<OrgExport>,
-) -> Result<Lines> {
-    let path = format!("/v1/orgs/{}/audit/export?", scope.org());
-    let part = Part::of(&app, path, export.limit, export.cursor.as_deref())?;
+async fn export_org(State(app): State<App>, scope: Scope<ReadOrgAudit>, pages: Pages) -> Result<Lines> {
+    let part = Part::of(&pages)?;
     let page = trail::of_org_after(&app.table, &scope, &part.after, part.limit).await?;
-    Ok(part.lines(&app, Chain::Org(scope.org()), page)?)
+    Ok(part.lines(&app, &pages, Chain::Org(scope.org()), page)?)
 }
 
 /// Exports what happened to a person on the platform, oldest first, to be verified offline
 ///
 /// Each person has a chain of their own. The format is that of an organization's export.
 #[utoipa::path(get, path = "/v1/audit/export", operation_id = "export_platform_audit", tag = "Audit",
-    params(PersonExport),
+    params(PersonExport, ExportPaging),
     responses((status = 200, description = "Lines of JSON.", content_type = "application/x-ndjson", body = String, headers(("link" = String, description = "The next page; absent on the last.")))))]
 async fn export_platform(
     State(app): State<App>,
     scope: Scope<ReadPlatformAudit>,
-    Query(export): Query<PersonExport>,
+    pages: Pages<PersonExport>,
 ) -> Result<Lines> {
-    let path = format!("/v1/audit/export?userId={}&", export.user_id);
-    let part = Part::of(&app, path, export.limit, export.cursor.as_deref())?;
-    let page = trail::of_person_after(&app.table, &scope, export.user_id, &part.after, part.limit).await?;
-    Ok(part.lines(&app, Chain::User(export.user_id), page)?)
+    let (part, user) = (Part::of(&pages)?, pages.filter.user_id);
+    let page = trail::of_person_after(&app.table, &scope, user, &part.after, part.limit).await?;
+    Ok(part.lines(&app, &pages, Chain::User(user), page)?)
 }
 
 /// A page of an export that is asked for.
 struct Part {
-    /// The path and query of all its pages, which also bind its cursors.
-    path: String,
     limit: u16,
     /// The last entry of the page before.
     after: Head,
 }
 
 impl Part {
-    fn of(app: &App, path: String, limit: Option<u16>, cursor: Option<&str>) -> kernel::Result<Self> {
-        let limit = limit.unwrap_or(MOST);
-        if !(1..=MOST).contains(&limit) {
-            let problem = format!("must be from 1 to {MOST}");
-            return Err(Error::malformed_field("bad_limit", "limit", problem));
-        }
-        let after = match cursor {
-            Some(cursor) => {
-                let (seq, hash) = app.cursors.open(&path, cursor)?;
-                Head { seq, hash }
-            }
+    fn of<F>(pages: &Pages<F>) -> kernel::Result<Self> {
+        let limit = pages.limit(MOST, MOST)?;
+        let after = match pages.after()? {
+            Some((seq, hash)) => Head { seq, hash },
             None => Head::genesis(),
         };
-        Ok(Self { path, limit, after })
+        Ok(Self { limit, after })
     }
 
-    fn lines(self, app: &App, chain: Chain, page: Page<Entry>) -> kernel::Result<Lines> {
+    fn lines<F>(self, app: &App, pages: &Pages<F>, chain: Chain, page: Page<Entry>) -> kernel::Result<Lines> {
         let head = page.records.last().map_or(self.after, Head::of);
         let mut text = String::new();
         for entry in page.records {
             text.push_str(&trail::entry_line(entry)?);
             text.push('\n');
         }
-        if page.next.is_none() {
+        let goes_on = page.next.is_some().then_some((head.seq, &head.hash));
+        let Some(cursor) = pages.next(goes_on.as_ref())? else {
             text.push_str(&trail::head_line(chain, &head, app.now()));
             text.push('\n');
             return Ok(Lines { text, next: None });
-        }
-        let cursor = app.cursors.seal(&self.path, &(head.seq, head.hash))?;
-        let next = format!("<{}limit={}&cursor={cursor}>; rel=\"next\"", self.path, self.limit);
+        };
+        let next = format!("<{}>; rel=\"next\"", pages.address(self.limit, &cursor));
         let next = HeaderValue::try_from(next).map_err(anyhow::Error::new)?;
         Ok(Lines { text, next: Some(next) })
     }

@@ -6,7 +6,7 @@ use axum::extract::State;
 use gate::{Guarded, Routes, Serve, routes};
 use kernel::policy::{ReadOrgAudit, ReadPlatformAudit};
 use kernel::{OrgId, Scope};
-use lambda::{App, Function, Json, List, Paging, Query, Result};
+use lambda::{App, Function, Json, List, Pages, Paging, Result};
 use trail::EntryView;
 
 /// The function.
@@ -31,23 +31,17 @@ impl Serve for Audit {
 async fn list_platform(
     State(app): State<App>,
     scope: Scope<ReadPlatformAudit>,
-    Query(paging): Query<Paging>,
+    pages: Pages,
 ) -> Result<Json<List<EntryView>>> {
-    let context = "/v1/audit";
-    let page = trail::of_platform(&app.table, &scope, paging.slice(&app, context)?).await?;
-    Ok(Json(List::of(&app, context, page, EntryView::from)?))
+    let page = trail::of_platform(&app.table, &scope, pages.slice()?).await?;
+    Ok(Json(pages.list(page, EntryView::from)?))
 }
 
 /// Lists what happened in an organization, newest first
 #[utoipa::path(get, path = "/v1/orgs/{orgId}/audit", operation_id = "list_org_audit", tag = "Audit",
     params(("orgId" = OrgId, Path, description = "The organization."), Paging),
     responses((status = 200, body = List<EntryView>)))]
-async fn list_org(
-    State(app): State<App>,
-    scope: Scope<ReadOrgAudit>,
-    Query(paging): Query<Paging>,
-) -> Result<Json<List<EntryView>>> {
-    let context = format!("{} /v1/orgs/audit", scope.org());
-    let page = trail::of_org(&app.table, &scope, paging.slice(&app, &context)?).await?;
-    Ok(Json(List::of(&app, &context, page, EntryView::from)?))
+async fn list_org(State(app): State<App>, scope: Scope<ReadOrgAudit>, pages: Pages) -> Result<Json<List<EntryView>>> {
+    let page = trail::of_org(&app.table, &scope, pages.slice()?).await?;
+    Ok(Json(pages.list(page, EntryView::from)?))
 }

@@ -15,7 +15,7 @@ use identity::token::{Jwks, LIFETIME_SECONDS, not_authenticated};
 use identity::{Bootstrap, Google, Issuer, Session, User, UserView, password};
 use kernel::policy::ManageOwnAccount;
 use kernel::{Caller, Check, Input, Scope, SessionId};
-use lambda::{App, Created, Env, Function, Json, List, Paging, Path, Problem, Query, Result, Start};
+use lambda::{App, Created, Env, Function, Json, List, Pages, Paging, Path, Problem, Result, Start};
 use notifications::Desk;
 use serde::{Deserialize, Serialize};
 
@@ -244,15 +244,14 @@ async fn me(State(app): State<App>, scope: Scope<ManageOwnAccount>) -> Result<Js
 async fn list_sessions(
     State(app): State<App>,
     scope: Scope<ManageOwnAccount>,
-    Query(paging): Query<Paging>,
+    pages: Pages,
 ) -> Result<Json<List<SessionView>>> {
-    let context = format!("{} /v1/auth/sessions", scope.user()?);
-    let mut page = Session::list(&app.table, &scope, paging.slice(&app, &context)?).await?;
+    let mut page = Session::list(&app.table, &scope, pages.slice()?).await?;
     let user = User::me(&app.table, &scope).await?;
     page.records.retain(|session| session.is_live(&user, app.now()));
-    Ok(Json(List::of(&app, &context, page, |session| {
-        SessionView::of(session, scope.session())
-    })?))
+    Ok(Json(
+        pages.list(page, |session| SessionView::of(session, scope.session()))?,
+    ))
 }
 
 /// Ends one of your sessions: its tokens stop working within a minute

@@ -4,7 +4,7 @@ use axum::extract::State;
 use gate::{Guarded, Routes, Serve, routes};
 use identity::project::Project;
 use kernel::{EventId, ProjectId, Scope, Time, policy};
-use lambda::{App, Function, Json, List, Path, Query};
+use lambda::{App, Function, Json, List, Pages, Path, Query};
 use serde::Deserialize;
 use table::Slice;
 use telemetry::EventView;
@@ -41,11 +41,6 @@ struct SearchQuery {
     name: Option<String>,
     /// Only events of this user.
     user_id: Option<String>,
-    /// How many events, 1 to 100.
-    #[param(minimum = 1, maximum = 100, default = 50)]
-    limit: Option<u16>,
-    /// Where to go on: `nextCursor` of the page before.
-    cursor: Option<String>,
 }
 
 /// Where a search goes on, and until when: without a `to` of its own it ends where its first page ended.
@@ -59,29 +54,18 @@ struct Bookmark {
 /// Searches a project's events, newest first
 ///
 /// A page reads a bounded part of the events; it may be short, even empty, and yet have a `nextCursor`.
-#[utoipa::path(get, path = "/v1/events", tag = "Events", params(SearchQuery),
+#[utoipa::path(get, path = "/v1/events", tag = "Events", params(SearchQuery,
+        ("limit" = Option<u16>, Query, description = "How many events at most: 1 to 100, 50 if absent.", minimum = 1, maximum = 100),
+        ("cursor" = Option<String>, Query, description = "The `nextCursor` of the page before.")),
     responses((status = 200, description = "A page of events.", body = List<EventView>)))]
 async fn search_events(
     State(app): State<App>,
     scope: Scope<policy::ReadEvents>,
-    Query(query): Query<SearchQuery>,
+    pages: Pages<SearchQuery>,
 ) -> lambda::Result<Json<List<EventView>>> {
-    let limit = lambda::limit(query.limit, 50)?;
+    let (query, limit) = (&pages.filter, pages.limit(50, 100)?);
     let project = Project::load(&app.table, &scope, query.project_id).await?;
-    let context = format!(
-        "{} events {} {:?} {:?} {:?} {:?} {:?}",
-        scope.org(),
-        project.id,
-        query.from,
-        query.to,
-        query.r#type,
-        query.name,
-        query.user_id
-    );
-    let bookmark = match &query.cursor {
-        Some(cursor) => Some(app.cursors.open::<Bookmark>(&context, cursor)?),
-        None => None,
-    };
+    let bookmark: Option<Bookmark> = pages.after()?;
     let range = match &bookmark {
         Some(bookmark) => Range {
             from: bookmark.from,
@@ -91,20 +75,18 @@ async fn search_events(
     };
     let wanted = Wanted {
         range,
-        kind: query.r#type,
-        name: query.name,
-        user_id: query.user_id,
+        kind: query.r#type.clone(),
+        name: query.name.clone(),
+        user_id: query.user_id.clone(),
     };
     let position = bookmark.map(|bookmark| bookmark.position);
     let (data, next) = search::search(&app.table, &scope, project.id, &wanted, usize::from(limit), position).await?;
-    let bookmark = |position| Bookmark {
+    let next = next.map(|position| Bookmark {
         position,
         from: range.from,
         to: range.to,
-    };
-    let next_cursor = next
-        .map(|position| app.cursors.seal(&context, &bookmark(position)))
-        .transpose()?;
+    });
+    let next_cursor = pages.next(next.as_ref())?;
     Ok(Json(List { data, next_cursor }))
 }
 

@@ -6,7 +6,7 @@ use gate::{Route, routes};
 use identity::grant::{Grant, GrantView, NewGrant, Wanted};
 use kernel::policy::ManageGrants;
 use kernel::{GrantId, OrgId, ProjectId, Scope, UserId};
-use lambda::{App, Created, Json, List, Paging, Path, Query, Result};
+use lambda::{App, Created, Json, List, Pages, Paging, Path, Result};
 use serde::Deserialize;
 
 use crate::Orgs;
@@ -19,16 +19,11 @@ pub(crate) fn routes() -> Vec<Route<Orgs>> {
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct GrantsQuery {
+struct Listed {
     /// Only those of this member.
     user_id: Option<UserId>,
     /// Only those for this project.
     resource_id: Option<ProjectId>,
-    /// How many at most: 1 to 100, 20 if absent.
-    #[param(minimum = 1, maximum = 100)]
-    limit: Option<u16>,
-    /// The `nextCursor` of the page before.
-    cursor: Option<String>,
 }
 
 /// Gives a member a role in one project, beyond their role in the organization
@@ -49,29 +44,19 @@ async fn create(
 
 /// Lists the grants of an organization, newest first
 #[utoipa::path(get, path = "/v1/orgs/{orgId}/grants", operation_id = "list_grants", tag = "Organizations",
-    params(("orgId" = OrgId, Path, description = "The organization."), GrantsQuery),
+    params(("orgId" = OrgId, Path, description = "The organization."), Listed, Paging),
     responses((status = 200, body = List<GrantView>)))]
 async fn list(
     State(app): State<App>,
     scope: Scope<ManageGrants>,
-    Query(query): Query<GrantsQuery>,
+    pages: Pages<Listed>,
 ) -> Result<Json<List<GrantView>>> {
-    let context = format!(
-        "{} /v1/orgs/grants {:?} {:?}",
-        scope.org(),
-        query.user_id,
-        query.resource_id
-    );
     let wanted = Wanted {
-        user: query.user_id,
-        resource: query.resource_id.map(Into::into),
+        user: pages.filter.user_id,
+        resource: pages.filter.resource_id.map(Into::into),
     };
-    let paging = Paging {
-        limit: query.limit,
-        cursor: query.cursor,
-    };
-    let page = Grant::list(&app.table, &scope, wanted, paging.slice(&app, &context)?).await?;
-    Ok(Json(List::of(&app, &context, page, GrantView::from)?))
+    let page = Grant::list(&app.table, &scope, wanted, pages.slice()?).await?;
+    Ok(Json(pages.list(page, GrantView::from)?))
 }
 
 /// Takes a grant away

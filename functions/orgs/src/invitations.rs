@@ -8,7 +8,7 @@ use identity::invitation::InvitationView;
 use identity::org::OrgView;
 use kernel::policy::{AcceptInvitations, ManageMembers};
 use kernel::{Check, Input, InvitationId, OrgId, Scope};
-use lambda::{App, Created, Json, List, Paging, Path, Query, Result};
+use lambda::{App, Created, Json, List, Pages, Paging, Path, Result};
 use serde::Deserialize;
 
 use crate::Orgs;
@@ -33,14 +33,9 @@ impl Input for Acceptance {
 #[utoipa::path(get, path = "/v1/orgs/{orgId}/invitations", operation_id = "list_invitations", tag = "Organizations",
     params(("orgId" = OrgId, Path, description = "The organization."), Paging),
     responses((status = 200, body = List<InvitationView>)))]
-async fn list(
-    State(app): State<App>,
-    scope: Scope<ManageMembers>,
-    Query(paging): Query<Paging>,
-) -> Result<Json<List<InvitationView>>> {
-    let context = format!("{} /v1/orgs/invitations", scope.org());
-    let page = Invitation::list(&app.table, app.now(), &scope, paging.slice(&app, &context)?).await?;
-    Ok(Json(List::of(&app, &context, page, InvitationView::from)?))
+async fn list(State(app): State<App>, scope: Scope<ManageMembers>, pages: Pages) -> Result<Json<List<InvitationView>>> {
+    let page = Invitation::list(&app.table, app.now(), &scope, pages.slice()?).await?;
+    Ok(Json(pages.list(page, InvitationView::from)?))
 }
 
 /// Takes an invitation back: its token is worthless

@@ -13,7 +13,7 @@ use identity::{Invitation, Member, Org};
 use kernel::check::given;
 use kernel::policy::{CreateOrg, DeleteOrg, LeaveOrg, ListOwnOrgs, ManageMembers, ReadMembers, ReadOrg, UpdateOrg};
 use kernel::{Check, Error, Input, OrgId, OrgRole, Permission, Scope, UserId};
-use lambda::{App, Created, Env, Function, Json, List, Paging, Path, Query, Result, Start};
+use lambda::{App, Created, Env, Function, Json, List, Pages, Paging, Path, Result, Start};
 use notifications::Desk;
 use serde::Deserialize;
 
@@ -127,16 +127,9 @@ async fn create(
 /// Lists the organizations you belong to, in the order they were made
 #[utoipa::path(get, path = "/v1/orgs", operation_id = "list_orgs", tag = "Organizations", params(Paging),
     responses((status = 200, body = List<OrgView>)))]
-async fn list(
-    State(app): State<App>,
-    scope: Scope<ListOwnOrgs>,
-    Query(paging): Query<Paging>,
-) -> Result<Json<List<OrgView>>> {
-    let context = format!("{} /v1/orgs", scope.user()?);
-    let page = Org::list(&app.table, &scope, paging.slice(&app, &context)?).await?;
-    Ok(Json(List::of(&app, &context, page, |(org, role)| {
-        OrgView::of(org, role)
-    })?))
+async fn list(State(app): State<App>, scope: Scope<ListOwnOrgs>, pages: Pages) -> Result<Json<List<OrgView>>> {
+    let page = Org::list(&app.table, &scope, pages.slice()?).await?;
+    Ok(Json(pages.list(page, |(org, role)| OrgView::of(org, role))?))
 }
 
 /// Shows an organization
@@ -176,11 +169,10 @@ async fn delete(State(app): State<App>, scope: Scope<DeleteOrg>) -> Result<Statu
 async fn list_members(
     State(app): State<App>,
     scope: Scope<ReadMembers>,
-    Query(paging): Query<Paging>,
+    pages: Pages,
 ) -> Result<Json<List<MemberView>>> {
-    let context = format!("{} /v1/orgs/members", scope.org());
-    let page = Member::list(&app.table, &scope, paging.slice(&app, &context)?).await?;
-    Ok(Json(List::of(&app, &context, page, |member| member)?))
+    let page = Member::list(&app.table, &scope, pages.slice()?).await?;
+    Ok(Json(pages.list(page, |member| member)?))
 }
 
 /// Invites an address to an organization: whoever accepts by the token that is mailed there becomes a member

@@ -9,7 +9,7 @@ use identity::api_key::{ApiKeyPatch, ApiKeyView, NewApiKey, NewApiKeyView, Rotat
 use identity::{ApiKey, Project};
 use kernel::policy::{ManageApiKeys, ReadApiKeys};
 use kernel::{ApiKeyId, Permission, ProjectId, Scope};
-use lambda::{App, Created, Json, List, Paging, Path, Query, Result};
+use lambda::{App, Created, Json, List, Pages, Paging, Path, Result};
 use telemetry::KeyUsage;
 
 use crate::Projects;
@@ -59,17 +59,16 @@ async fn list(
     State(app): State<App>,
     scope: Scope<ReadApiKeys>,
     Path(project): Path<ProjectId>,
-    Query(paging): Query<Paging>,
+    pages: Pages,
 ) -> Result<Json<List<ApiKeyView>>> {
     let project = Project::load(&app.table, &scope, project).await?;
-    let context = format!("{} /v1/projects/{}/api-keys", project.org, project.id);
-    let page = ApiKey::list(&app.table, &scope, &project, paging.slice(&app, &context)?).await?;
+    let page = ApiKey::list(&app.table, &scope, &project, pages.slice()?).await?;
     let mut usage = usage(&app, &scope, &project).await?;
     let view = |key: ApiKey| {
         let usage = usage.remove(&key.id).unwrap_or_default();
         ApiKeyView::of(key, usage.events, usage.last_used_at, app.now())
     };
-    Ok(Json(List::of(&app, &context, page, view)?))
+    Ok(Json(pages.list(page, view)?))
 }
 
 /// Shows an API key: not the key itself

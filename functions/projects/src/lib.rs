@@ -10,7 +10,7 @@ use identity::Project;
 use identity::project::{NewProject, ProjectPatch, ProjectView};
 use kernel::policy::{CreateProjects, DeleteProjects, ReadProjects, WriteProjects};
 use kernel::{ProjectId, Scope};
-use lambda::{App, Created, Env, Function, Json, List, Paging, Path, Query, Result, Start};
+use lambda::{App, Created, Env, Function, Json, List, Pages, Paging, Path, Result, Start};
 use outbound::AllowList;
 
 /// The function.
@@ -61,14 +61,9 @@ async fn create(
 /// Lists the projects of an organization, newest first
 #[utoipa::path(get, path = "/v1/projects", operation_id = "list_projects", tag = "Projects", params(Paging),
     responses((status = 200, body = List<ProjectView>)))]
-async fn list(
-    State(app): State<App>,
-    scope: Scope<ReadProjects>,
-    Query(paging): Query<Paging>,
-) -> Result<Json<List<ProjectView>>> {
-    let context = format!("{} /v1/projects", scope.org());
-    let page = Project::list(&app.table, &scope, paging.slice(&app, &context)?).await?;
-    Ok(Json(List::of(&app, &context, page, ProjectView::from)?))
+async fn list(State(app): State<App>, scope: Scope<ReadProjects>, pages: Pages) -> Result<Json<List<ProjectView>>> {
+    let page = Project::list(&app.table, &scope, pages.slice()?).await?;
+    Ok(Json(pages.list(page, ProjectView::from)?))
 }
 
 /// Shows a project

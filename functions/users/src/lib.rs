@@ -7,7 +7,7 @@ use identity::user::UserStatus;
 use identity::{User, UserView};
 use kernel::policy::ManageUsers;
 use kernel::{Check, Input, PlatformRole, Scope, UserId};
-use lambda::{App, Function, Json, List, Paging, Path, Query, Result};
+use lambda::{App, Function, Json, List, Pages, Paging, Path, Result};
 use serde::Deserialize;
 
 /// The function.
@@ -38,14 +38,9 @@ impl Input for RoleInput {
 /// Lists everybody, in the order they registered
 #[utoipa::path(get, path = "/v1/users", operation_id = "list_users", tag = "Users", params(Paging),
     responses((status = 200, body = List<UserView>)))]
-async fn list(
-    State(app): State<App>,
-    scope: Scope<ManageUsers>,
-    Query(paging): Query<Paging>,
-) -> Result<Json<List<UserView>>> {
-    let context = "/v1/users";
-    let page = User::list(&app.table, &scope, paging.slice(&app, context)?).await?;
-    Ok(Json(List::of(&app, context, page, UserView::from)?))
+async fn list(State(app): State<App>, scope: Scope<ManageUsers>, pages: Pages) -> Result<Json<List<UserView>>> {
+    let page = User::list(&app.table, &scope, pages.slice()?).await?;
+    Ok(Json(pages.list(page, UserView::from)?))
 }
 
 /// Gives a person a role on the platform

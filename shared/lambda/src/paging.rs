@@ -15,35 +15,15 @@ use crate::{App, List};
 const DEFAULT_LIMIT: u16 = 20;
 const MOST: u16 = 100;
 
-/// The parameters of a list without a filter.
-#[derive(Clone, Debug, Default, Deserialize, utoipa::IntoParams)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+/// How the pages of a list are asked for.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Paging {
     /// How many at most: 1 to 100, 20 if absent.
     #[param(minimum = 1, maximum = 100)]
-    pub limit: Option<u16>,
+    limit: Option<u16>,
     /// The `nextCursor` of the page before.
-    pub cursor: Option<String>,
-}
-
-impl Paging {
-    /// How many are asked for; 400 `bad_limit` when it is none of 1 to 100.
-    pub fn limit(&self) -> Result<u16> {
-        limit(self.limit, DEFAULT_LIMIT)
-    }
-
-    /// The page that is asked for. `context` names the list: tenant, route and filter; a cursor of another is refused.
-    pub fn slice(&self, app: &App, context: &str) -> Result<Slice> {
-        let after = match &self.cursor {
-            Some(cursor) => Some(app.cursors.open(context, cursor)?),
-            None => None,
-        };
-        Ok(Slice {
-            limit: self.limit()?,
-            after,
-        })
-    }
+    cursor: Option<String>,
 }
 
 /// The page of a list that a request asks for, and the list's filter `F`.
@@ -134,14 +114,7 @@ impl<F> Pages<F> {
 
     /// How many things are asked for, or `default`: 1 to `most`, else 400 `bad_limit`.
     pub fn limit(&self, default: u16, most: u16) -> Result<u16> {
-        match self.paging.limit.unwrap_or(default) {
-            limit if (1..=most).contains(&limit) => Ok(limit),
-            _ => Err(Error::malformed_field(
-                "bad_limit",
-                "limit",
-                format!("must be from 1 to {most}"),
-            )),
-        }
+        bounded(self.paging.limit, default, most)
     }
 
     /// Where the page before ended, for a list that goes on by more than a key; nothing at its beginning. 400 `bad_cursor`
@@ -169,30 +142,18 @@ impl<F> Pages<F> {
     }
 }
 
-/// How many things a list shows: `given`, which must be from 1 to 100, or `default`; else 400 `bad_limit`.
+/// How many things a reply shows that has no pages: `given`, which must be from 1 to 100, or `default`; else 400 `bad_limit`.
 pub fn limit(given: Option<u16>, default: u16) -> Result<u16> {
-    match given.unwrap_or(default) {
-        limit @ 1..=MOST => Ok(limit),
-        _ => Err(Error::malformed_field(
-            "bad_limit",
-            "limit",
-            format!("must be from 1 to {MOST}"),
-        )),
-    }
+    bounded(given, default, MOST)
 }
 
-impl<T> List<T> {
-    /// Shows a page that was read for `context`.
-    pub fn of<R>(app: &App, context: &str, page: Page<R>, view: impl FnMut(R) -> T) -> Result<Self> {
-        let next_cursor = match &page.next {
-            Some(position) => Some(app.cursors.seal(context, position)?),
-            None => None,
-        };
-        Ok(Self {
-            data: page.records.into_iter().map(view).collect(),
-            next_cursor,
-        })
+fn bounded(given: Option<u16>, default: u16, most: u16) -> Result<u16> {
+    let limit = given.unwrap_or(default);
+    if (1..=most).contains(&limit) {
+        return Ok(limit);
     }
+    let problem = format!("must be from 1 to {most}");
+    Err(Error::malformed_field("bad_limit", "limit", problem))
 }
 
 #[cfg(test)]

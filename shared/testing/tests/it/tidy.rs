@@ -349,6 +349,16 @@ fn nothing_that_ships_unwraps_or_prints() {
     nothing("`unwrap` or printing in what ships", &found);
 }
 
+#[test]
+fn only_pages_bind_cursors() {
+    let mut found = Vec::new();
+    for (path, text) in sources().into_iter().filter(|(path, _)| path.starts_with("functions/")) {
+        let named = shipped(&path, &text).lines().any(|line| line.contains("cursors."));
+        found.extend(named.then_some(path));
+    }
+    nothing("cursors that a handler binds itself, not `lambda::Pages`", &found);
+}
+
 /// Store functions that open without a scope, and why that is no hole.
 const WITHOUT_SCOPE: [(&str, &str); 6] = [
     (
