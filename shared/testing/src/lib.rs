@@ -98,10 +98,10 @@ impl Setup {
 #[derive(Debug, Clone)]
 pub struct TestApp(Arc<Inner>);
 
-#[derive(Debug)]
 /// The processes of each function, by its binary.
 type Functions = BTreeMap<String, Vec<Started>>;
 
+#[derive(Debug)]
 struct Inner {
     aws: Aws,
     template: Template,
