@@ -7,12 +7,13 @@ use tokio::sync::Mutex;
 /// The function.
 pub const FUNCTION: Function = Function::queue::<EventWriter>("event-writer");
 
-/// Writes batches of messages; remembers the ids it has seen between them.
-struct EventWriter(Mutex<Writer>);
+/// Writes batches of messages; remembers the ids it has seen between them. A writer that panics is not used again, for it
+/// may remember what it has not written.
+struct EventWriter(Mutex<Option<Writer>>);
 
 impl Start for EventWriter {
-    async fn start(_: &Env, app: App) -> anyhow::Result<Self> {
-        Ok(Self(Mutex::new(Writer::new(app.table))))
+    async fn start(_: &Env, _: App) -> anyhow::Result<Self> {
+        Ok(Self(Mutex::new(None)))
     }
 }
 
@@ -23,6 +24,10 @@ impl Consumer for EventWriter {
             text: message.body,
         };
         let deliveries = messages.into_iter().map(delivery).collect();
-        self.0.lock().await.write(deliveries, app.now()).await
+        let mut free = self.0.lock().await;
+        let mut writer = free.take().unwrap_or_else(|| Writer::new(app.table.clone()));
+        let failed = writer.write(deliveries, app.now()).await;
+        *free = Some(writer);
+        failed
     }
 }

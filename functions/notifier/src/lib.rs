@@ -8,9 +8,8 @@ mod mail;
 mod webhook;
 
 use anyhow::{Context, Result};
-use futures::future::join_all;
 use kernel::Time;
-use lambda::{App, Consumer, Env, Function, Message, Start};
+use lambda::{App, Consumer, Env, Function, Message, Start, each};
 use notifications::job::store;
 use notifications::{Begin, Contents, Desk, Failure, Job, JobRef, JobState};
 use outbound::AllowList;
@@ -94,11 +93,6 @@ impl Notifier {
 impl Consumer for Notifier {
     /// All at once: a target that does not answer holds up nobody else's notice.
     async fn consume(&self, app: &App, messages: Vec<Message>) -> Vec<String> {
-        let handled = messages.into_iter().map(async |message| {
-            let error = self.handle(app, &message).await.err()?;
-            tracing::error!(message.id, error = format!("{error:#}"), "a message was not handled");
-            Some(message.id)
-        });
-        join_all(handled).await.into_iter().flatten().collect()
+        each(messages, |message| async move { Ok(self.handle(app, &message).await?) }).await
     }
 }

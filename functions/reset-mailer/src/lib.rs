@@ -4,7 +4,7 @@
 //! known. A message that comes again gets no second mail.
 
 use identity::recovery;
-use lambda::{App, Consumer, Env, Function, Message, Start};
+use lambda::{App, Consumer, Env, Function, Message, Start, each};
 use notifications::Desk;
 
 /// The function.
@@ -21,14 +21,7 @@ impl Start for ResetMailer {
 
 impl Consumer for ResetMailer {
     async fn consume(&self, app: &App, messages: Vec<Message>) -> Vec<String> {
-        let mut failed = Vec::new();
-        for message in messages {
-            if let Err(error) = recovery::mail_reset(app, &self.0, &message.body).await {
-                // The text of the error names no address; the message, which does, is not logged.
-                tracing::error!(error = %error, message.id = message.id, "a reset request was not handled");
-                failed.push(message.id);
-            }
-        }
-        failed
+        let mail = |message: Message| async move { recovery::mail_reset(app, &self.0, &message.body).await };
+        each(messages, mail).await
     }
 }

@@ -4,7 +4,7 @@ use anyhow::Result;
 use kernel::Time;
 use table::{Cursors, Table, TableName};
 
-use crate::{Clock, Env, Queues, Sealing};
+use crate::{Clock, Env, Queues, Sealing, Shutdown};
 
 /// Names the parameter with the keys of what goes out to clients and comes back: cursors, and whatever else of a request
 /// is signed or sealed.
@@ -25,6 +25,8 @@ pub struct App {
     pub clock: Clock,
     /// Sends to queues.
     pub queues: Queues,
+    /// Whether this process is to end.
+    pub shutdown: Shutdown,
 }
 
 impl App {
@@ -49,6 +51,7 @@ impl Env {
             sealing: Sealing::with(self.keyring(SEALING_KEYS).await?),
             clock: self.clock().clone(),
             queues: Queues::new(self, config),
+            shutdown: self.shutdown().clone(),
         })
     }
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use tokio::sync::OnceCell;
 
-use crate::Clock;
 use crate::secrets::Secrets;
+use crate::{Clock, Shutdown};
 
 /// Names the file by which the local stack moves the time.
 const LOCAL_CLOCK: &str = "LOCAL_CLOCK";
@@ -20,6 +20,7 @@ pub struct Env {
     clock: Clock,
     /// Read when the first is asked for; clones share them.
     pub(crate) secrets: Arc<OnceCell<Secrets>>,
+    shutdown: Shutdown,
 }
 
 impl Env {
@@ -38,6 +39,7 @@ impl Env {
             variables: Arc::new(variables),
             clock,
             secrets: Arc::default(),
+            shutdown: Shutdown::default(),
         }
     }
 
@@ -56,6 +58,11 @@ impl Env {
     pub(crate) fn variables_ending<'a>(&'a self, end: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
         let all = self.variables.iter().filter(move |(name, _)| name.ends_with(end));
         all.map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// Whether the process is to end.
+    pub fn shutdown(&self) -> &Shutdown {
+        &self.shutdown
     }
 
     /// What tells the time.

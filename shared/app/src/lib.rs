@@ -1,16 +1,20 @@
-//! What every function is built from: its environment, and of that its tables, its queues, its clock and its
-//! secrets. Serves nothing and knows no capability.
+//! What every function is built from: its environment, and of that its tables, its queues, its clock, its secrets, and
+//! how it ends. Serves nothing and knows no capability.
 
 mod app;
 mod aws;
 mod clock;
 mod env;
+mod panic;
 mod queues;
 mod sealing;
 mod secrets;
+mod shutdown;
 
 pub use app::{App, REQUEST_KEYS, SEALING_KEYS};
 pub use clock::Clock;
 pub use env::Env;
-pub use queues::{Outgoing, Queue, Queues};
+pub use panic::survive;
+pub use queues::{Nudge, Outgoing, Queue, Queues};
 pub use sealing::Sealing;
+pub use shutdown::{Busy, Shutdown};

@@ -1,5 +1,6 @@
 //! Sending to queues: the one sender of the system.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -46,6 +47,15 @@ impl Outgoing {
         let whole = self.delay.min(LONGEST_DELAY).as_millis().div_ceil(1_000);
         i32::try_from(whole).unwrap_or(0)
     }
+}
+
+/// Tells a queue of something that is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Nudge {
+    /// Which queue.
+    pub queue: Queue,
+    /// What it is told.
+    pub message: Outgoing,
 }
 
 /// The queues that a function may send to. Cheap to clone; the client is made when it is first used.
@@ -119,6 +129,17 @@ impl Queues {
         }
     }
 
+    /// Sends what tells queues of what was stored, queue by queue: best effort, as [`Queues::nudge`].
+    pub async fn nudge_each(&self, nudges: impl IntoIterator<Item = Nudge>) {
+        let mut queues: BTreeMap<Queue, Vec<Outgoing>> = BTreeMap::new();
+        for nudge in nudges {
+            queues.entry(nudge.queue).or_default().push(nudge.message);
+        }
+        for (queue, messages) in queues {
+            self.nudge(queue, &messages).await;
+        }
+    }
+
     async fn send_batch(&self, queue: Queue, messages: &[Outgoing]) -> Result<()> {
         let mut request = self.client().send_message_batch().queue_url(self.url(queue)?);
         for (place, message) in messages.iter().enumerate() {
@@ -139,18 +160,26 @@ impl Queues {
         }
     }
 
-    /// How many messages wait in a queue, as SQS estimates it.
+    /// How many messages wait in a queue or are with those who take them, as SQS estimates it; not those that are
+    /// delayed.
     pub async fn depth(&self, queue: Queue) -> Result<u64> {
-        let waiting = QueueAttributeName::ApproximateNumberOfMessages;
+        let wanted = [
+            QueueAttributeName::ApproximateNumberOfMessages,
+            QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+        ];
         let request = self.client().get_queue_attributes().queue_url(self.url(queue)?);
-        let reply = request.attribute_names(waiting.clone()).send().await;
+        let reply = request.set_attribute_names(Some(wanted.to_vec())).send().await;
         let attributes = reply.with_context(|| format!("looking at {}", queue.0))?.attributes;
-        let count = attributes
-            .and_then(|mut found| found.remove(&waiting))
-            .unwrap_or_default();
-        Ok(count
-            .parse()
-            .with_context(|| format!("the depth of {} is {count:?}", queue.0))?)
+        let mut depth = 0;
+        for name in wanted {
+            let count = attributes.as_ref().and_then(|found| found.get(&name));
+            let count = count.with_context(|| format!("{} does not tell {name}", queue.0))?;
+            let count: u64 = count
+                .parse()
+                .with_context(|| format!("{name} of {} is {count:?}", queue.0))?;
+            depth += count;
+        }
+        Ok(depth)
     }
 }
 

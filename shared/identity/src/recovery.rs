@@ -4,7 +4,7 @@
 //! Who asks for a new password learns nothing: the answer is given before anybody looks whether the address is known.
 //! The request goes onto a queue, and whoever takes it from there mails the token.
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use app::{App, Outgoing, Queue};
 use kernel::policy::ManageOwnAccount;
 use kernel::{Error, Result, Scope, Time};
@@ -51,7 +51,8 @@ pub async fn ask(app: &App, email: &str) -> Result<()> {
 /// Mails a token to whoever has the address of a request, if they may log in by password. A request that comes again
 /// gets no second mail.
 pub async fn mail_reset(app: &App, desk: &Desk, message: &str) -> Result<()> {
-    let request: ResetRequest = serde_json::from_str(message).context("a message that is none of ours")?;
+    // What serde says may quote an address.
+    let request: ResetRequest = serde_json::from_str(message).map_err(|_| anyhow!("a message that is none of ours"))?;
     for _ in 0..ATTEMPTS {
         let Some(login) = Login::find(&app.table, &request.email).await? else {
             return Ok(());

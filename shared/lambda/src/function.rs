@@ -14,6 +14,7 @@ use utoipa::openapi::OpenApi;
 
 use crate::queue::{self, Consumer, Consuming, Queue};
 use crate::schedule::{self, Firing, Schedule, Scheduled};
+use crate::shutdown::listen;
 use crate::{App, Env, http};
 
 /// What a function holds while it runs: made once, before its first invocation.
@@ -160,8 +161,14 @@ pub fn run(function: Function) -> Result<()> {
     let env = Env::of_process();
     start_log(&env);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let shutdown = env.shutdown().clone();
     runtime.block_on(async {
-        let ended = match function.start(env).await? {
+        let started = function.start(env).await?;
+        // Who holds nothing needs no signal: it does not wait for one, and starts sooner.
+        if function.kind() == Kind::Queue || shutdown.is_wanted() {
+            listen(&shutdown).await;
+        }
+        let ended = match started {
             Started::Http(router) => lambda_http::run(router).await,
             Started::Queue(queue) => queue::serve(queue.as_ref()).await,
             Started::Schedule(firing) => schedule::serve(firing.as_ref()).await,

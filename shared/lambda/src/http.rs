@@ -1,16 +1,15 @@
 //! One function's routes as a Lambda: what surrounds every request (its id, its log line, secure headers, problem
 //! documents).
 
-use std::any::Any;
 use std::net::IpAddr;
 use std::time::Instant;
 
+use app::survive;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use futures::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use kernel::Origin;
 use lambda_http::RequestExt;
@@ -48,8 +47,8 @@ async fn surround(mut request: Request, next: Next) -> Response {
         claim: None,
     };
     request.extensions_mut().insert(origin);
-    let reply = std::panic::AssertUnwindSafe(next.run(request)).catch_unwind().await;
-    let mut response = reply.unwrap_or_else(|panic| panicked(panic.as_ref()));
+    let reply = survive(next.run(request)).await;
+    let mut response = reply.unwrap_or_else(|panic| panicked(&panic));
     finish(&mut response, &id);
     tracing::info!(
         http.request.method = %method,
@@ -62,10 +61,8 @@ async fn surround(mut request: Request, next: Next) -> Response {
     response
 }
 
-fn panicked(panic: &(dyn Any + Send)) -> Response {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-    tracing::error!(error = text.as_deref().unwrap_or("unknown"), "a handler panicked");
+fn panicked(panic: &str) -> Response {
+    tracing::error!(error = panic, "a handler panicked");
     Problem::new(
         StatusCode::INTERNAL_SERVER_ERROR,
         "internal",

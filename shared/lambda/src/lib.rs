@@ -7,6 +7,7 @@ mod idempotency;
 mod paging;
 mod queue;
 mod schedule;
+mod shutdown;
 
 pub use app::{App, Clock, Env};
 pub use extract::{Created, Json, List, Path, Query, read_body};
@@ -15,7 +16,7 @@ pub use http::{client_address, service};
 pub use idempotency::remember;
 pub use kernel::{Problem, ProblemDetails};
 pub use paging::{NoFilter, Pages, Paging, limit};
-pub use queue::{Consumer, Message, Queue};
+pub use queue::{Consumer, Message, Queue, deliver, each};
 pub use schedule::{Firing, Schedule};
 
 /// What a handler returns.

@@ -1,32 +1,129 @@
 //! One function as the consumer of a queue: each message is handled or reported as failed; a batch is never all or
-//! nothing.
+//! nothing, whatever one of its messages does to the code that reads it.
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 
-use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
+use anyhow::anyhow;
+use app::survive;
+use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage, SqsMessageAttribute};
+use futures::future::join_all;
+use kernel::Time;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 
 use crate::App;
 
 /// A message as a consumer sees it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Message {
     /// SQS's id of it, the same on every delivery.
     pub id: String,
     /// What was sent.
     pub body: String,
+    /// How often it was delivered, with this time.
+    pub receives: u32,
+    /// When it was sent.
+    pub sent_at: Option<Time>,
+    /// What was sent beside the body, where it is a text.
+    pub attributes: BTreeMap<String, String>,
+}
+
+impl Message {
+    /// A message that is delivered for the first time.
+    pub fn of(id: impl Into<String>, body: impl Into<String>) -> Self {
+        Self {
+            id: id.into(),
+            body: body.into(),
+            receives: 1,
+            ..Self::default()
+        }
+    }
+}
+
+impl From<SqsMessage> for Message {
+    fn from(message: SqsMessage) -> Self {
+        let number = |name: &str| message.attributes.get(name)?.parse::<i64>().ok();
+        let receives = number("ApproximateReceiveCount").and_then(|count| u32::try_from(count).ok());
+        let sent_at = number("SentTimestamp").map(Time::from_millis);
+        let text = |(name, attribute): (String, SqsMessageAttribute)| Some((name, attribute.string_value?));
+        Self {
+            receives: receives.unwrap_or(1),
+            sent_at,
+            id: message.message_id.unwrap_or_default(),
+            body: message.body.unwrap_or_default(),
+            attributes: message.message_attributes.into_iter().filter_map(text).collect(),
+        }
+    }
 }
 
 /// What takes a queue's messages.
 pub trait Consumer: Send + Sync + 'static {
     /// Takes a batch. Returns the ids of the messages it could not handle: those come again, and after too many times
-    /// go to the dead-letter queue.
+    /// go to the dead-letter queue. One that panics is given each of the messages again, alone.
     fn consume(&self, app: &App, messages: Vec<Message>) -> impl Future<Output = Vec<String>> + Send;
+}
+
+/// Handles messages all at once, each for itself: what `handle` cannot do, or panics at, fails and is logged. Returns
+/// the ids of those that failed.
+pub async fn each<F>(messages: Vec<Message>, handle: impl Fn(Message) -> F) -> Vec<String>
+where
+    F: Future<Output = kernel::Result<()>> + Send,
+{
+    let one = |message: Message| {
+        let (id, receives) = (message.id.clone(), message.receives);
+        let handled = survive(handle(message));
+        async move {
+            let error = match handled.await {
+                Ok(Ok(())) => return None,
+                Ok(Err(error)) => format!("{:#}", anyhow!(error)),
+                Err(panic) => format!("it panicked: {panic}"),
+            };
+            // The body may hold what belongs to a person, so it is not logged.
+            tracing::error!(
+                message.id = id,
+                message.receives = receives,
+                error,
+                "a message was not handled"
+            );
+            Some(id)
+        }
+    };
+    let failed = join_all(messages.into_iter().map(one)).await;
+    failed.into_iter().flatten().collect()
+}
+
+/// Gives a batch to its consumer, and where that panics each message alone, so that only what it panics at comes again. A
+/// process that is to end takes none.
+pub async fn deliver<C: Consumer>(consumer: &C, app: &App, messages: Vec<Message>) -> Vec<String> {
+    let ids = |messages: &[Message]| messages.iter().map(|message| message.id.clone()).collect();
+    if app.shutdown.is_begun() {
+        return ids(&messages);
+    }
+    let _busy = app.shutdown.busy();
+    match survive(consumer.consume(app, messages.clone())).await {
+        Ok(failed) => return failed,
+        Err(panic) => tracing::error!(error = panic, messages = messages.len(), "a consumer panicked"),
+    }
+    if messages.len() == 1 {
+        return ids(&messages);
+    }
+    let mut failed = Vec::new();
+    for message in messages {
+        let id = message.id.clone();
+        match survive(consumer.consume(app, vec![message])).await {
+            Ok(more) => failed.extend(more),
+            Err(panic) => {
+                tracing::error!(message.id = id, error = panic, "a consumer panicked at a message");
+                failed.push(id);
+            }
+        }
+    }
+    failed
 }
 
 /// A consumer that has started, whichever it is.
 pub trait Queue: Send + Sync {
-    /// Takes a batch, as [`Consumer::consume`].
+    /// Takes a batch, as [`deliver`].
     fn consume(&self, messages: Vec<Message>) -> Pin<Box<dyn Future<Output = Vec<String>> + Send + '_>>;
 }
 
@@ -38,26 +135,18 @@ pub(crate) struct Consuming<C> {
 
 impl<C: Consumer> Queue for Consuming<C> {
     fn consume(&self, messages: Vec<Message>) -> Pin<Box<dyn Future<Output = Vec<String>> + Send + '_>> {
-        Box::pin(self.consumer.consume(&self.app, messages))
+        Box::pin(deliver(&self.consumer, &self.app, messages))
     }
 }
 
 /// Serves a queue for as long as Lambda sends batches.
 pub(crate) async fn serve(queue: &dyn Queue) -> Result<(), Error> {
     let serve = service_fn(async |event: LambdaEvent<SqsEvent>| {
-        let failed = queue.consume(messages(event.payload)).await;
+        let messages = event.payload.records.into_iter().map(Message::from);
+        let failed = queue.consume(messages.collect()).await;
         Ok::<_, Error>(response(failed))
     });
     lambda_runtime::run(serve).await
-}
-
-/// The messages of an SQS event.
-fn messages(event: SqsEvent) -> Vec<Message> {
-    let message = |record: aws_lambda_events::event::sqs::SqsMessage| Message {
-        id: record.message_id.unwrap_or_default(),
-        body: record.body.unwrap_or_default(),
-    };
-    event.records.into_iter().map(message).collect()
 }
 
 fn response(failed: Vec<String>) -> SqsBatchResponse {

@@ -103,6 +103,24 @@ impl Write {
         Ok(write)
     }
 
+    /// Stores a record whose key is free, or holds one whose attribute `name` is one of these texts.
+    pub fn create_over<R: Record>(record: &R, name: &str, texts: &[&str]) -> Result<Self> {
+        let mut write = Self::put(record)?;
+        let mut holders = Vec::new();
+        let place = format!("#n{}", write.names.len());
+        write.names.push((place.clone(), name.to_owned()));
+        for text in texts {
+            let holder = format!(":v{}", write.values.len());
+            write.values.push((holder.clone(), record::text(text)));
+            holders.push(holder);
+        }
+        write.condition = Some(format!(
+            "attribute_not_exists(pk) OR {place} IN ({})",
+            holders.join(", ")
+        ));
+        Ok(write)
+    }
+
     /// Stores a record that must be as it was read: its version in the table is still its own.
     pub fn replace<R: Record>(record: &R) -> Result<Self> {
         let mut write = Self::put(record)?;

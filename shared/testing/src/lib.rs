@@ -185,6 +185,23 @@ impl TestApp {
         self.0.outside.1.table.clone()
     }
 
+    /// What a function has that may do everything: one more process of it each time.
+    pub fn app(&self) -> App {
+        outside(&self.0.aws, &self.0.clock, &self.0.template).1
+    }
+
+    /// What a table of the template is called.
+    pub fn table_name(&self, table_id: &str) -> String {
+        let mut tables = self.0.template.tables.iter();
+        let found = tables.find(|table| table.id == table_id);
+        found.expect("the table is in the template").name.clone()
+    }
+
+    /// What a queue of the template is called.
+    pub fn queue_name(&self, queue_id: &str) -> String {
+        self.queue(queue_id).name.clone()
+    }
+
     /// What a function, by its logical id, used of what AWS bills since anybody asked last.
     pub fn take_usage(&self, function: &str) -> Usage {
         self.0.aws.usage().take().remove(function).unwrap_or_default()
@@ -253,10 +270,7 @@ impl TestApp {
         let Started::Queue(consumer) = consumer else {
             panic!("this function takes no queue");
         };
-        let message = |(place, text): (usize, &String)| Message {
-            id: place.to_string(),
-            body: text.clone(),
-        };
+        let message = |(place, text): (usize, &String)| Message::of(place.to_string(), text);
         let failed = consumer.consume(texts.iter().enumerate().map(message).collect()).await;
         let places = failed.iter().map(|id| id.parse().expect("the ids are places"));
         places.collect()

@@ -1,0 +1,246 @@
+//! Doing a job: taken under a lease, done, noted. Who takes it and dies leaves a job that another one takes when the lease
+//! is over.
+
+use std::time::{Duration, Instant};
+
+use anyhow::anyhow;
+use app::{App, survive};
+use kernel::{Error, JobId, Result};
+use tokio::sync::Mutex;
+
+use crate::Job;
+use crate::later::{context, nudge};
+use crate::record::{Begin, JobRecord, JobRef, State, store};
+
+/// What came of an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is done.
+    Done,
+    /// It failed; another attempt may not.
+    Again {
+        /// For the person who looks at the job; never a secret.
+        why: String,
+        /// How long to wait at least, if whoever failed says so.
+        after: Option<Duration>,
+    },
+    /// It failed, and would each time.
+    Dead {
+        /// For the person who looks at the job; never a secret.
+        why: String,
+    },
+    /// It was not tried, and is to be later: an open breaker, a process that is to end.
+    NotNow {
+        /// How long to wait.
+        after: Duration,
+    },
+}
+
+impl Outcome {
+    /// A failure after which another attempt may succeed.
+    pub fn again(why: impl Into<String>) -> Self {
+        Self::Again {
+            why: why.into(),
+            after: None,
+        }
+    }
+
+    /// A failure after which no attempt would succeed.
+    pub fn dead(why: impl Into<String>) -> Self {
+        Self::Dead { why: why.into() }
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Again { .. } => "failed",
+            Self::Dead { .. } => "dead",
+            Self::NotNow { .. } => "not now",
+        }
+    }
+}
+
+/// Does jobs of one kind.
+pub trait Work<J: Job>: Sync {
+    /// Does one. It may have been done before, by somebody who could not note it any more: its id makes that harmless.
+    fn work(&self, app: &App, job: &Running<'_, J>) -> impl Future<Output = Outcome> + Send;
+}
+
+/// Whether a job is still its worker's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Hold {
+    /// It is.
+    Mine,
+    /// It was canceled, or another worker has it: what this one makes of it counts no more.
+    Gone,
+}
+
+/// A job that is being done.
+#[derive(Debug)]
+pub struct Running<'a, J> {
+    /// What is to be done.
+    pub job: J,
+    app: &'a App,
+    id: JobId,
+    attempt: u32,
+    trace: Option<String>,
+    record: Mutex<JobRecord>,
+}
+
+impl<J: Job> Running<'_, J> {
+    /// Its id, the same at every attempt.
+    pub fn id(&self) -> JobId {
+        self.id
+    }
+
+    /// Which attempt this is; the first is 1. Tries that were cut short are none.
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// The trace that it belongs to, as a `traceparent`.
+    pub fn trace(&self) -> Option<&str> {
+        self.trace.as_deref()
+    }
+
+    /// Begins the lease anew, for work that takes longer.
+    pub async fn renew(&self) -> Result<Hold> {
+        self.change(|_| {}).await
+    }
+
+    /// Notes how far it is, in percent, and begins the lease anew.
+    pub async fn progress(&self, percent: u8) -> Result<Hold> {
+        self.change(|record| record.progress = Some(percent.min(100))).await
+    }
+
+    async fn change(&self, change: impl FnOnce(&mut JobRecord)) -> Result<Hold> {
+        let mut record = self.record.lock().await;
+        let mut changed = record.clone();
+        changed.renew(self.app.now(), J::QUEUE);
+        change(&mut changed);
+        if !store::save(&self.app.table, &mut changed).await? {
+            return Ok(Hold::Gone);
+        }
+        *record = changed;
+        Ok(Hold::Mine)
+    }
+}
+
+/// Does the job that a message names, if there is anything to do: takes it, does it, notes what came of it, and tells the
+/// queue again of an attempt that is due later. An error means that the message has to come again; what a worker cannot
+/// do, or panics at, is none.
+pub async fn work<J: Job>(app: &App, worker: &impl Work<J>, message: &str) -> Result<()> {
+    let named = JobRef::parse(message)?;
+    if named.kind != J::KIND {
+        return Err(anyhow!("a job {} came to those who do {}", named.kind, J::KIND).into());
+    }
+    if app.shutdown.is_begun() {
+        return Err(Error::Busy);
+    }
+    let Some(mut record) = store::find(&app.table, &named).await? else {
+        // The record is the truth: without one there is nothing to do.
+        tracing::warn!(job.id = %named.id, job.kind = named.kind, "there is no such job");
+        return Ok(());
+    };
+    match record.begin(app.now(), J::QUEUE) {
+        Begin::Over | Begin::NotDue => return Ok(()),
+        Begin::GivenUp => {
+            tracing::error!(job.id = %record.id, job.kind = record.kind, "a job cost too many workers and is given up");
+            store::save(&app.table, &mut record).await?;
+            return Ok(());
+        }
+        Begin::Try => {}
+    }
+    if !store::save(&app.table, &mut record).await? {
+        // Another worker took it a moment ago.
+        return Ok(());
+    }
+    let started = Instant::now();
+    let (record, outcome) = attempt(app, worker, record).await;
+    let took_ms = started.elapsed().as_secs_f64() * 1_000.0;
+    tracing::info!(
+        job.id = %record.id,
+        job.kind = record.kind,
+        job.attempt = record.attempts + 1,
+        job.outcome = outcome.name(),
+        duration_ms = took_ms,
+        "a job was tried"
+    );
+    note::<J>(app, record, &outcome).await
+}
+
+/// Does it once. The record comes back as it is by then.
+async fn attempt<J: Job>(app: &App, worker: &impl Work<J>, record: JobRecord) -> (JobRecord, Outcome) {
+    if app.shutdown.is_begun() {
+        // Asked to end between taking it and doing it.
+        let after = Duration::ZERO;
+        return (record, Outcome::NotNow { after });
+    }
+    let job = match open::<J>(app, &record) {
+        Ok(job) => job,
+        Err(outcome) => return (record, outcome),
+    };
+    let running = Running {
+        job,
+        app,
+        id: record.id,
+        attempt: record.attempts + 1,
+        trace: record.trace.clone(),
+        record: Mutex::new(record),
+    };
+    let outcome = survive(worker.work(app, &running)).await.unwrap_or_else(|panic| {
+        tracing::error!(job.id = %running.id, job.kind = J::KIND, error = panic, "a worker panicked");
+        // What a panic says is for us.
+        Outcome::again("its worker broke down")
+    });
+    (running.record.into_inner(), outcome)
+}
+
+/// What a job says.
+fn open<J: Job>(app: &App, record: &JobRecord) -> std::result::Result<J, Outcome> {
+    let contents = record.contents.as_deref().unwrap_or_default();
+    let opened = if J::SEALED {
+        app.sealing.open(&context(record.id), contents)
+    } else {
+        Ok(Some(contents.to_vec()))
+    };
+    let opened = opened.unwrap_or_else(|error| {
+        tracing::error!(
+            error = format!("{:#}", anyhow!(error)),
+            "sealed jobs cannot be opened here"
+        );
+        None
+    });
+    let bytes = opened.ok_or_else(|| Outcome::dead("its contents cannot be opened"))?;
+    serde_json::from_slice(&bytes).map_err(|error| {
+        // Its text may quote the contents; where it stands says enough.
+        let (line, column) = (error.line(), error.column());
+        tracing::error!(job.id = %record.id, job.kind = J::KIND, line, column, "a job cannot be read");
+        Outcome::dead("its contents cannot be read")
+    })
+}
+
+/// Notes what came of an attempt, unless the job is another's by now.
+async fn note<J: Job>(app: &App, mut record: JobRecord, outcome: &Outcome) -> Result<()> {
+    let (now, queue) = (app.now(), J::QUEUE);
+    match outcome {
+        Outcome::Done => record.complete(now),
+        Outcome::Again { why, after } => {
+            let [random] = kernel::id::random();
+            record.fail(now, queue, why, *after, random);
+        }
+        Outcome::Dead { why } => record.die(now, why),
+        Outcome::NotNow { after } => record.give_back(now, *after),
+    }
+    if !store::save(&app.table, &mut record).await? {
+        tracing::warn!(job.id = %record.id, "a job was canceled, or taken by another worker, while it was done");
+        return Ok(());
+    }
+    if record.state == State::Dead {
+        tracing::warn!(job.id = %record.id, job.kind = record.kind, reason = record.error, "a job is dead");
+    } else if record.state.is_open() {
+        app.queues.nudge_each(nudge(now, &record, queue)).await;
+    }
+    Ok(())
+}
