@@ -3,7 +3,38 @@
 use std::time::Duration;
 
 /// Every queue of jobs: what `sweeper` looks after. How many workers each has stands in template.yaml.
-pub static ALL: &[&Queue] = &[];
+pub static ALL: &[&Queue] = &[&NOTIFICATIONS, &INTEGRATIONS];
+
+/// Mails.
+pub static NOTIFICATIONS: Queue = Queue {
+    name: "notifications",
+    told: app::Queue("MAIL_QUEUE_URL"),
+    retry: NOTICES,
+    // Twice the timeout of `notifier`.
+    lease: Duration::from_mins(1),
+    kept: QUARTER,
+    shards: 4,
+    most_waiting: 2_000,
+};
+
+/// Calls of others' servers.
+pub static INTEGRATIONS: Queue = Queue {
+    name: "integrations",
+    told: app::Queue("WEBHOOK_QUEUE_URL"),
+    retry: NOTICES,
+    // Twice the timeout of `webhook-deliverer`.
+    lease: Duration::from_mins(1),
+    kept: QUARTER,
+    shards: 4,
+    most_waiting: 2_000,
+};
+
+const NOTICES: Retry = Retry::Doubling {
+    base: Duration::from_secs(5),
+    attempts: 3,
+};
+/// 90 days.
+const QUARTER: Duration = Duration::from_hours(90 * 24);
 
 /// A server that asks for patience is given so much of it.
 const MOST_PATIENCE: Duration = Duration::from_secs(24 * 3_600);

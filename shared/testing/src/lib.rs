@@ -39,6 +39,9 @@ pub const START: Time = Time::from_millis(1_800_000_000_000);
 
 pub use stack::chaos::{Chaos, Fault};
 
+/// The queues of jobs.
+const JOBS: [&str; 2] = ["MailQueue", "WebhookQueue"];
+
 /// The limits of tests that are not about limits.
 pub const RATES: Rates = Rates {
     per_key: 60_000,
@@ -351,9 +354,11 @@ impl TestApp {
 
     /// Sends the notices that were just written.
     pub async fn send_notices(&self) {
-        for texts in self.take("NotificationQueue").await.chunks(10) {
-            let failed = self.deliver_from("NotificationQueue", texts).await;
-            assert_eq!(failed, Vec::<usize>::new(), "notices failed");
+        for queue in JOBS {
+            for texts in self.take(queue).await.chunks(10) {
+                let failed = self.deliver_from(queue, texts).await;
+                assert_eq!(failed, Vec::<usize>::new(), "notices failed");
+            }
         }
     }
 
@@ -444,7 +449,7 @@ impl Drop for Inner {
             return;
         }
         // A message there only names a job that is due anyway; whoever is registered leaves one.
-        let telling = |queue: &&Queue| queue.id != "NotificationQueue";
+        let telling = |queue: &&Queue| !JOBS.contains(&queue.id.as_str());
         for queue in self.template.queues.iter().filter(telling) {
             let depth = self.aws.sqs().depth(&queue.name).expect("the queue");
             assert_eq!(depth.total(), 0, "the queue {} still holds messages", queue.name);

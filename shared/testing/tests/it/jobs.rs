@@ -19,8 +19,8 @@ use serde_json::{Value, json};
 use table::{Record, Slice, Write};
 use testing::{START, TestApp};
 
-const QUEUE_ID: &str = "NotificationQueue";
-const TOLD: app::Queue = app::Queue("NOTIFICATION_QUEUE_URL");
+const QUEUE_ID: &str = "MailQueue";
+const TOLD: app::Queue = app::Queue("MAIL_QUEUE_URL");
 const LEASE: i64 = Time::MINUTE;
 
 static QUEUE: Queue = queue("tests", 4, 2_000);
@@ -260,7 +260,7 @@ async fn a_worker_that_dies_at_any_moment_loses_nothing() {
 }
 
 /// Polls a future so often, then drops it; says whether it was done.
-async fn dies_after<T>(polls: u32, work: impl Future<Output = T>) -> bool {
+pub(crate) async fn dies_after<T>(polls: u32, work: impl Future<Output = T>) -> bool {
     let mut work = std::pin::pin!(work);
     let mut left = polls;
     std::future::poll_fn(move |context| {
@@ -418,7 +418,7 @@ async fn a_job_with_a_key_is_made_once() {
     assert!(world.testing.take(QUEUE_ID).await.is_empty());
     // Together with something else, both or none of it.
     let other = world.later(&count(3));
-    let both = [&other, &second].map(|later| later.write(&world.app).unwrap());
+    let both = [&other, &second].map(|later| later.write(&world.app.sealing).unwrap());
     let error = world.app.table.write(both).await.unwrap_err();
     assert!(error.failed(1) && !error.failed(0));
     let stored = store::find(&world.app.table, &other.reference()).await.unwrap();
@@ -695,7 +695,12 @@ async fn a_narrow_queue_still_gets_everything_done() {
     for number in 0..150 {
         let later = world.later(&Whisper(number.to_string()));
         groups.insert(later.nudge().unwrap().message.group.unwrap());
-        world.app.table.write([later.write(&world.app).unwrap()]).await.unwrap();
+        world
+            .app
+            .table
+            .write([later.write(&world.app.sealing).unwrap()])
+            .await
+            .unwrap();
     }
     assert_eq!(groups.len(), 150);
     let (listener, mut sweeps) = (Listener(AtomicU32::new(0)), 0);

@@ -27,6 +27,7 @@ mod lost_replies;
 mod metrics;
 mod notices;
 mod orgs;
+mod outbox;
 mod privileges;
 mod projects;
 mod recovery;

@@ -6,7 +6,6 @@ use kernel::Time;
 use serde_json::json;
 use testing::{Receiver, Tenant, TestApp, keys};
 
-const QUEUE: &str = "NotificationQueue";
 const RINGS: [&str; 2] = ["RequestKeysParameter", "SealingKeysParameter"];
 const INVITED: &str = "invited@example.com";
 
@@ -133,7 +132,7 @@ async fn only_who_needs_keys_may_read_them() {
         let expected = match function.binary.as_str() {
             "auth" | "orgs" | "alerts" => (true, true),
             "users" | "projects" | "audit" | "events" | "notification-jobs" => (true, false),
-            "reset-mailer" | "alert-evaluator" | "notifier" => (false, true),
+            "reset-mailer" | "alert-evaluator" | "notifier" | "webhook-deliverer" => (false, true),
             _ => (false, false),
         };
         assert_eq!(has, expected, "{}", function.binary);
