@@ -189,8 +189,8 @@ impl TestApp {
     }
 
     /// What a function has that may do everything: one more process of it each time.
-    pub fn app(&self) -> App {
-        outside(&self.0.aws, &self.0.clock, &self.0.template).1
+    pub async fn app(&self) -> App {
+        outside(&self.0.aws, &self.0.clock, &self.0.template).await.1
     }
 
     /// What a table of the template is called.
