@@ -34,5 +34,6 @@ mod recovery;
 mod roles;
 mod secrets;
 mod sessions;
+mod template;
 mod tidy;
 mod users;
