@@ -55,7 +55,7 @@ pub const fn function<F: Serve>(name: &'static str) -> Function {
         || F::routes().describe(),
         |env| {
             Box::pin(async move {
-                let state = F::State::start(&env, env.app()?).await?;
+                let state = F::State::start(&env, env.app().await?).await?;
                 Ok(F::routes().serve(&state))
             })
         },

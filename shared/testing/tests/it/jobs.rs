@@ -144,7 +144,7 @@ struct World {
 impl World {
     async fn new() -> Self {
         let testing = TestApp::start().await;
-        let app = testing.app();
+        let app = testing.app().await;
         Self { testing, app }
     }
 
@@ -597,7 +597,7 @@ async fn a_process_that_is_to_end_gives_back_what_it_has_not_begun_to_do() {
     assert!(matches!(error, Error::Busy));
     // Another process has it at once, without waiting for a lease to end.
     let other = World {
-        app: world.testing.app(),
+        app: world.testing.app().await,
         testing: world.testing.clone(),
     };
     assert_eq!(other.run(&worker).await, 1);

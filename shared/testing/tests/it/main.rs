@@ -32,6 +32,7 @@ mod privileges;
 mod projects;
 mod recovery;
 mod roles;
+mod secrets;
 mod sessions;
 mod template;
 mod tidy;
