@@ -183,11 +183,11 @@ impl Call {
 fn found(reply: &HttpResponse) -> Result<Vec<Parameter>, OrchestratorError<NotRead>> {
     let bytes = reply.body().bytes().unwrap_or_default();
     if !reply.status().is_success() {
-        let text = String::from_utf8_lossy(&bytes).chars().take(300).collect();
+        let text = String::from_utf8_lossy(bytes).chars().take(300).collect();
         let status = reply.status().as_u16();
         return Err(OrchestratorError::operation(NotRead { status, text }));
     }
-    let found: Found = serde_json::from_slice(&bytes).map_err(OrchestratorError::other)?;
+    let found: Found = serde_json::from_slice(bytes).map_err(OrchestratorError::other)?;
     Ok(found.parameters)
 }
 
