@@ -8,6 +8,7 @@ mod people;
 mod receiver;
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
@@ -76,14 +77,14 @@ impl Default for Setup {
 impl Setup {
     /// Sets a parameter of the template.
     #[must_use]
-    pub fn parameter(mut self, name: &'static str, value: impl ToString) -> Self {
+    pub fn parameter(mut self, name: &'static str, value: impl Display) -> Self {
         self.parameters.push((name, value.to_string()));
         self
     }
 
     /// Sets what SSM knows under the name that a parameter of the template has.
     #[must_use]
-    pub fn secret(mut self, parameter: &'static str, value: impl ToString) -> Self {
+    pub fn secret(mut self, parameter: &'static str, value: impl Display) -> Self {
         self.secrets.push((parameter, value.to_string()));
         self
     }
@@ -477,7 +478,8 @@ fn template(public_keys: String, setup: &Setup) -> Template {
 
 /// A ring of keys with these ids, for tests only.
 pub fn keys(ids: &[u8]) -> String {
-    ids.iter().map(|id| format!("{id}:{id:064x}\n")).collect()
+    let lines: Vec<_> = ids.iter().map(|id| format!("{id}:{id:064x}\n")).collect();
+    lines.concat()
 }
 
 /// What SSM knows.

@@ -646,10 +646,10 @@ fn put_many(world: &World, job: &JobRecord, shards: u32, many: u32) {
         }
         item
     };
-    for numbers in Vec::from_iter(0..many).chunks(10_000) {
-        let items = Value::from_iter(numbers.iter().map(|number| item(*number)));
+    for numbers in (0..many).collect::<Vec<_>>().chunks(10_000) {
+        let items: Value = numbers.iter().map(|number| item(*number)).collect();
         let items = serde_json::from_value(items).unwrap();
-        database.import_items(&table, items, Default::default()).unwrap();
+        database.import_items(&table, items, ImportOptions::default()).unwrap();
     }
 }
 
@@ -812,7 +812,8 @@ async fn the_jobs_of_a_cause_are_listed_newest_first() {
     world.made(&Whisper("x".to_owned())).await;
     let page = store::of_cause_in(&world.app.table, &admins(), "counting", first(2)).await;
     let page = page.unwrap();
-    assert_eq!(Vec::from_iter(page.records.iter().map(|job| job.id)), made[..2]);
+    let listed: Vec<_> = page.records.iter().map(|job| job.id).collect();
+    assert_eq!(listed, made[..2]);
     assert!(page.next.is_some());
 }
 

@@ -260,7 +260,8 @@ async fn an_organizations_log_is_read_in_order_and_by_nobody_else() {
     let slice = |limit| Slice { limit, after: None };
     let mine = Scope::<ReadOrg>::system(org());
     let page = store::log(&app.table, &mine, slice(3)).await.unwrap();
-    assert_eq!(Vec::from_iter(page.records.iter().map(|told| told.sequence)), [0, 1, 2]);
+    let sequences: Vec<_> = page.records.iter().map(|told| told.sequence).collect();
+    assert_eq!(sequences, [0, 1, 2]);
     assert!(page.next.is_some());
     let others = Scope::<ReadOrg>::system(OrgId::from_bits(8));
     assert!(
