@@ -64,6 +64,7 @@ struct Services {
     dynamodb: DynamoDb,
     sqs: Sqs,
     ses: Ses,
+    ssm: Arc<Ssm>,
     /// Each of them, and those that nobody asks but by the wire.
     all: Vec<Arc<dyn Service>>,
     policies: Policies,
@@ -104,16 +105,18 @@ impl Aws {
         };
         let sqs = Sqs::new(store.clone(), clock.clone(), &template.queues, chaos.clone())?;
         let ses = Ses::new(store.clone(), clock.clone());
+        let ssm = Arc::new(Ssm::new(parameters));
         let services = Arc::new(Services {
             all: vec![
                 Arc::new(dynamodb.clone()),
                 Arc::new(sqs.clone()),
                 Arc::new(ses.clone()),
-                Arc::new(Ssm::new(parameters)),
+                ssm.clone(),
             ],
             dynamodb,
             sqs,
             ses,
+            ssm,
             policies: Policies::of(template),
             store,
             chaos,
@@ -151,6 +154,11 @@ impl Aws {
     /// Yields the queues.
     pub fn sqs(&self) -> &Sqs {
         &self.services.sqs
+    }
+
+    /// Yields the parameters.
+    pub fn ssm(&self) -> &Ssm {
+        &self.services.ssm
     }
 
     /// Yields the mails that were sent.

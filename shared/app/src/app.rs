@@ -3,12 +3,17 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use aws_lc_rs::digest::{SHA256, digest};
 use kernel::Time;
 use kernel::seal::Keyring;
 use table::{Cursors, Table, TableName};
 
 use crate::{Clock, Env, Memory, Queues, Sealing, Shutdown};
+
+/// Names the parameter with the keys of what goes out to clients and comes back: cursors, and whatever else of a request
+/// is signed or sealed.
+pub const REQUEST_KEYS: &str = "REQUEST_KEYS_PARAMETER";
+/// Names the parameter with the keys that seal what is stored: notices under way, secrets of webhooks.
+pub const SEALING_KEYS: &str = "SEALING_KEYS_PARAMETER";
 
 /// The parts that everything shares. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -17,16 +22,16 @@ pub struct App {
     pub table: Table,
     /// Signs and opens the cursors of lists.
     pub cursors: Cursors,
+    /// Seals what is stored and may hold a secret.
+    pub sealing: Sealing,
     /// Tells the time.
     pub clock: Clock,
     /// Sends to queues.
     pub queues: Queues,
     /// What this process remembers.
     pub memory: Memory,
-    /// The secrets of what is stored for a while.
-    pub keys: Arc<Keyring>,
-    /// Seals what is stored and may hold a secret.
-    pub sealing: Sealing,
+    /// The keys of what goes out to clients and comes back; nothing for a function that has no such thing.
+    pub keys: Option<Arc<Keyring>>,
     /// Whether this process is to end.
     pub shutdown: Shutdown,
 }
@@ -39,30 +44,24 @@ impl App {
 }
 
 impl Env {
-    /// Builds the parts of a function with this environment.
-    pub fn app(&self) -> Result<App> {
+    /// Builds the parts of a function with this environment. Reads its secrets, if it needs any for them.
+    pub async fn app(&self) -> Result<App> {
         let config = self.aws_config()?;
         let mut dynamodb = aws_sdk_dynamodb::config::Builder::from(&config);
         dynamodb.set_endpoint_url(self.aws_endpoint("DYNAMODB"));
         let client = aws_sdk_dynamodb::Client::from_conf(dynamodb.build());
         let named = |name: &TableName| Some((*name, self.optional(name.variable())?.to_owned()));
         let tables = TableName::ALL.iter().filter_map(named);
-        let secret = self.variable("CURSOR_SECRET")?.as_bytes();
+        let keys = self.keyring(REQUEST_KEYS).await?;
         Ok(App {
             table: Table::new(client, tables.collect()),
-            cursors: Cursors::new(secret),
+            cursors: Cursors::new(keys.clone()),
+            keys,
+            sealing: Sealing::with(self.keyring(SEALING_KEYS).await?),
             clock: self.clock().clone(),
             queues: Queues::new(self, config),
             memory: Memory::default(),
-            keys: Arc::new(keyring(secret)?),
-            sealing: Sealing::of(self),
             shutdown: self.shutdown().clone(),
         })
     }
-}
-
-/// The keyring of a deployment that has one secret: a key for it, which the cursors' is not.
-fn keyring(secret: &[u8]) -> Result<Keyring> {
-    let key = digest(&SHA256, &[b"keyring\n", secret].concat());
-    Ok(format!("1:{}", hex::encode(key)).parse()?)
 }

@@ -1,5 +1,6 @@
 //! `Idempotency-Key`, for whoever calls: whose the key is, and who they are there.
 
+use anyhow::Context;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -10,7 +11,13 @@ use lambda::App;
 /// Honours `Idempotency-Key` on POST requests; stands inside authentication, whose caller it needs.
 pub(crate) async fn remember(State(app): State<App>, request: Request, next: Next) -> Response {
     let who = who(request.extensions().get::<Caller>());
-    let once = async || Ok(Once::new(app.table.clone(), app.keys.clone()));
+    let once = async || {
+        let keys = app
+            .keys
+            .clone()
+            .context("a function that does requests once needs keys")?;
+        Ok(Once::new(app.table.clone(), keys))
+    };
     idempotency::remember(once, || app.now(), &who, request, next).await
 }
 

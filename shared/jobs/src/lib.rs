@@ -80,7 +80,7 @@ pub struct Place {
 
 impl Place {
     /// A place by its parts.
-    pub fn of(owner: Owner, cause: impl ToString) -> Self {
+    pub fn of(owner: Owner, cause: impl std::fmt::Display) -> Self {
         Self {
             owner,
             cause: cause.to_string(),

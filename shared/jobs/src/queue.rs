@@ -37,7 +37,7 @@ const NOTICES: Retry = Retry::Doubling {
 const QUARTER: Duration = Duration::from_hours(90 * 24);
 
 /// A server that asks for patience is given so much of it.
-const MOST_PATIENCE: Duration = Duration::from_secs(24 * 3_600);
+const MOST_PATIENCE: Duration = Duration::from_hours(24);
 /// A pause doubles no more often.
 const MOST_DOUBLINGS: u32 = 16;
 
@@ -118,7 +118,7 @@ mod tests {
         base: Duration::from_secs(5),
         attempts: 3,
     };
-    const LISTED: Retry = Retry::Listed(&[Duration::from_secs(5), Duration::from_secs(300)]);
+    const LISTED: Retry = Retry::Listed(&[Duration::from_secs(5), Duration::from_mins(5)]);
 
     /// The least and the most that a pause may be, in milliseconds.
     fn check(retry: Retry, attempts: u32, least: u64, most: u64) {
@@ -142,8 +142,8 @@ mod tests {
         let pause = |asked| DOUBLING.pause_or(1, 0, asked).unwrap().as_secs();
         assert_eq!(pause(None), 5);
         assert_eq!(pause(Some(Duration::from_secs(3))), 5);
-        assert_eq!(pause(Some(Duration::from_secs(3_600))), 3_600);
-        assert_eq!(pause(Some(Duration::from_secs(48 * 3_600))), 24 * 3_600);
+        assert_eq!(pause(Some(Duration::from_hours(1))), 3_600);
+        assert_eq!(pause(Some(Duration::from_hours(48))), 24 * 3_600);
         assert_eq!(DOUBLING.pause_or(3, 0, Some(Duration::from_secs(3))), None);
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use app::{Env, Nudge, Queues, Sealing};
+use app::{App, Env, Nudge, Queues, Sealing};
 use jobs::{Later, Owner};
 use kernel::{Check, JobId, Result, Time};
 use serde_json::{Value, json};
@@ -56,11 +56,11 @@ impl Job {
 }
 
 impl Desk {
-    /// The desk of `SEALING_SECRET`, `MAIL_FROM` and `CONSOLE_URL`.
-    pub fn of(env: &Env, queues: &Queues) -> anyhow::Result<Self> {
+    /// The desk of `MAIL_FROM` and `CONSOLE_URL`, with the app's queues and keys.
+    pub fn of(env: &Env, app: &App) -> anyhow::Result<Self> {
         Ok(Self(Arc::new(Inner {
-            queues: queues.clone(),
-            sealing: Sealing::of(env),
+            queues: app.queues.clone(),
+            sealing: app.sealing.clone(),
             mail_from: env.variable("MAIL_FROM")?.to_owned(),
             console_url: env.variable("CONSOLE_URL")?.trim_end_matches('/').to_owned(),
         })))
@@ -149,14 +149,21 @@ mod tests {
             ("AWS_ACCESS_KEY_ID", "tests"),
             ("AWS_SECRET_ACCESS_KEY", "tests"),
             ("AWS_REGION", "us-east-1"),
-            ("CURSOR_SECRET", "secret"),
-            ("SEALING_SECRET", "secret"),
             ("MAIL_FROM", "no-reply@example.com"),
             ("CONSOLE_URL", "https://console.example.com/"),
         ];
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let env = Env::of(variables.into(), Clock::at(NOW));
-        Desk::of(&env, &env.app().unwrap().queues).unwrap()
+        let keys = format!("1:{:064x}", 1).parse().unwrap();
+        let app = App {
+            sealing: Sealing::with(Some(Arc::new(keys))),
+            ..tokio::runtime::Builder::new_current_thread()
+                .build()
+                .unwrap()
+                .block_on(env.app())
+                .unwrap()
+        };
+        Desk::of(&env, &app).unwrap()
     }
 
     fn mail(to: &str, cause: &str) -> Result<Job> {

@@ -4,6 +4,11 @@
 //! the other, and sent at least once, with the same id each time. Mails and webhooks have queues and workers of their own, so
 //! that a target that is silent holds up no mail. What a notice says is sealed, for it may hold a token or a secret, and
 //! erased once it is sent.
+//!
+//! # Known bounds
+//!
+//! - Ten workers take ten webhooks at once each, so a hundred targets that do not answer hold the others' webhooks for up
+//!   to 15 s (never a mail); SQS serves quiet hosts first. Breakers for each endpoint come with the webhook product.
 
 mod desk;
 pub mod mails;

@@ -204,7 +204,7 @@ fn check_property(kind: &str, properties: &str, named: &str) {
 }
 
 #[test]
-fn a_property_that_is_not_served_is_named() {
+fn a_property_of_a_function_that_is_not_served_is_named() {
     for (properties, named) in [
         ("PackageType: Image", "PackageType"),
         ("EphemeralStorage: {Size: 1024}", "EphemeralStorage"),
@@ -244,6 +244,10 @@ fn a_property_that_is_not_served_is_named() {
     ] {
         check_property("AWS::Serverless::Function", properties, named);
     }
+}
+
+#[test]
+fn a_property_of_another_resource_that_is_not_served_is_named() {
     for (properties, named) in [
         (
             "StreamSpecification: {StreamViewType: KEYS_ONLY}",

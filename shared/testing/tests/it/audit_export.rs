@@ -178,7 +178,7 @@ async fn pages_are_bounded_in_bytes_however_large_the_entries_are() {
     for number in 0..14 {
         let large = "é🏠".repeat(25_000);
         let change = Change::by(actor, "note.written", "note", number).to(json!({"text": large}));
-        let done = Commit::of(&app.app(), &Origin::default())
+        let done = Commit::of(&app.app().await, &Origin::default())
             .note(Chain::Org(org), change)
             .await;
         done.unwrap();
@@ -197,7 +197,7 @@ async fn what_keys_and_the_system_did_stands_in_the_same_chain() {
     let key = acme.key_id.parse().unwrap();
     for actor in [Actor::ApiKey(key), Actor::System] {
         let change = Change::by(actor, "note.written", "note", 1);
-        let done = Commit::of(&app.app(), &Origin::default())
+        let done = Commit::of(&app.app().await, &Origin::default())
             .note(Chain::Org(org), change)
             .await;
         done.unwrap();

@@ -55,7 +55,7 @@ fn change() -> Change {
 #[tokio::test]
 async fn what_did_not_hold_is_named_and_nothing_is_done() {
     let app = TestApp::start().await;
-    let parts = app.app();
+    let parts = app.app().await;
     let commit = || Commit::of(&parts, &Origin::default());
     commit().write("first", create("a")).await.unwrap();
     let chain = Chain::Org(OrgId::from_bits(1));
@@ -75,7 +75,7 @@ async fn what_did_not_hold_is_named_and_nothing_is_done() {
 #[tokio::test]
 async fn what_no_transaction_takes_is_named_before_anything_is_sent() {
     let app = TestApp::start().await;
-    let parts = app.app();
+    let parts = app.app().await;
     let commit = || Commit::of(&parts, &Origin::default());
     let large = |name: &str, bytes: usize| {
         let text = "x".repeat(bytes);
@@ -133,7 +133,7 @@ async fn writers_of_one_chain_all_get_their_entry() {
     let acme = app.tenant().await;
     let chain = Chain::Org(acme.org.parse().unwrap());
     let before = acme.client.all(format!("/v1/orgs/{}/audit", acme.org)).await.len();
-    let parts = app.app();
+    let parts = app.app().await;
     let note = || again(|| async { Commit::of(&parts, &Origin::default()).note(chain, change()).await });
     // One after the other this process knows the end of the chain; another one writes to it as well.
     for _ in 0..3 {
@@ -178,7 +178,7 @@ async fn who_was_removed_since_they_passed_the_gate_changes_nothing_more() {
     let members = format!("/v1/orgs/{}/members", acme.org);
     let promote = async |scope: &Scope<ManageMembers>| {
         let user = mallory.id.parse().unwrap();
-        Member::set_role(&app.app(), scope, user, OrgRole::Admin).await
+        Member::set_role(&app.app().await, scope, user, OrgRole::Admin).await
     };
 
     // Demoted, removed, or in an organization that was deleted: each under way.
@@ -240,7 +240,7 @@ fn ask(key: &str) -> Ask<'_> {
 
 /// The origin of a request with this key, which is to be done.
 async fn claimed(app: &TestApp, key: &str) -> Origin {
-    let once = Once::new(app.table(), app.app().keys.clone());
+    let once = Once::new(app.table(), app.app().await.keys.unwrap());
     match once.claim(app.now(), &ask(key)).await.unwrap() {
         Answer::Do(claim) => Origin {
             claim: Some(claim),
@@ -253,8 +253,8 @@ async fn claimed(app: &TestApp, key: &str) -> Origin {
 #[tokio::test]
 async fn what_was_begun_is_resumed_and_not_repeated() {
     let app = TestApp::start().await;
-    let parts = app.app();
-    let once = Once::new(app.table(), app.app().keys.clone());
+    let parts = app.app().await;
+    let once = Once::new(app.table(), app.app().await.keys.unwrap());
     let first = claimed(&app, "pay").await;
     assert_eq!(first.resumed(), None);
     let begun = Commit::of(&parts, &first).write("thing", create("payment"));
@@ -288,8 +288,8 @@ async fn what_was_begun_is_resumed_and_not_repeated() {
 #[tokio::test]
 async fn an_effect_whose_reply_is_lost_is_told_and_not_repeated() {
     let app = TestApp::start().await;
-    let parts = app.app();
-    let once = Once::new(app.table(), app.app().keys.clone());
+    let parts = app.app().await;
+    let once = Once::new(app.table(), app.app().await.keys.unwrap());
     let chain = Chain::Org(OrgId::from_bits(1));
     let origin = claimed(&app, "one").await;
     Commit::of(&parts, &origin).note(chain, change()).await.unwrap();
@@ -340,7 +340,7 @@ async fn an_effect_whose_reply_is_lost_is_told_and_not_repeated() {
 #[tokio::test]
 async fn who_reads_the_table_and_guesses_a_key_opens_nothing() {
     let app = TestApp::start().await;
-    let parts = app.app();
+    let parts = app.app().await;
     let acme = app.tenant().await;
     let once = acme.client.header("idempotency-key", "1");
     let keys = format!("/v1/projects/{}/api-keys", acme.project);

@@ -144,7 +144,7 @@ struct World {
 impl World {
     async fn new() -> Self {
         let testing = TestApp::start().await;
-        let app = testing.app();
+        let app = testing.app().await;
         Self { testing, app }
     }
 
@@ -597,7 +597,7 @@ async fn a_process_that_is_to_end_gives_back_what_it_has_not_begun_to_do() {
     assert!(matches!(error, Error::Busy));
     // Another process has it at once, without waiting for a lease to end.
     let other = World {
-        app: world.testing.app(),
+        app: world.testing.app().await,
         testing: world.testing.clone(),
     };
     assert_eq!(other.run(&worker).await, 1);
@@ -646,10 +646,12 @@ fn put_many(world: &World, job: &JobRecord, shards: u32, many: u32) {
         }
         item
     };
-    for numbers in Vec::from_iter(0..many).chunks(10_000) {
-        let items = Value::from_iter(numbers.iter().map(|number| item(*number)));
+    for numbers in (0..many).collect::<Vec<_>>().chunks(10_000) {
+        let items: Value = numbers.iter().map(|number| item(*number)).collect();
         let items = serde_json::from_value(items).unwrap();
-        database.import_items(&table, items, Default::default()).unwrap();
+        #[expect(clippy::default_trait_access, reason = "the type is the database's own")]
+        let plain = Default::default();
+        database.import_items(&table, items, plain).unwrap();
     }
 }
 
@@ -812,7 +814,8 @@ async fn the_jobs_of_a_cause_are_listed_newest_first() {
     world.made(&Whisper("x".to_owned())).await;
     let page = store::of_cause_in(&world.app.table, &admins(), "counting", first(2)).await;
     let page = page.unwrap();
-    assert_eq!(Vec::from_iter(page.records.iter().map(|job| job.id)), made[..2]);
+    let listed: Vec<_> = page.records.iter().map(|job| job.id).collect();
+    assert_eq!(listed, made[..2]);
     assert!(page.next.is_some());
 }
 
@@ -992,7 +995,7 @@ async fn what_does_not_fit_the_queue_is_redriven_by_the_sweeper() {
 #[tokio::test]
 async fn a_job_is_made_with_the_deed_that_causes_it_or_not_at_all() {
     let app = TestApp::start().await;
-    let parts = app.app();
+    let parts = app.app().await;
     let due = |key: &str| Count {
         org: org(),
         number: 1,

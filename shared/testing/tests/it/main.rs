@@ -34,6 +34,8 @@ mod privileges;
 mod projects;
 mod recovery;
 mod roles;
+mod secrets;
 mod sessions;
+mod template;
 mod tidy;
 mod users;

@@ -104,7 +104,7 @@ async fn stored(app: &App, fact: &FactRef) -> Told {
 #[tokio::test]
 async fn a_fact_is_one_item_that_says_what_happened() {
     let testing = TestApp::start().await;
-    let app = testing.app();
+    let app = testing.app().await;
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let origin = Origin {
         trace: Some(trace.to_owned()),
@@ -129,7 +129,7 @@ async fn a_fact_is_one_item_that_says_what_happened() {
 #[tokio::test]
 async fn everybody_hears_a_fact_once_however_often_its_message_comes() {
     let testing = TestApp::start().await;
-    let app = testing.app();
+    let app = testing.app().await;
     let fact = tell(&app, 1).await;
     let texts = testing.take(QUEUE).await;
     let ears = [Ear::default(), Ear::default()];
@@ -147,7 +147,7 @@ async fn everybody_hears_a_fact_once_however_often_its_message_comes() {
 #[tokio::test]
 async fn who_cannot_hear_a_fact_keeps_nobody_from_it_and_is_told_again() {
     let testing = TestApp::start().await;
-    let app = testing.app();
+    let app = testing.app().await;
     for (deaf, broken) in [(2, 0), (0, 2)] {
         let fact = tell(&app, 1).await;
         let bad = Ear {
@@ -183,7 +183,7 @@ async fn a_relay_that_dies_at_any_moment_loses_nothing() {
     let mut finished = false;
     for polls in 1..100 {
         let testing = TestApp::start().await;
-        let app = testing.app();
+        let app = testing.app().await;
         let fact = tell(&app, 1).await;
         let text = testing.take(QUEUE).await.remove(0);
         let ear = Ear::default();
@@ -207,7 +207,7 @@ async fn a_relay_that_dies_at_any_moment_loses_nothing() {
 #[tokio::test]
 async fn relays_that_race_leave_a_fact_relayed() {
     let testing = TestApp::start().await;
-    let app = testing.app();
+    let app = testing.app().await;
     let fact = tell(&app, 1).await;
     let text = testing.take(QUEUE).await.remove(0);
     let ear = Ear::default();
@@ -221,7 +221,7 @@ async fn relays_that_race_leave_a_fact_relayed() {
 #[tokio::test]
 async fn the_sweeper_finds_what_nobody_was_told_of_and_the_function_relays_it() {
     let testing = TestApp::start().await;
-    let app = testing.app();
+    let app = testing.app().await;
     let mut facts = Vec::new();
     for sequence in 0..30 {
         facts.push(tell(&app, sequence).await);
@@ -252,7 +252,7 @@ async fn a_message_that_is_none_of_ours_comes_again_and_one_without_a_fact_does_
 #[tokio::test]
 async fn an_organizations_log_is_read_in_order_and_by_nobody_else() {
     let testing = TestApp::start().await;
-    let app = testing.app();
+    let app = testing.app().await;
     for sequence in 0..5 {
         tell(&app, sequence).await;
         testing.advance(1_000);
@@ -260,7 +260,8 @@ async fn an_organizations_log_is_read_in_order_and_by_nobody_else() {
     let slice = |limit| Slice { limit, after: None };
     let mine = Scope::<ReadOrg>::system(org());
     let page = store::log(&app.table, &mine, slice(3)).await.unwrap();
-    assert_eq!(Vec::from_iter(page.records.iter().map(|told| told.sequence)), [0, 1, 2]);
+    let sequences: Vec<_> = page.records.iter().map(|told| told.sequence).collect();
+    assert_eq!(sequences, [0, 1, 2]);
     assert!(page.next.is_some());
     let others = Scope::<ReadOrg>::system(OrgId::from_bits(8));
     assert!(
@@ -321,7 +322,7 @@ impl Listener for Endpoints {
 #[tokio::test]
 async fn deliveries_are_made_once_though_the_fan_out_breaks_down_in_the_middle() {
     let testing = TestApp::start().await;
-    let app = testing.app();
+    let app = testing.app().await;
     tell(&app, 1).await;
     let text = testing.take(QUEUE).await.remove(0);
     let endpoints = Endpoints {

@@ -654,5 +654,46 @@ fn documents_mention_only_files_that_exist() {
         let gone = mentioned.into_iter().filter(|path| !root().join(path).exists());
         absent.extend(gone.map(|path| format!("{document}: {path}")));
     }
+    for decision in names(DECISIONS) {
+        let mentioned = mentioned(&read(format!("{DECISIONS}/{decision}")));
+        // They also link to each other.
+        let exists = |path: &String| root().join(path).exists() || root().join(DECISIONS).join(path).exists();
+        let gone = mentioned.into_iter().filter(|path| !exists(path));
+        absent.extend(gone.map(|path| format!("{decision}: {path}")));
+    }
     nothing("files that do not exist", &absent);
+}
+
+const DECISIONS: &str = "docs/decisions";
+/// The map stays one that is read at a sitting; reasons are decisions.
+const LONGEST_MAP: usize = 150;
+
+#[test]
+fn the_map_is_short_and_links_every_decision() {
+    let map = read("ARCHITECTURE.md");
+    let lines = map.lines().count();
+    assert!(
+        lines <= LONGEST_MAP,
+        "ARCHITECTURE.md has {lines} lines: what gives reasons belongs to {DECISIONS}"
+    );
+    let (mut broken, mut numbers) = (Vec::new(), BTreeSet::new());
+    for decision in names(DECISIONS) {
+        let number = decision.split('-').next().unwrap_or_default().to_owned();
+        let text = read(format!("{DECISIONS}/{decision}"));
+        let title = text
+            .lines()
+            .next()
+            .and_then(|line| line.strip_prefix("# "))
+            .unwrap_or_default();
+        let link = format!("- [{number}]({DECISIONS}/{decision}) {title}\n");
+        if number.len() != 3 || number.parse::<u16>().is_err() || title.is_empty() {
+            broken.push(format!("{decision} is no NNN-title.md with a title"));
+        } else if !map.contains(&link) {
+            broken.push(format!("ARCHITECTURE.md does not have the line {link:?}"));
+        }
+        if !numbers.insert(number) {
+            broken.push(format!("{decision} has a number that another one has"));
+        }
+    }
+    nothing("decisions", &broken);
 }
