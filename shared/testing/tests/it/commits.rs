@@ -402,4 +402,5 @@ async fn a_key_of_an_api_key_route_is_honoured() {
         .post("/v1/ingest/events", json!({"events": many}))
         .await
         .expect(202);
+    app.settle().await;
 }
