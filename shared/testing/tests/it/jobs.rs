@@ -243,7 +243,7 @@ async fn a_worker_that_dies_at_any_moment_loses_nothing() {
         let world = World::new().await;
         let (job, text) = world.made(&count(1)).await;
         let worker = Worker::default();
-        finished = dies_after(polls, work(&world.app, &worker, &text)).await;
+        finished = Box::pin(dies_after(polls, work(&world.app, &worker, &text))).await;
         // Whatever was on its way to the table arrives.
         tokio::time::sleep(Duration::from_millis(20)).await;
         world.testing.take(QUEUE_ID).await;
@@ -649,7 +649,9 @@ fn put_many(world: &World, job: &JobRecord, shards: u32, many: u32) {
     for numbers in (0..many).collect::<Vec<_>>().chunks(10_000) {
         let items: Value = numbers.iter().map(|number| item(*number)).collect();
         let items = serde_json::from_value(items).unwrap();
-        database.import_items(&table, items, ImportOptions::default()).unwrap();
+        #[expect(clippy::default_trait_access, reason = "the type is the emulator's own")]
+        let imported = database.import_items(&table, items, Default::default());
+        imported.unwrap();
     }
 }
 
