@@ -243,7 +243,7 @@ async fn a_worker_that_dies_at_any_moment_loses_nothing() {
         let world = World::new().await;
         let (job, text) = world.made(&count(1)).await;
         let worker = Worker::default();
-        finished = dies_after(polls, work(&world.app, &worker, &text)).await;
+        finished = Box::pin(dies_after(polls, work(&world.app, &worker, &text))).await;
         // Whatever was on its way to the table arrives.
         tokio::time::sleep(Duration::from_millis(20)).await;
         world.testing.take(QUEUE_ID).await;

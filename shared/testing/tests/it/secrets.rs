@@ -11,7 +11,9 @@ const INVITED: &str = "invited@example.com";
 
 /// Puts rings of these keys in place, and starts every function anew.
 async fn rotate(app: &TestApp, ids: &[u8]) {
-    RINGS.iter().for_each(|ring| app.put_secret(ring, &keys(ids)));
+    for ring in RINGS {
+        app.put_secret(ring, &keys(ids));
+    }
     app.restart().await;
 }
 

@@ -428,15 +428,13 @@ fn dependencies(folder: &str, ours: &BTreeSet<String>) -> BTreeSet<String> {
 fn may_use(package: &str) -> Option<Vec<&'static str>> {
     match package {
         "kernel" | "outbound" => Some(vec![]),
-        "table" => Some(vec!["kernel"]),
-        "trail" => Some(vec!["kernel", "table"]),
-        "app" => Some(vec!["kernel", "table"]),
+        "lease" | "table" => Some(vec!["kernel"]),
+        "app" | "trail" => Some(vec!["kernel", "table"]),
         "jobs" | "lambda" | "outbox" | "telemetry" => Some(vec!["app", "kernel", "table"]),
         "notifications" => Some(vec!["app", "jobs", "kernel", "table"]),
         // What is done once: knows nothing of what is done.
         "idempotency" => Some(vec!["kernel", "table"]),
         "commit" => Some(vec!["app", "idempotency", "jobs", "kernel", "outbox", "table", "trail"]),
-        "lease" => Some(vec!["kernel"]),
         // The world in which sources of leases are tried.
         "lease-world" => Some(vec!["kernel", "lease"]),
         "limits" => Some(vec!["kernel", "lease", "table"]),
@@ -462,10 +460,8 @@ fn may_use(package: &str) -> Option<Vec<&'static str>> {
             "trail",
         ]),
         "gate" => Some(vec!["idempotency", "identity", "kernel", "lambda", "limits"]),
-        // The list of functions.
-        "functions" => None,
-        // Sees everything.
-        "testing" => None,
+        // The list of functions, and what sees everything.
+        "functions" | "testing" => None,
         other => panic!("say on what shared/{other} may depend"),
     }
 }
