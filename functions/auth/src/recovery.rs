@@ -91,7 +91,7 @@ impl Input for Verification {
 }
 
 fn accepted() -> (StatusCode, Json<MailAccepted>) {
-    (StatusCode::ACCEPTED, Json(MailAccepted::new()))
+    (StatusCode::ACCEPTED, Json(MailAccepted::taken()))
 }
 
 /// Asks for a mail with which to choose a new password

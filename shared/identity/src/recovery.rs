@@ -179,7 +179,7 @@ impl MailAccepted {
     pub const STATUS: u16 = 202;
 
     /// The only thing that it says.
-    pub const fn new() -> Self {
+    pub const fn taken() -> Self {
         Self { status: "accepted" }
     }
 }
@@ -200,11 +200,11 @@ pub async fn resend(app: &App, desk: &Desk, scope: &Scope<ManageOwnAccount>) -> 
             .write("mailed", Write::save(&mailed)?)
             .due(job.later())?
             .note(Chain::User(user.id), noted(&user, "user.verification_requested"))
-            .reply(Reply::json(MailAccepted::STATUS, &MailAccepted::new())?)
+            .reply(Reply::json(MailAccepted::STATUS, &MailAccepted::taken())?)
             .await
     })
     .await?;
-    Ok(MailAccepted::new())
+    Ok(MailAccepted::taken())
 }
 
 /// What a person did to their own account.

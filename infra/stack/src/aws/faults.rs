@@ -40,7 +40,7 @@ pub(super) async fn answer(services: Arc<Services>, service: Arc<dyn Service>, c
         if moment == Moment::After {
             respond(&services, &*service, call).await;
         }
-        chaos.drop_caller().await
+        chaos.drop_caller().await;
     }
     let operation = call.operation.as_str();
     if let Some(draw) = chaos.strike(Fault::Throttle, operation) {

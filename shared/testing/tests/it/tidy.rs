@@ -429,11 +429,10 @@ fn may_use(package: &str) -> Option<Vec<&'static str>> {
     match package {
         "kernel" | "outbound" => Some(vec![]),
         "lease" | "table" => Some(vec!["kernel"]),
-        "app" | "trail" => Some(vec!["kernel", "table"]),
+        // Of these, `idempotency` is what is done once: it knows nothing of what is done.
+        "app" | "idempotency" | "trail" => Some(vec!["kernel", "table"]),
         "jobs" | "lambda" | "outbox" | "telemetry" => Some(vec!["app", "kernel", "table"]),
         "notifications" => Some(vec!["app", "jobs", "kernel", "table"]),
-        // What is done once: knows nothing of what is done.
-        "idempotency" => Some(vec!["kernel", "table"]),
         "commit" => Some(vec!["app", "idempotency", "jobs", "kernel", "outbox", "table", "trail"]),
         // The world in which sources of leases are tried.
         "lease-world" => Some(vec!["kernel", "lease"]),
