@@ -92,7 +92,9 @@ impl Seen {
     /// Decides about a request at `now`, which is the same one or another one with the same key.
     pub(crate) fn judge(&self, now: Time, is_same: bool) -> Verdict {
         let remembered = self.until.plus_millis(MEMORY) > now;
-        let lasting = remembered && (self.effect.is_some() || self.begun.is_some());
+        // What was done or begun without a known reply lasts longer than a reply does.
+        let unanswered = self.status.is_none() && (self.effect.is_some() || self.begun.is_some());
+        let lasting = remembered && unanswered;
         let running = self.until > now;
         if (running || lasting) && !is_same {
             return Verdict::Reused;
