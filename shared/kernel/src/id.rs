@@ -159,6 +159,14 @@ ids! {
     MessageId "msg_";
     /// Names a job: work that outlives the request that caused it.
     JobId "job_";
+    /// Names a credit grant: credits with a priority and an end.
+    CreditGrantId "cgr_";
+    /// Names a block of a wallet's credits that one process holds for a while.
+    LeaseId "lea_";
+    /// Names an entry of a wallet's ledger.
+    LedgerEntryId "len_";
+    /// Names a payment.
+    PaymentId "pay_";
 }
 
 #[cfg(test)]

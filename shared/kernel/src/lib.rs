@@ -13,12 +13,13 @@ pub mod resource;
 pub mod scope;
 pub mod seal;
 pub mod time;
+pub mod zone;
 
 pub use check::{Check, Input};
 pub use error::{Error, FieldProblem, Result};
 pub use id::{
-    AlertId, ApiKeyId, AuditId, EventId, GrantId, IncidentId, InvitationId, JobId, MessageId, OrgId, ProjectId,
-    SessionId, UserId,
+    AlertId, ApiKeyId, AuditId, CreditGrantId, EventId, GrantId, IncidentId, InvitationId, JobId, LeaseId,
+    LedgerEntryId, MessageId, OrgId, PaymentId, ProjectId, SessionId, UserId,
 };
 pub use origin::{Anchor, Origin};
 pub use policy::{KeyScope, OrgRole, PlatformRole};
@@ -26,3 +27,4 @@ pub use problem::{Problem, ProblemDetails};
 pub use resource::{Resource, ResourceType};
 pub use scope::{Actor, Caller, OrgWide, Permission, ResourceRole, Scope};
 pub use time::Time;
+pub use zone::{Day, Zone};

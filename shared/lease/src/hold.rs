@@ -66,6 +66,23 @@ impl<I: Copy + Eq> Hold<I> {
         self.slot.holding().count(portion)
     }
 
+    /// Names the lease that they are of.
+    ///
+    /// # Panics
+    /// Never: only what takes the hold itself takes its units.
+    pub fn lease(&self) -> I {
+        let portion = self.portion.as_ref();
+        portion.expect("only what takes the hold takes the portion").lease.id
+    }
+
+    /// Says that nobody knows whether what the units pay for was done. Nothing of their lease is spent any more, and it is
+    /// not closed: the source tells by what was reported.
+    pub fn abandon(mut self) {
+        if let Some(portion) = self.portion.take() {
+            self.slot.holding().abandon(portion);
+        }
+    }
+
     /// Says that what the units pay for was done.
     pub fn spent(mut self) {
         if let Some(portion) = self.portion.take() {

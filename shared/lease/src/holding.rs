@@ -225,6 +225,20 @@ impl<I: Copy + Eq> Holding<I> {
         self.former.retain(|held| held.out > 0);
     }
 
+    /// Takes note that nobody knows whether what units pay for was done. The lease is spent of and reported no more, and never
+    /// closed: the source tells by what was reported of it whether they were, once nothing can be under way any more.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "who does not know what became of units has none of them any more"
+    )]
+    pub fn abandon(&mut self, portion: Portion<I>) {
+        self.former
+            .extend(self.lease.take_if(|held| held.lease.id == portion.lease.id));
+        let held = self.held(portion.lease.id);
+        held.out -= portion.units;
+        self.former.retain(|held| held.out > 0);
+    }
+
     /// Lets go of the lease, if it is over and no call holds units of it.
     pub fn close_over(&mut self, now: Time) -> Option<Closed<I>> {
         self.close_if(|held| now >= held.lease.ends_at)
@@ -368,6 +382,18 @@ mod tests {
         assert_eq!(holding.count(&mut third), Report { lease: 2, spent: 4 });
         assert_eq!(wanted(&mut holding, NOW, 7), Ok((10, Some(2))));
         assert!(holding.former.is_empty());
+    }
+
+    #[test]
+    fn a_lease_of_which_nobody_knows_what_was_done_is_neither_spent_nor_closed() {
+        let mut holding = holds(10, 100);
+        let (doubtful, other) = (taken(&mut holding, 2), taken(&mut holding, 1));
+        holding.abandon(doubtful);
+        assert_eq!(holding.close(), None);
+        assert_eq!(wanted(&mut holding, NOW, 1), Ok((10, None)), "a lease of its own");
+        // Who has units of it still spends or returns them.
+        holding.spend(other);
+        assert!(holding.former.is_empty() && holding.lease.is_none());
     }
 
     #[test]

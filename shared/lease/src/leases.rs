@@ -118,6 +118,12 @@ impl<S: Source> Leases<S> {
         }
     }
 
+    /// Closes the lease of one pool, unless calls hold units of it.
+    pub async fn close_one(&self, key: &S::Key, now: Time) {
+        let closed = self.slots.of(key, now).holding().close();
+        self.close(key, closed, now).await;
+    }
+
     /// Closes all leases of which no call holds units: for a process that is about to end.
     pub async fn close_all(&self, now: Time) {
         for (key, slot) in self.slots.all() {

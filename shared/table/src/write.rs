@@ -299,6 +299,7 @@ pub struct Update {
     set: Vec<String>,
     add: Vec<String>,
     delete: Vec<String>,
+    remove: Vec<String>,
 }
 
 impl Update {
@@ -310,6 +311,7 @@ impl Update {
             set: Vec::new(),
             add: Vec::new(),
             delete: Vec::new(),
+            remove: Vec::new(),
         };
         update.set("kind", record::text(R::KIND))
     }
@@ -318,6 +320,16 @@ impl Update {
     #[must_use]
     pub fn set_number(self, name: &str, value: i64) -> Self {
         self.set(name, number(value))
+    }
+
+    /// Takes the record out of the first index.
+    #[must_use]
+    pub fn leave_index1(mut self) -> Self {
+        for name in ["gsi1pk", "gsi1sk"] {
+            let name = self.write.name(name);
+            self.remove.push(name);
+        }
+        self
     }
 
     /// Adds to a number, which starts at 0.
@@ -330,6 +342,25 @@ impl Update {
     #[must_use]
     pub fn add_to_set(self, name: &str, members: Vec<String>) -> Self {
         self.add(name, AttributeValue::Ss(members))
+    }
+
+    /// Happens only if an attribute is not there.
+    #[must_use]
+    pub fn if_absent(mut self, name: &str) -> Self {
+        let name = self.write.name(name);
+        self.write.and(&format!("attribute_not_exists({name})"));
+        self
+    }
+
+    /// Happens only if a number is `value`; one that is absent is 0.
+    #[must_use]
+    pub fn if_number(self, name: &str, value: i64) -> Self {
+        match value {
+            0 => self.only_if(name, value, |name, value| {
+                format!("(attribute_not_exists({name}) OR {name} = {value})")
+            }),
+            _ => self.only_if(name, value, |name, value| format!("{name} = {value}")),
+        }
     }
 
     /// Happens only if an attribute is there and at most `value`.
@@ -381,7 +412,12 @@ impl Update {
 
 impl From<Update> for Write {
     fn from(update: Update) -> Self {
-        let clauses = [("SET", update.set), ("ADD", update.add), ("DELETE", update.delete)];
+        let clauses = [
+            ("SET", update.set),
+            ("ADD", update.add),
+            ("DELETE", update.delete),
+            ("REMOVE", update.remove),
+        ];
         let clauses = clauses.iter().filter(|(_, clauses)| !clauses.is_empty());
         let expression = clauses.map(|(word, clauses)| format!("{word} {}", clauses.join(", ")));
         let expression = expression.collect::<Vec<_>>().join(" ");
