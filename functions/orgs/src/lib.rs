@@ -12,7 +12,7 @@ use identity::org::OrgView;
 use identity::{Invitation, Member, Org};
 use kernel::check::given;
 use kernel::policy::{CreateOrg, DeleteOrg, LeaveOrg, ListOwnOrgs, ManageMembers, ReadMembers, ReadOrg, UpdateOrg};
-use kernel::{Check, Error, Input, OrgId, OrgRole, Permission, Scope, UserId};
+use kernel::{Check, Error, Input, OrgId, OrgRole, Permission, Scope, UserId, Zone};
 use lambda::{App, Created, Env, Function, Json, List, Pages, Paging, Path, Result, Start};
 use notifications::Desk;
 use serde::Deserialize;
@@ -57,12 +57,28 @@ struct NewOrg {
     /// What it is called.
     #[schema(min_length = 1, max_length = 100, example = "Acme")]
     name: String,
+    /// The IANA zone of its days and months; UTC if it is left out.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false, example = "Europe/Berlin")]
+    time_zone: Option<String>,
 }
 
 impl Input for NewOrg {
     fn check(&self, check: &mut Check) {
         check.text("name", &self.name, 1..=100);
+        check_zone(check, self.time_zone.as_deref());
     }
+}
+
+fn check_zone(check: &mut Check, zone: Option<&str>) {
+    if let Some(Err(problem)) = zone.map(str::parse::<Zone>) {
+        check.that(false, "timeZone", problem.to_string());
+    }
+}
+
+/// What [`check_zone`] has looked at.
+fn zone(text: Option<String>) -> Option<Zone> {
+    text.and_then(|text| text.parse().ok())
 }
 
 /// What changes an organization; what is absent stays.
@@ -73,6 +89,10 @@ struct OrgPatch {
     #[serde(default, deserialize_with = "given")]
     #[schema(min_length = 1, max_length = 100, nullable = false)]
     name: Option<String>,
+    /// The IANA zone of its days and months. What was counted stays where it was counted.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false, example = "Europe/Berlin")]
+    time_zone: Option<String>,
 }
 
 impl Input for OrgPatch {
@@ -80,6 +100,7 @@ impl Input for OrgPatch {
         if let Some(name) = &self.name {
             check.text("name", name, 1..=100);
         }
+        check_zone(check, self.time_zone.as_deref());
     }
 }
 
@@ -120,7 +141,7 @@ async fn create(
     scope: Scope<CreateOrg>,
     Json(input): Json<NewOrg>,
 ) -> Result<Created<OrgView>> {
-    let org = Org::create(&app, &scope, &input.name).await?;
+    let org = Org::create(&app, &scope, &input.name, zone(input.time_zone).unwrap_or_default()).await?;
     Ok(Created(org))
 }
 
@@ -145,10 +166,8 @@ async fn get(State(app): State<App>, scope: Scope<ReadOrg>) -> Result<Json<OrgVi
     params(("orgId" = OrgId, Path, description = "The organization.")), request_body = OrgPatch,
     responses((status = 200, body = OrgView)))]
 async fn update(State(app): State<App>, scope: Scope<UpdateOrg>, Json(input): Json<OrgPatch>) -> Result<Json<OrgView>> {
-    let mut org = Org::load(&app.table, &scope).await?;
-    if let Some(name) = input.name {
-        org = org.rename(&app, &scope, &name).await?;
-    }
+    let org = Org::load(&app.table, &scope).await?;
+    let org = org.update(&app, &scope, input.name, zone(input.time_zone)).await?;
     Ok(Json(OrgView::of(org, role(&scope)?)))
 }
 

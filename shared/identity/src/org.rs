@@ -2,7 +2,7 @@
 
 mod store;
 
-use kernel::{Error, OrgId, OrgRole, Result, Time, UserId};
+use kernel::{Error, OrgId, OrgRole, Result, Time, UserId, Zone};
 use serde::{Deserialize, Serialize};
 
 pub use store::NAME;
@@ -16,6 +16,9 @@ pub struct Org {
     pub id: OrgId,
     /// What it is called.
     pub name: String,
+    /// The zone of its days and months.
+    #[serde(default)]
+    pub time_zone: Zone,
     /// Who made it.
     pub created_by: UserId,
     /// When.
@@ -32,10 +35,11 @@ pub struct Org {
 
 impl Org {
     /// A new organization, whose only owner is who makes it.
-    pub(crate) fn new(now: Time, by: UserId, name: &str) -> Self {
+    pub(crate) fn new(now: Time, by: UserId, name: &str, time_zone: Zone) -> Self {
         Self {
             id: OrgId::new(now),
             name: name.to_owned(),
+            time_zone,
             created_by: by,
             created_at: now,
             updated_at: now,
@@ -80,6 +84,8 @@ pub struct OrgView {
     /// What it is called.
     #[schema(example = "Acme")]
     pub name: String,
+    /// The zone of its days and months.
+    pub time_zone: Zone,
     /// Your role in it.
     pub role: OrgRole,
     /// When it was made.
@@ -94,6 +100,7 @@ impl OrgView {
         let Org {
             id,
             name,
+            time_zone,
             created_at,
             updated_at,
             ..
@@ -101,6 +108,7 @@ impl OrgView {
         Self {
             id,
             name,
+            time_zone,
             role,
             created_at,
             updated_at,
@@ -116,7 +124,7 @@ mod tests {
     #[test]
     fn the_last_owner_stays() {
         let now = Time::from_millis(1);
-        let mut org = Org::new(now, UserId::new(now), "Acme");
+        let mut org = Org::new(now, UserId::new(now), "Acme", Zone::UTC);
         for new in [None, Some(Admin)] {
             let refused = org.count_owner(Some(Owner), new);
             assert!(matches!(refused, Err(Error::Refused { code: "last_owner", .. })));

@@ -165,6 +165,7 @@ const EVERYONE: &[OrgRole] = &[
     OrgRole::Viewer,
 ];
 const BUILDERS: &[OrgRole] = &[OrgRole::Owner, OrgRole::Admin, OrgRole::Member];
+const PAYERS: &[OrgRole] = &[OrgRole::Owner, OrgRole::Admin, OrgRole::Accountant];
 const ADMINS: &[OrgRole] = &[OrgRole::Owner, OrgRole::Admin];
 const OWNERS: &[OrgRole] = &[OrgRole::Owner];
 
@@ -220,6 +221,12 @@ policy! {
     IngestEvents       => Audience::ApiKey(KeyScope::Ingest);
     ReadMetrics        => Audience::Org(EVERYONE);
     ReadEvents         => Audience::Org(EVERYONE);
+
+    // The wallet, and what the platform does to it.
+    ReadWallet         => Audience::Org(EVERYONE);
+    TopUpWallet        => Audience::Org(PAYERS);
+    GrantCredits       => Audience::Platform(PlatformRole::Manager);
+    ManagePrices       => Audience::Platform(PlatformRole::Manager);
 
     // Alerts, and the notices that they send.
     ReadAlerts         => Audience::Org(EVERYONE);

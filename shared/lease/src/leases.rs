@@ -87,6 +87,11 @@ impl<S: Source> Leases<S> {
         }
     }
 
+    /// Where they come from.
+    pub fn source(&self) -> &S {
+        &self.source
+    }
+
     /// Takes units of each of these pools, or of none. `Busy` when a pool is asked in vain: others were always faster.
     pub async fn take(&self, wanted: &[(S::Key, NonZeroU64)], now: impl Fn() -> Time) -> Result<Taken<S::Id>> {
         let takes = wanted.iter().map(|(key, units)| self.take_one(key, *units, &now));

@@ -3,7 +3,7 @@
 use app::App;
 use commit::{Commit, Reply};
 use kernel::policy::{CreateOrg, DeleteOrg, ListOwnOrgs, UpdateOrg};
-use kernel::{Anchor, Error, OrgId, OrgRole, OrgWide, Result, Scope};
+use kernel::{Anchor, Error, OrgId, OrgRole, OrgWide, Result, Scope, Zone};
 use serde_json::json;
 use table::{Key, Page, Record, Slice, Table, TableName, Write};
 use trail::{Chain, Change};
@@ -38,9 +38,9 @@ impl Org {
     }
 
     /// Makes an organization, owned by the caller, and notes it.
-    pub async fn create(app: &App, scope: &Scope<CreateOrg>, name: &str) -> Result<OrgView> {
+    pub async fn create(app: &App, scope: &Scope<CreateOrg>, name: &str, time_zone: Zone) -> Result<OrgView> {
         let (now, user) = (app.now(), scope.user()?);
-        let org = Self::new(now, user, name);
+        let org = Self::new(now, user, name, time_zone);
         let owner = Member::new(now, org.id, user, OrgRole::Owner);
         let change = Change::by(scope.actor(), "org.created", "org", org.id).to(json!({"name": name}));
         let view = OrgView::of(org.clone(), OrgRole::Owner);
@@ -75,15 +75,34 @@ impl Org {
         })
     }
 
-    /// Renames it and notes it; nothing happens if it is called so already.
-    pub async fn rename(mut self, app: &App, scope: &Scope<UpdateOrg>, name: &str) -> Result<Self> {
-        if self.name == name {
+    /// Gives it another name or zone, and notes it; nothing happens if both are what they were.
+    pub async fn update(
+        mut self,
+        app: &App,
+        scope: &Scope<UpdateOrg>,
+        name: Option<String>,
+        time_zone: Option<Zone>,
+    ) -> Result<Self> {
+        let (old_name, old_zone) = (self.name.clone(), self.time_zone.clone());
+        self.name = name.unwrap_or(self.name);
+        self.time_zone = time_zone.unwrap_or(self.time_zone);
+        let (mut before, mut after) = (json!({}), json!({}));
+        if self.name != old_name {
+            (before["name"], after["name"]) = (json!(old_name), json!(self.name));
+        }
+        if self.time_zone != old_zone {
+            (before["timeZone"], after["timeZone"]) = (json!(old_zone), json!(self.time_zone));
+        }
+        if before == after {
             return Ok(self);
         }
-        let old = std::mem::replace(&mut self.name, name.to_owned());
         self.updated_at = app.now();
-        let change = Change::by(scope.actor(), "org.renamed", "org", self.id);
-        let change = change.from(json!({"name": old})).to(json!({"name": name}));
+        let action = if self.name == old_name {
+            "org.updated"
+        } else {
+            "org.renamed"
+        };
+        let change = Change::by(scope.actor(), action, "org", self.id).from(before).to(after);
         Commit::by(app, scope)
             .write("org", Write::replace(&self)?)
             .note(Chain::Org(self.id), change)

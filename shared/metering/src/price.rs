@@ -1,0 +1,85 @@
+//! The price list: credits by operation. Pure.
+
+mod store;
+
+use std::collections::BTreeMap;
+
+use kernel::{Check, Input, Time};
+use serde::{Deserialize, Serialize};
+
+pub use store::{load, set};
+
+/// The most that an operation may cost.
+pub const MOST: u64 = 1_000_000;
+/// What an operation costs that the list does not name.
+const DEFAULT: u64 = 1;
+
+/// Something that costs credits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Operation {
+    /// An event that is taken in and counted.
+    IngestEvent,
+    /// A call to the public API.
+    PublicCall,
+}
+
+impl Operation {
+    /// All of them.
+    pub const ALL: &'static [Self] = &[Self::IngestEvent, Self::PublicCall];
+
+    /// What the price list calls it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::IngestEvent => "ingest.event",
+            Self::PublicCall => "public.call",
+        }
+    }
+}
+
+/// What operations cost.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PriceList {
+    /// By the names of operations.
+    prices: BTreeMap<String, u64>,
+    /// When it was last changed.
+    pub changed_at: Time,
+    #[serde(default)]
+    version: u64,
+}
+
+impl PriceList {
+    /// What an operation costs.
+    pub fn of(&self, operation: Operation) -> u64 {
+        self.prices.get(operation.name()).copied().unwrap_or(DEFAULT)
+    }
+}
+
+/// The price list, as it is shown and set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Prices {
+    /// Credits by operation, 0 to 1,000,000. An operation that is left out costs 1.
+    #[schema(example = json!({"ingest.event": 1, "public.call": 1}))]
+    pub prices: BTreeMap<String, u64>,
+}
+
+impl Input for Prices {
+    fn check(&self, check: &mut Check) {
+        for (name, price) in &self.prices {
+            let field = format!("prices.{name}");
+            let known = Operation::ALL.iter().any(|operation| operation.name() == name);
+            check.that(known, &field, "is no operation that costs credits");
+            check.range(&field, *price, 0..=MOST);
+        }
+    }
+}
+
+impl From<&PriceList> for Prices {
+    fn from(list: &PriceList) -> Self {
+        let price = |operation: &Operation| (operation.name().to_owned(), list.of(*operation));
+        Self {
+            prices: Operation::ALL.iter().map(price).collect(),
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Leases whose owners are gone: what was not reported of them comes back, once no report can be under way any more.
+
+use app::{App, Outgoing, Queue};
+use kernel::{LeaseId, OrgId, Result, Time};
+use serde::{Deserialize, Serialize};
+
+use crate::lease::{self, Lease};
+use crate::wallet::Wallet;
+
+/// What settles leases is told here which.
+pub const SETTLE: Queue = Queue("USAGE_QUEUE_URL");
+/// Reports that ride in events come by this queue.
+const EVENTS: Queue = Queue("EVENT_QUEUE_URL");
+/// After its end a call that holds credits of a lease may still run (15 s), clocks may be apart, and its report be under
+/// way. A live owner closes its lease long before.
+const GRACE: i64 = 2 * Time::MINUTE;
+/// While more events wait than this, the queue may lag behind the grace: nothing comes back until they are fewer.
+const MOST_WAITING: u64 = 1_000;
+const PAGE: u16 = 100;
+const PAGES: usize = 20;
+
+/// Names a lease that is to be settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Named {
+    org: OrgId,
+    lease: LeaseId,
+}
+
+/// Tells the settler of the leases that ended long ago and that nobody closed. How many those are; none while the event
+/// queue lags.
+pub async fn sweep(app: &App) -> Result<usize> {
+    let (before, mut told) = (app.now().plus_millis(-GRACE), 0);
+    for shard in 0..lease::SHARDS {
+        let mut after = None;
+        for page in 0..PAGES {
+            let found = Lease::over(&app.table, shard, before, PAGE, after).await?;
+            if page == 0 && !found.records.is_empty() && app.queues.depth(EVENTS).await? > MOST_WAITING {
+                tracing::warn!("leases are held back, for events wait");
+                return Ok(told);
+            }
+            let messages: Vec<_> = found.records.iter().map(message).collect();
+            told += messages.len();
+            app.queues.nudge(SETTLE, &messages).await;
+            after = found.next;
+            if after.is_none() {
+                break;
+            }
+        }
+    }
+    Ok(told)
+}
+
+fn message(lease: &Lease) -> Outgoing {
+    let named = Named {
+        org: lease.org,
+        lease: lease.id,
+    };
+    Outgoing {
+        group: Some(lease.org.to_string()),
+        ..Outgoing::now(serde_json::json!(named).to_string())
+    }
+}
+
+/// Settles the lease that a message names, by what was reported of it, if nobody has closed it and its time is long over.
+pub async fn settle(app: &App, message: &str) -> Result<()> {
+    let Ok(named) = serde_json::from_str::<Named>(message) else {
+        return Err(anyhow::anyhow!("a message that is none of ours").into());
+    };
+    let before = app.now().plus_millis(-GRACE);
+    Wallet::settle_lease(app, named.org, named.lease, |lease| {
+        let lost = lease.is_open() && lease.ends_at < before;
+        if lost {
+            tracing::warn!(lease.id = %lease.id, org.id = %lease.org, units = lease.units, "a lease was given up");
+            lease.give_up();
+        }
+        lost
+    })
+    .await
+}

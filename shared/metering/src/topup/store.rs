@@ -1,0 +1,66 @@
+//! A top-up:   pk ORG#<org>#WALLET   sk TOPUP#<payment>
+
+use app::App;
+use commit::{Commit, Reply};
+use kernel::policy::{ReadWallet, TopUpWallet};
+use kernel::{OrgId, PaymentId, Result, Scope};
+use serde_json::json;
+use table::{Key, Page, Query, Record, Slice, Table, TableName, Write};
+use trail::{Chain, Change};
+
+use super::{Topup, TopupStatus};
+use crate::wallet;
+
+const PREFIX: &str = "TOPUP#";
+
+impl Record for Topup {
+    const KIND: &'static str = "topup";
+    const TABLE: TableName = TableName::Ledger;
+
+    fn key(&self) -> Key {
+        key(self.org, self.id)
+    }
+
+    fn version(&self) -> u64 {
+        self.version
+    }
+}
+
+fn key(org: OrgId, id: PaymentId) -> Key {
+    Key::of(wallet::partition(org), format!("{PREFIX}{id}"))
+}
+
+/// Stores a top-up that somebody asks for, with the reply that `reply` makes of it, and notes it.
+pub async fn create(
+    app: &App,
+    scope: &Scope<TopUpWallet>,
+    credits: u64,
+    reply: impl FnOnce(Topup) -> Result<Reply>,
+) -> Result<Topup> {
+    let topup = Topup::by_hand(app.now(), scope.org(), credits);
+    let change = Change::by(scope.actor(), "wallet.topup_requested", "payment", topup.id);
+    Commit::by(app, scope)
+        .write("topup", Write::create(&topup)?)
+        .note(Chain::Org(topup.org), change.to(json!({"credits": credits})))
+        .reply(reply(topup.clone())?)
+        .await?;
+    Ok(topup)
+}
+
+/// Reads a top-up that is pending.
+pub(crate) async fn open(table: &Table, org: OrgId, id: PaymentId) -> Result<Option<Topup>> {
+    let found: Option<Topup> = table.get(&key(org, id)).await?;
+    Ok(found.filter(|topup| topup.status == TopupStatus::Pending))
+}
+
+/// Says that its credits are in the wallet.
+pub(crate) fn fulfil(mut topup: Topup) -> Result<Write> {
+    topup.status = TopupStatus::Succeeded;
+    Write::replace(&topup)
+}
+
+/// Reads one page of an organization's top-ups, newest first.
+pub async fn list(table: &Table, scope: &Scope<ReadWallet>, slice: Slice) -> Result<Page<Topup>> {
+    let query = Query::slice(wallet::partition(scope.org()), slice);
+    table.query(query.prefix(PREFIX).descending().consistent()).await
+}

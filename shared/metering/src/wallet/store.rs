@@ -1,0 +1,166 @@
+//! A wallet:   pk ORG#<org>#WALLET   sk WALLET   (its leases, grants, entries and top-ups lie beside it)
+
+use app::App;
+use commit::{Commit, NotDone, again};
+use identity::Org;
+use kernel::policy::{ReadOrg, ReadWallet};
+use kernel::{Error, LeaseId, OrgId, Origin, Result, Scope, Time, Zone};
+use table::{Key, Record, Table, TableName, Write};
+
+use super::{Happened, Wallet, WalletView};
+use crate::facts::{Told, WalletExhausted, WalletLow, WalletToppedUp};
+use crate::lease::Lease;
+use crate::month::{Month, Threshold};
+use crate::{credit_grant, plan, topup, usage};
+
+/// A wallet and its open leases are read this often until both are of one moment.
+const LOOKS: u32 = 4;
+
+impl Record for Wallet {
+    const KIND: &'static str = "wallet";
+    const TABLE: TableName = TableName::Ledger;
+
+    fn key(&self) -> Key {
+        key(self.org)
+    }
+
+    fn version(&self) -> u64 {
+        self.version
+    }
+}
+
+pub(crate) fn partition(org: OrgId) -> String {
+    format!("ORG#{org}#WALLET")
+}
+
+fn key(org: OrgId) -> Key {
+    Key::of(partition(org), "WALLET")
+}
+
+impl Wallet {
+    /// Reads a wallet and lets time change it: what is over ends, a new month begins. An organization that has none yet has
+    /// a new one. Nothing is stored by it.
+    pub(crate) async fn current(table: &Table, org: OrgId, now: Time) -> Result<Self> {
+        let mut wallet: Self = table.get(&key(org)).await?.unwrap_or_else(|| Self::new(org));
+        if wallet.is_due(now) {
+            let month = if wallet.month.is_over(now) {
+                match Org::load(table, &Scope::<ReadOrg>::system(org)).await {
+                    Ok(org) => Month::of(now, org.time_zone, plan::FREE.included_credits),
+                    // What is left to settle of one that was deleted.
+                    Err(Error::NotFound(_)) => Month::of(now, Zone::UTC, 0),
+                    Err(error) => return Err(error),
+                }
+            } else {
+                wallet.month.clone()
+            };
+            wallet.advance(now, || month);
+        }
+        Ok(wallet)
+    }
+
+    /// Begins the commit that stores it with all that came of its changes. `sold` is the usage that a lease adds.
+    pub(crate) fn commit<'a>(
+        mut self,
+        app: &'a App,
+        origin: &Origin,
+        commit: Option<Commit<'a>>,
+    ) -> Result<Commit<'a>> {
+        let mut commit = commit.unwrap_or_else(|| Commit::of(app, origin));
+        for happened in std::mem::take(&mut self.happened) {
+            commit = self.add(commit, happened)?;
+        }
+        Ok(commit.write("wallet", Write::save(&self)?))
+    }
+
+    fn add<'a>(&mut self, commit: Commit<'a>, happened: Happened) -> Result<Commit<'a>> {
+        Ok(match happened {
+            Happened::Moved(entry) => commit.write("entry", Write::create(&entry)?),
+            Happened::Granted(grant) => commit.write("grant", Write::create(&grant)?),
+            Happened::Expired(grant, credits) => commit.write("grant", credit_grant::expired(self.org, grant, credits)),
+            Happened::Asked(topup) => commit.write("topup", Write::create(&topup)?),
+            Happened::Reached(Threshold::Low) => commit.tell(&WalletLow(self.tell()))?,
+            Happened::Reached(Threshold::Exhausted) => commit.tell(&WalletExhausted(self.tell()))?,
+            Happened::ToppedUp => commit.tell(&WalletToppedUp(self.tell()))?,
+        })
+    }
+
+    fn tell(&mut self) -> Told {
+        self.told += 1;
+        Told {
+            org: self.org,
+            sequence: self.told,
+            included: self.month.included,
+            wallet: WalletView::of(self, &[]),
+        }
+    }
+
+    /// Changes a wallet and stores it with what comes of that.
+    pub(crate) async fn change(
+        app: &App,
+        org: OrgId,
+        change: impl Fn(&mut Self, Time) -> Result<()> + Send + Sync,
+    ) -> Result<Self> {
+        again(|| async {
+            let now = app.now();
+            let mut wallet = Self::current(&app.table, org, now).await?;
+            change(&mut wallet, now)?;
+            wallet.clone().commit(app, &Origin::default(), None)?.await?;
+            Ok(wallet)
+        })
+        .await
+    }
+
+    /// Reads the wallet of the scope's organization as it is now, with its open leases. What time has changed of it is
+    /// stored on the way.
+    pub async fn view(app: &App, scope: &Scope<ReadWallet>) -> Result<(Self, Vec<Lease>)> {
+        let org = scope.org();
+        for _ in 0..LOOKS {
+            let now = app.now();
+            let mut wallet = Self::current(&app.table, org, now).await?;
+            if !wallet.happened.is_empty() {
+                wallet = Self::change(app, org, |_, _| Ok(())).await?;
+            }
+            let leases = Lease::load_many(&app.table, org, &wallet.open).await?;
+            // One that was settled since counts in a wallet that was not read yet.
+            if leases.iter().all(Lease::is_open) {
+                return Ok((wallet, leases));
+            }
+        }
+        Err(Error::Busy)
+    }
+
+    /// Settles a lease of this organization after `change` has said what is known of it; nothing if the change says that
+    /// nothing is to be done.
+    pub(crate) async fn settle_lease(
+        app: &App,
+        org: OrgId,
+        id: LeaseId,
+        change: impl Fn(&mut Lease) -> bool + Send + Sync,
+    ) -> Result<()> {
+        again(|| async {
+            let now = app.now();
+            let Some(mut lease) = Lease::load(&app.table, org, id).await? else {
+                return Ok(());
+            };
+            if !change(&mut lease) {
+                return Ok(());
+            }
+            let mut wallet = Self::current(&app.table, org, now).await?;
+            wallet.settle(now, &mut lease);
+            let commit = Commit::of(app, &Origin::default())
+                .write("lease", lease.save(now))
+                .write_all("usage", usage::add(org, lease.used()));
+            wallet.commit(app, &Origin::default(), Some(commit))?.await?;
+            Ok::<_, NotDone>(())
+        })
+        .await
+    }
+}
+
+/// Whether a top-up is what these credits fulfil.
+pub(crate) async fn open_topup(table: &Table, wallet: &Wallet) -> Result<Option<topup::Topup>> {
+    match wallet.open_topup {
+        Some(id) => topup::open(table, wallet.org, id).await,
+        None => Ok(None),
+    }
+}
