@@ -29,6 +29,7 @@ mod lost_replies;
 mod metrics;
 mod notices;
 mod orgs;
+mod origins;
 mod outbox;
 mod privileges;
 mod projects;
