@@ -130,7 +130,9 @@ def deploy(programs, port):
     """Deploys the stack as `sam deploy` would: secrets, packages, the stack. Yields where its API is."""
     private, public = keys(programs)
     manager_password = secrets.token_urlsafe(24)
-    for name, value in (("jwt-private-key", private), ("bootstrap-manager-password", manager_password)):
+    ring = f"1:{secrets.token_hex(32)}"
+    made = {"jwt-private-key": private, "bootstrap-manager-password": manager_password, "request-keys": ring, "sealing-keys": ring}
+    for name, value in made.items():
         client("ssm", port).put_parameter(Name=f"/countinghouse/{name}", Value=value, Type="SecureString")
     body, parameters, binaries = template.load(FOLDER)
     client("s3", port).create_bucket(Bucket=template.BUCKET)

@@ -34,13 +34,25 @@ class _NoPolicies:
         return {}
 
 
-def load(folder):
-    """Reads our template; yields it as plain CloudFormation that ministack deploys, and what main.py needs besides: the
-    values of parameters as `cargo local` sets them (secrets are made anew), and the functions' binaries."""
+def read(folder):
+    """Reads our template as it is written; yields it and the values of parameters as `cargo local` sets them (secrets are
+    made anew)."""
     template = yaml_parse((folder / "template.yaml").read_text(encoding="utf-8"))
-    values = _values(folder / "samconfig.toml", template["Parameters"])
+    return template, _values(folder / "samconfig.toml", template["Parameters"])
+
+
+def transformed(folder):
+    """Yields our template as the plain CloudFormation that AWS's transform makes of it, the values of parameters and
+    the functions' binaries."""
+    template, values = read(folder)
     binaries = _name_packages(template["Resources"])
-    template = transform(template, _lists(template["Parameters"], values), _NoPolicies())
+    return transform(template, _lists(template["Parameters"], values), _NoPolicies()), values, binaries
+
+
+def load(folder):
+    """Yields our template as plain CloudFormation that ministack deploys, and what main.py needs besides: the values of
+    parameters, and the functions' binaries."""
+    template, values, binaries = transformed(folder)
     resources = template["Resources"]
     for resource in resources.values():
         resource.pop("DeletionPolicy", None)

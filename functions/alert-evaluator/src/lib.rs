@@ -17,7 +17,7 @@ struct AlertEvaluator(Notices);
 
 impl Start for AlertEvaluator {
     async fn start(env: &Env, app: App) -> anyhow::Result<Self> {
-        Ok(Self(Notices::of(env, &app.queues)?))
+        Ok(Self(Notices::of(env, &app)?))
     }
 }
 

@@ -26,7 +26,7 @@ impl Start for Alerts {
     async fn start(env: &Env, app: App) -> anyhow::Result<Self> {
         Ok(Self {
             gate: Gate::of(env, &app)?,
-            notices: Notices::of(env, &app.queues)?,
+            notices: Notices::of(env, &app)?,
             app,
         })
     }

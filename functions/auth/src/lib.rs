@@ -42,7 +42,7 @@ impl Start for Auth {
             issuer: secrets.issuer(env)?,
             bootstrap: secrets.bootstrap(env),
             google: secrets.google(env)?,
-            desk: Desk::of(env, &app.queues)?,
+            desk: Desk::of(env, &app)?,
             app,
         })
     }

@@ -20,28 +20,15 @@ const GOOGLE_SECRET: &str = "GOOGLE_CLIENT_SECRET_PARAMETER";
 pub(crate) struct Secrets(BTreeMap<&'static str, String>);
 
 impl Secrets {
-    /// Reads them.
+    /// Takes them from the environment, which reads them with the keys that every function has.
     pub(crate) async fn read(env: &Env) -> Result<Self> {
-        let mut config = aws_sdk_ssm::config::Builder::from(&env.aws_config()?);
-        config.set_endpoint_url(env.aws_endpoint("SSM"));
-        let mut request = aws_sdk_ssm::Client::from_conf(config.build())
-            .get_parameters()
-            .with_decryption(true);
-        let variables = [SIGNING_KEY, MANAGER_PASSWORD, GOOGLE_SECRET];
-        for variable in variables {
-            request = request.names(env.variable(variable)?);
+        let mut known = BTreeMap::new();
+        for variable in [SIGNING_KEY, MANAGER_PASSWORD, GOOGLE_SECRET] {
+            if let Some(secret) = env.secret(variable).await? {
+                known.insert(variable, secret.trim_end_matches(['\r', '\n']).to_owned());
+            }
         }
-        let reply = request.send().await.context("reading the secrets")?;
-        let found = reply.parameters.unwrap_or_default();
-        let value = |variable: &'static str| {
-            let name = env.optional(variable)?;
-            let one = found.iter().find(|one| one.name.as_deref() == Some(name))?;
-            Some((
-                variable,
-                one.value.as_deref()?.trim_end_matches(['\r', '\n']).to_owned(),
-            ))
-        };
-        Ok(Self(variables.into_iter().filter_map(value).collect()))
+        Ok(Self(known))
     }
 
     /// What signs access tokens. Its public half stands in `JWT_PUBLIC_KEYS`.

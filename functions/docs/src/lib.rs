@@ -1,5 +1,6 @@
 //! /docs: the API described as OpenAPI 3.1, and a page to read and try it. All assets are served from here.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use axum::body::Bytes;
@@ -51,10 +52,19 @@ pub fn all() -> impl Iterator<Item = Function> {
 /// The description of every route of every function.
 pub fn openapi() -> OpenApi {
     let mut api = Base::openapi();
-    for routes in all().filter_map(|function| function.describe()) {
+    let mut headers = BTreeMap::new();
+    for mut routes in all().filter_map(|function| function.describe()) {
+        // `merge` forgets them.
+        headers.extend(
+            routes
+                .components
+                .iter_mut()
+                .flat_map(|parts| std::mem::take(&mut parts.headers)),
+        );
         api.merge(routes);
     }
     let components = api.components.get_or_insert_default();
+    components.headers = headers;
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .bearer_format("JWT")

@@ -6,7 +6,6 @@ use kernel::policy::ReadAlerts;
 use kernel::{AlertId, Scope};
 use lambda::{App, Function, Json, List, Pages, Paging, Result};
 use notifications::JobView;
-use notifications::job::store;
 use serde::Deserialize;
 
 /// The function.
@@ -38,6 +37,7 @@ struct Listed {
 #[utoipa::path(get, path = "/v1/notification-jobs", operation_id = "list_notification_jobs", tag = "Alerts",
     params(Listed, Paging), responses((status = 200, body = List<JobView>)))]
 async fn list(State(app): State<App>, scope: Scope<ReadAlerts>, pages: Pages<Listed>) -> Result<Json<List<JobView>>> {
-    let page = store::of_alert(&app.table, &scope, pages.filter.alert_id, pages.slice()?).await?;
+    let cause = pages.filter.alert_id.to_string();
+    let page = jobs::store::of_cause_in(&app.table, &scope, &cause, pages.slice()?).await?;
     Ok(Json(pages.list(page, JobView::from)?))
 }

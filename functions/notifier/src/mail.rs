@@ -8,9 +8,10 @@ use aws_sdk_sesv2::config::retry::RetryConfig;
 use aws_sdk_sesv2::config::timeout::TimeoutConfig;
 use aws_sdk_sesv2::error::ProvideErrorMetadata;
 use aws_sdk_sesv2::types::{Body, Content, Destination, EmailContent, Message, MessageHeader};
+use jobs::Outcome;
 use kernel::JobId;
+use notifications::Mail;
 use notifications::mails::Line;
-use notifications::{Failure, Mail};
 
 /// How long SES may take; well within the job's lease.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -40,11 +41,14 @@ impl Mailer {
         }
     }
 
-    pub(crate) async fn send(&self, job: JobId, mail: &Mail) -> Result<(), Failure> {
-        let message = message(job, mail, &self.product).map_err(|error| {
-            tracing::error!(job.id = %job, error = format!("{error:#}"), "a mail cannot be made");
-            failure("the mail cannot be made", true)
-        })?;
+    pub(crate) async fn send(&self, job: JobId, mail: &Mail) -> Outcome {
+        let message = match message(job, mail, &self.product) {
+            Ok(message) => message,
+            Err(error) => {
+                tracing::error!(job.id = %job, error = format!("{error:#}"), "a mail cannot be made");
+                return Outcome::dead("the mail cannot be made");
+            }
+        };
         let sent = self
             .client
             .send_email()
@@ -54,14 +58,18 @@ impl Mailer {
             .send()
             .await;
         match sent {
-            Ok(sent) if sent.message_id.is_some() => Ok(()),
-            Ok(_) => Err(failure("the mail service gave no receipt", false)),
+            Ok(sent) if sent.message_id.is_some() => Outcome::Done,
+            Ok(_) => Outcome::again("the mail service gave no receipt"),
             Err(error) => {
                 // Its code alone: what else it says is for us.
                 let code = error.code().unwrap_or("no answer").to_owned();
-                let is_final = FINAL.contains(&code.as_str());
                 tracing::warn!(job.id = %job, error = format!("{:#}", anyhow::Error::new(error)), "SES took no mail");
-                Err(failure(&format!("the mail service answered: {code}"), is_final))
+                let why = format!("the mail service answered: {code}");
+                if FINAL.contains(&code.as_str()) {
+                    Outcome::dead(why)
+                } else {
+                    Outcome::again(why)
+                }
             }
         }
     }
@@ -77,11 +85,4 @@ fn message(job: JobId, mail: &Mail, product: &Line) -> anyhow::Result<Message> {
         message = message.headers(MessageHeader::builder().name(name).value(value).build()?);
     }
     Ok(message.build())
-}
-
-fn failure(message: &str, is_final: bool) -> Failure {
-    Failure {
-        message: message.to_owned(),
-        is_final,
-    }
 }

@@ -31,7 +31,7 @@ impl Start for Orgs {
     async fn start(env: &Env, app: App) -> anyhow::Result<Self> {
         Ok(Self {
             gate: Gate::of(env, &app)?,
-            desk: Desk::of(env, &app.queues)?,
+            desk: Desk::of(env, &app)?,
             app,
         })
     }

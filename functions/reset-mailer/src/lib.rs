@@ -15,7 +15,7 @@ struct ResetMailer(Desk);
 
 impl Start for ResetMailer {
     async fn start(env: &Env, app: App) -> anyhow::Result<Self> {
-        Ok(Self(Desk::of(env, &app.queues)?))
+        Ok(Self(Desk::of(env, &app)?))
     }
 }
 

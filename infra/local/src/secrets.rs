@@ -11,17 +11,18 @@ use serde::{Deserialize, Serialize};
 use stack::data::Data;
 use stack::template::{self, Template};
 
-use crate::keys::{KeyPair, random_secret};
+use crate::keys::{KeyPair, new_ring, random_secret};
 
 /// What no template should hold, made at first start.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Secrets {
     jwt_private_key: String,
     jwt_public_keys: String,
-    cursor_secret: String,
-    /// Absent in folders of an older runner.
+    /// Absent in folders of an older runner, as the next.
     #[serde(default)]
-    sealing_secret: String,
+    request_keys: String,
+    #[serde(default)]
+    sealing_keys: String,
     manager_password: String,
 }
 
@@ -33,12 +34,12 @@ impl Secrets {
         if path.exists() {
             let text = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
             let known: Self = serde_json::from_str(&text).with_context(|| format!("{} is damaged", path.display()))?;
-            if !known.sealing_secret.is_empty() {
+            if !known.sealing_keys.is_empty() {
                 return Ok(known);
             }
-            let sealing_secret = secrets.sealing_secret;
             secrets = Self {
-                sealing_secret,
+                request_keys: secrets.request_keys,
+                sealing_keys: secrets.sealing_keys,
                 ..known
             };
         }
@@ -60,8 +61,8 @@ impl Secrets {
         Ok(Self {
             jwt_private_key: pair.private,
             jwt_public_keys: pair.public,
-            cursor_secret: random_secret()?,
-            sealing_secret: random_secret()?,
+            request_keys: new_ring()?,
+            sealing_keys: new_ring()?,
             manager_password: random_secret()?,
         })
     }
@@ -69,11 +70,7 @@ impl Secrets {
     /// Reads the template in `folder` with these secrets as parameters, as far as it has such parameters, then with
     /// those that are given.
     pub fn template(&self, folder: &Path, given: &BTreeMap<String, String>) -> Result<Template> {
-        let made = [
-            ("JwtPublicKeys", &self.jwt_public_keys),
-            ("CursorSecret", &self.cursor_secret),
-            ("SealingSecret", &self.sealing_secret),
-        ];
+        let made = [("JwtPublicKeys", &self.jwt_public_keys)];
         let declared = template::parameter_names(folder)?;
         let known = made
             .into_iter()
@@ -88,6 +85,8 @@ impl Secrets {
         let made = [
             ("JwtPrivateKeyParameter", &self.jwt_private_key),
             ("BootstrapManagerPasswordParameter", &self.manager_password),
+            ("RequestKeysParameter", &self.request_keys),
+            ("SealingKeysParameter", &self.sealing_keys),
         ];
         let named = made
             .into_iter()
@@ -125,15 +124,15 @@ mod tests {
         let file = folder.path().join("secrets.json");
         let before = Secrets::open(&Data::open(folder.path(), false).unwrap()).unwrap();
         let mut older = serde_json::to_value(&before).unwrap();
-        older.as_object_mut().unwrap().remove("sealing_secret");
+        older.as_object_mut().unwrap().remove("sealing_keys");
         std::fs::write(&file, older.to_string()).unwrap();
         let sealing = || {
             Secrets::open(&Data::open(folder.path(), false).unwrap())
                 .unwrap()
-                .sealing_secret
+                .sealing_keys
         };
         let added = sealing();
-        assert_eq!(added.len(), 43);
+        assert!(added.starts_with("1:") && added.len() == 66, "{added}");
         assert_eq!(sealing(), added);
         let after = Secrets::open(&Data::open(folder.path(), false).unwrap()).unwrap();
         assert_eq!(after.jwt_private_key, before.jwt_private_key);

@@ -56,6 +56,16 @@ pub enum Storage {
     Folder(PathBuf),
 }
 
+impl Storage {
+    /// Names the folder of S3's objects; none if they are only for a while.
+    fn objects(&self) -> Option<PathBuf> {
+        match self {
+            Self::Memory => None,
+            Self::Folder(folder) => Some(folder.join("objects")),
+        }
+    }
+}
+
 /// One running set of services. Dropping it closes its port.
 #[derive(Debug)]
 pub struct Aws {
@@ -69,6 +79,7 @@ struct Services {
     dynamodb: DynamoDb,
     sqs: Sqs,
     ses: Ses,
+    ssm: Arc<Ssm>,
     /// Each of them, and those that nobody asks but by the wire.
     all: Vec<Arc<dyn Service>>,
     s3: S3,
@@ -110,29 +121,22 @@ impl Aws {
         };
         let sqs = Sqs::new(store.clone(), clock.clone(), &template.queues, chaos.clone())?;
         let ses = Ses::new(store.clone(), clock.clone());
+        let ssm = Arc::new(Ssm::new(parameters));
         let policies = Arc::new(Policies::of(template));
-        let objects = match storage {
-            Storage::Memory => None,
-            Storage::Folder(folder) => Some(folder.join("objects")),
-        };
-        let s3 = S3::new(
-            store.clone(),
-            objects,
-            clock.clone(),
-            &template.buckets,
-            Arc::clone(&policies),
-        )?;
+        let objects = storage.objects();
+        let s3 = S3::new(store.clone(), objects, clock, &template.buckets, &policies)?;
         let services = Arc::new(Services {
             all: vec![
                 Arc::new(dynamodb.clone()),
                 Arc::new(sqs.clone()),
                 Arc::new(ses.clone()),
-                Arc::new(Ssm::new(parameters)),
+                ssm.clone(),
                 Arc::new(s3.clone()),
             ],
             dynamodb,
             sqs,
             ses,
+            ssm,
             s3,
             policies,
             store,
@@ -171,6 +175,11 @@ impl Aws {
     /// Yields the queues.
     pub fn sqs(&self) -> &Sqs {
         &self.services.sqs
+    }
+
+    /// Yields the parameters.
+    pub fn ssm(&self) -> &Ssm {
+        &self.services.ssm
     }
 
     /// Yields the mails that were sent.

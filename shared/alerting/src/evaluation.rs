@@ -100,7 +100,8 @@ impl Look<'_> {
         Ok(())
     }
 
-    async fn store(&self, alert: Alert, told: Option<(Incident, Job)>) -> Result<()> {
+    async fn store(&self, mut alert: Alert, told: Option<(Incident, Job)>) -> Result<()> {
+        self.notices.seal_anew(&mut alert)?;
         match alert.turn(self.table, self.scope, told.as_ref()).await {
             Ok(()) => {
                 tracing::info!(alert.id = %alert.id, alert.status = ?alert.status(), "an alert's status changed");

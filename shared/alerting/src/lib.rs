@@ -15,6 +15,11 @@
 //! - Notices alternate: fired, resolved, fired. Each that fired is followed by one that it is resolved, also when the
 //!   alert is disabled or deleted, or its project is.
 //! - After a notice that it fired, an alert does not fire again before its cool-down is over.
+//!
+//! # Known bounds
+//!
+//! - 25,000 enabled alerts a shard, past which the schedule fails loudly.
+//! - Names past the first 1,000 of a day count as `other`, also for an alert that wants one of them.
 
 pub mod alert;
 pub mod due;

@@ -1,7 +1,7 @@
 //! What an alert tells when its status changes: a mail, or a signed webhook call.
 
 use anyhow::{Context, anyhow};
-use app::{Env, Queues};
+use app::{App, Env};
 use identity::project::Channel;
 use kernel::{Result, Time};
 use notifications::{Desk, Job, Letter, Mail, Owner};
@@ -70,9 +70,9 @@ impl Notices {
     }
 
     /// Notices as the environment of a function describes them.
-    pub fn of(env: &Env, queues: &Queues) -> anyhow::Result<Self> {
+    pub fn of(env: &Env, app: &App) -> anyhow::Result<Self> {
         let allow = AllowList::parse(env.optional("OUTBOUND_ALLOW").unwrap_or_default());
-        Ok(Self::new(Desk::of(env, queues)?, allow))
+        Ok(Self::new(Desk::of(env, app)?, allow))
     }
 
     /// What webhooks may call although it is not public.
@@ -81,14 +81,26 @@ impl Notices {
     }
 
     /// Gives an alert another secret if it calls a webhook, or else none.
-    pub(crate) fn sign(&self, alert: &mut Alert) -> Option<Secret> {
+    pub(crate) fn sign(&self, alert: &mut Alert) -> Result<Option<Secret>> {
         alert.secret = Vec::new();
         if alert.settings.channel == Channel::Email {
-            return None;
+            return Ok(None);
         }
         let secret = Secret::new();
-        alert.secret = self.desk.seal().seal(&context(alert), secret.text().as_bytes());
-        Some(secret)
+        alert.secret = self.desk.sealing().seal(&context(alert), secret.text().as_bytes())?;
+        Ok(Some(secret))
+    }
+
+    /// Seals an alert's secret with the newest key, if an older one did: so that the older one can go.
+    pub(crate) fn seal_anew(&self, alert: &mut Alert) -> Result<()> {
+        let sealing = self.desk.sealing();
+        if alert.secret.is_empty() || !sealing.is_old(&alert.secret)? {
+            return Ok(());
+        }
+        if let Some(secret) = sealing.open(&context(alert), &alert.secret)? {
+            alert.secret = sealing.seal(&context(alert), &secret)?;
+        }
+        Ok(())
     }
 
     /// Says that an alert fires.
@@ -143,8 +155,8 @@ impl Notices {
     }
 
     fn call(&self, now: Time, alert: &Alert, event: &str, data: Value) -> Result<Job> {
-        let secret = self.desk.seal().open(&context(alert), &alert.secret);
-        let secret = secret.ok_or_else(|| anyhow!("the secret of {} was sealed with another one", alert.id))?;
+        let secret = self.desk.sealing().open(&context(alert), &alert.secret)?;
+        let secret = secret.ok_or_else(|| anyhow!("the secret of {} was sealed with a key that is gone", alert.id))?;
         let secret = String::from_utf8(secret).context("a webhook's secret")?;
         let (owner, cause) = (Owner::Org(alert.org), alert.id.to_string());
         self.desk

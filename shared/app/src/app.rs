@@ -6,6 +6,12 @@ use table::{Cursors, Table, TableName};
 
 use crate::{Clock, Env, Queues, Sealing, Shutdown};
 
+/// Names the parameter with the keys of what goes out to clients and comes back: cursors, and whatever else of a request
+/// is signed or sealed.
+pub const REQUEST_KEYS: &str = "REQUEST_KEYS_PARAMETER";
+/// Names the parameter with the keys that seal what is stored: notices under way, secrets of webhooks.
+pub const SEALING_KEYS: &str = "SEALING_KEYS_PARAMETER";
+
 /// The parts that everything shares. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct App {
@@ -13,12 +19,12 @@ pub struct App {
     pub table: Table,
     /// Signs and opens the cursors of lists.
     pub cursors: Cursors,
+    /// Seals what is stored and may hold a secret.
+    pub sealing: Sealing,
     /// Tells the time.
     pub clock: Clock,
     /// Sends to queues.
     pub queues: Queues,
-    /// Seals what is stored and may hold a secret.
-    pub sealing: Sealing,
     /// Whether this process is to end.
     pub shutdown: Shutdown,
 }
@@ -31,8 +37,8 @@ impl App {
 }
 
 impl Env {
-    /// Builds the parts of a function with this environment.
-    pub fn app(&self) -> Result<App> {
+    /// Builds the parts of a function with this environment. Reads its secrets, if it needs any for them.
+    pub async fn app(&self) -> Result<App> {
         let config = self.aws_config()?;
         let mut dynamodb = aws_sdk_dynamodb::config::Builder::from(&config);
         dynamodb.set_endpoint_url(self.aws_endpoint("DYNAMODB"));
@@ -41,10 +47,10 @@ impl Env {
         let tables = TableName::ALL.iter().filter_map(named);
         Ok(App {
             table: Table::new(client, tables.collect()),
-            cursors: Cursors::new(self.variable("CURSOR_SECRET")?.as_bytes()),
+            cursors: Cursors::new(self.keyring(REQUEST_KEYS).await?),
+            sealing: Sealing::with(self.keyring(SEALING_KEYS).await?),
             clock: self.clock().clone(),
             queues: Queues::new(self, config),
-            sealing: Sealing::of(self),
             shutdown: self.shutdown().clone(),
         })
     }

@@ -51,13 +51,6 @@ impl Env {
     /// What every AWS client needs: region, credentials, time-outs, connections. The address of a service is its
     /// client's own affair; see [`Env::aws_endpoint`].
     pub fn aws_config(&self) -> Result<SdkConfig> {
-        let credentials = Credentials::new(
-            self.variable("AWS_ACCESS_KEY_ID")?,
-            self.variable("AWS_SECRET_ACCESS_KEY")?,
-            self.optional("AWS_SESSION_TOKEN").map(str::to_owned),
-            None,
-            "environment",
-        );
         let retries = RetryConfig::standard()
             .with_max_attempts(ATTEMPTS)
             .with_initial_backoff(FIRST_PAUSE);
@@ -71,8 +64,19 @@ impl Env {
             .retry_config(retries)
             .timeout_config(times.build())
             .http_client(http_client(self)?)
-            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .credentials_provider(SharedCredentialsProvider::new(self.credentials()?))
             .build())
+    }
+
+    /// The credentials that Lambda sets.
+    pub(crate) fn credentials(&self) -> Result<Credentials> {
+        Ok(Credentials::new(
+            self.variable("AWS_ACCESS_KEY_ID")?,
+            self.variable("AWS_SECRET_ACCESS_KEY")?,
+            self.optional("AWS_SESSION_TOKEN").map(str::to_owned),
+            None,
+            "environment",
+        ))
     }
 
     /// Where a service listens, if not at AWS's own address: `AWS_ENDPOINT_URL_<SERVICE>`, the variable of every SDK.

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use tokio::sync::OnceCell;
 
+use crate::secrets::Secrets;
 use crate::{Clock, Shutdown};
 
 /// Names the file by which the local stack moves the time.
@@ -16,6 +18,8 @@ const LOCAL_CLOCK: &str = "LOCAL_CLOCK";
 pub struct Env {
     variables: Arc<BTreeMap<String, String>>,
     clock: Clock,
+    /// Read when the first is asked for; clones share them.
+    pub(crate) secrets: Arc<OnceCell<Secrets>>,
     shutdown: Shutdown,
 }
 
@@ -34,6 +38,7 @@ impl Env {
         Self {
             variables: Arc::new(variables),
             clock,
+            secrets: Arc::default(),
             shutdown: Shutdown::default(),
         }
     }
@@ -47,6 +52,12 @@ impl Env {
     /// A variable that may be absent.
     pub fn optional(&self, name: &str) -> Option<&str> {
         self.variables.get(name).map(String::as_str)
+    }
+
+    /// The variables whose names end so, with their values.
+    pub(crate) fn variables_ending<'a>(&'a self, end: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let all = self.variables.iter().filter(move |(name, _)| name.ends_with(end));
+        all.map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// Whether the process is to end.

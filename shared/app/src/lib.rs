@@ -8,9 +8,10 @@ mod env;
 mod panic;
 mod queues;
 mod sealing;
+mod secrets;
 mod shutdown;
 
-pub use app::App;
+pub use app::{App, REQUEST_KEYS, SEALING_KEYS};
 pub use clock::Clock;
 pub use env::Env;
 pub use panic::survive;

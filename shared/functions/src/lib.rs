@@ -18,8 +18,10 @@ pub const ALL: &[Function] = &[
     notification_jobs::FUNCTION,
     notifier::FUNCTION,
     orgs::FUNCTION,
+    outbox_relay::FUNCTION,
     projects::FUNCTION,
     reset_mailer::FUNCTION,
     sweeper::FUNCTION,
     users::FUNCTION,
+    webhook_deliverer::FUNCTION,
 ];

@@ -2,9 +2,10 @@
 //! refuse.
 
 use kernel::{OrgId, Problem};
+use utoipa::openapi::header::{Header, HeaderBuilder};
 use utoipa::openapi::path::{Operation, Parameter};
 use utoipa::openapi::security::SecurityRequirement;
-use utoipa::openapi::{Components, HttpMethod, OpenApi, OpenApiBuilder, Paths, RefOr};
+use utoipa::openapi::{Components, HttpMethod, Object, OpenApi, OpenApiBuilder, Paths, Ref, RefOr, Type};
 use utoipa::{IntoParams, IntoResponses};
 
 use crate::gate::ORG_PARAMETER;
@@ -43,6 +44,10 @@ impl Description {
         let (mut operation, schemas) = described;
         for guard in guards {
             guarded(&mut operation, path, &method, *guard);
+        }
+        if guards.iter().any(|guard| guard.limits()) {
+            limited(&mut operation);
+            self.components.headers.extend(limit_headers());
         }
         self.components.schemas.extend(schemas);
         self.paths.add_path_operation(path, vec![method], operation);
@@ -88,4 +93,52 @@ fn guarded(operation: &mut Operation, path: &str, method: &HttpMethod, guard: Ki
 fn takes(operation: &mut Operation, parameters: Vec<Parameter>) {
     let all = operation.parameters.get_or_insert_default();
     all.extend(parameters.into_iter().map(RefOr::T));
+}
+
+/// What replies of limited operations carry besides: every one that a handler gave, and the one that refuses.
+fn limited(operation: &mut Operation) {
+    let header = |name: &str| {
+        (
+            name.to_owned(),
+            RefOr::Ref(Ref::new(format!("#/components/headers/{name}"))),
+        )
+    };
+    for (status, response) in &mut operation.responses.responses {
+        let (RefOr::T(response), refuses) = (response, status == TOO_MANY) else {
+            continue;
+        };
+        if refuses || status.starts_with(['2', '3']) {
+            response.headers.extend([header(POLICY), header(LEFT)]);
+        }
+        if refuses {
+            response.headers.extend([header(RETRY)]);
+        }
+    }
+}
+
+const TOO_MANY: &str = "429";
+const POLICY: &str = "RateLimit-Policy";
+const LEFT: &str = "RateLimit";
+const RETRY: &str = "Retry-After";
+
+fn limit_headers() -> [(String, RefOr<Header>); 3] {
+    let header = |name: &str, kind: Type, description: &str| {
+        let header = HeaderBuilder::new()
+            .schema(Some(Object::with_type(kind)))
+            .description(Some(description));
+        (name.to_owned(), RefOr::T(header.build()))
+    };
+    [
+        header(
+            POLICY,
+            Type::String,
+            "Every limit of the caller by name, its calls and its seconds: `\"key\";q=6000;w=60, \"tenant\";q=60000;w=60`.",
+        ),
+        header(
+            LEFT,
+            Type::String,
+            "What is left of each, and in how many seconds it begins anew: `\"key\";r=5999;t=42, \"tenant\";r=59998;t=42`.",
+        ),
+        header(RETRY, Type::Integer, "In how many seconds to call again."),
+    ]
 }

@@ -18,6 +18,11 @@
 //!     }
 //! }
 //! ```
+//!
+//! # Known bounds
+//!
+//! What a process has read of a person's status, a session and an API key it believes for 30 seconds: so long what has ended
+//! may work on. Whether somebody is a member, and as what, it reads each time.
 
 mod describe;
 mod gate;
@@ -50,7 +55,7 @@ pub const fn function<F: Serve>(name: &'static str) -> Function {
         || F::routes().describe(),
         |env| {
             Box::pin(async move {
-                let state = F::State::start(&env, env.app()?).await?;
+                let state = F::State::start(&env, env.app().await?).await?;
                 Ok(F::routes().serve(&state))
             })
         },

@@ -93,6 +93,16 @@ pub(crate) enum Kind {
     ApiKey,
 }
 
+impl Kind {
+    /// Whether it counts calls, and its replies tell what is left.
+    pub(crate) fn limits(self) -> bool {
+        match self {
+            Self::Address | Self::Member | Self::ApiKey => true,
+            Self::Remembering | Self::Person | Self::PersonOrNobody => false,
+        }
+    }
+}
+
 /// What it is, and how it is put around routes.
 pub(crate) struct Guard<S> {
     pub(crate) kind: Kind,

@@ -10,6 +10,10 @@
 //! transaction.
 //!
 //! Each entity's keys and queries are in its `store`.
+//!
+//! # Known bounds
+//!
+//! - Nobody is ever erased: a deactivated person's record and what the trail says of them stay.
 
 pub mod account;
 pub mod api_key;

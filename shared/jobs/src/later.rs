@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use app::{App, Nudge, Outgoing};
+use app::{App, Nudge, Outgoing, Sealing};
 use kernel::{Error, JobId, Origin, Result, Time};
 use table::Write;
 
@@ -53,6 +53,7 @@ impl Later {
             owner,
             cause,
             kind: J::KIND.to_owned(),
+            label: job.label(),
             queue: queue.name.to_owned(),
             shard: u8::try_from(id.bits() % u128::from(queue.shards.max(1))).unwrap_or(0),
             group: job.group(),
@@ -109,10 +110,10 @@ impl Later {
     }
 
     /// What stores it. The condition does not hold if one with its key is there and neither dead nor canceled.
-    pub fn write(&self, app: &App) -> Result<Write> {
+    pub fn write(&self, sealing: &Sealing) -> Result<Write> {
         let mut record = self.record.clone();
         record.contents = Some(if self.is_sealed {
-            app.sealing.seal(&context(record.id), &self.contents)?
+            sealing.seal(&context(record.id), &self.contents)?
         } else {
             self.contents.clone()
         });
@@ -126,7 +127,7 @@ impl Later {
 
     /// Stores it by itself and tells its queue: for what has no transaction of its own.
     pub async fn store(&self, app: &App) -> Result<Stored> {
-        match app.table.write([self.write(app)?]).await {
+        match app.table.write([self.write(&app.sealing)?]).await {
             Ok(()) => {}
             Err(error) if error.failed(0) => return Ok(Stored::There),
             Err(error) => return Err(error.into()),

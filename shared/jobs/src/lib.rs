@@ -52,6 +52,11 @@ pub trait Job: Serialize + DeserializeOwned + Send + Sync {
     /// Where it lies.
     fn place(&self) -> Place;
 
+    /// What is shown of it to those who may see it, also when it is over: never a secret.
+    fn label(&self) -> Option<String> {
+        None
+    }
+
     /// What must be unique about it, if anything: the second job with the same key is not made.
     fn key(&self) -> Option<JobKey> {
         None
@@ -75,7 +80,7 @@ pub struct Place {
 
 impl Place {
     /// A place by its parts.
-    pub fn of(owner: Owner, cause: impl ToString) -> Self {
+    pub fn of(owner: Owner, cause: impl std::fmt::Display) -> Self {
         Self {
             owner,
             cause: cause.to_string(),

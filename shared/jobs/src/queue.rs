@@ -3,10 +3,41 @@
 use std::time::Duration;
 
 /// Every queue of jobs: what `sweeper` looks after. How many workers each has stands in template.yaml.
-pub static ALL: &[&Queue] = &[];
+pub static ALL: &[&Queue] = &[&NOTIFICATIONS, &INTEGRATIONS];
+
+/// Mails.
+pub static NOTIFICATIONS: Queue = Queue {
+    name: "notifications",
+    told: app::Queue("MAIL_QUEUE_URL"),
+    retry: NOTICES,
+    // Twice the timeout of `notifier`.
+    lease: Duration::from_mins(1),
+    kept: QUARTER,
+    shards: 4,
+    most_waiting: 2_000,
+};
+
+/// Calls of others' servers.
+pub static INTEGRATIONS: Queue = Queue {
+    name: "integrations",
+    told: app::Queue("WEBHOOK_QUEUE_URL"),
+    retry: NOTICES,
+    // Twice the timeout of `webhook-deliverer`.
+    lease: Duration::from_mins(1),
+    kept: QUARTER,
+    shards: 4,
+    most_waiting: 2_000,
+};
+
+const NOTICES: Retry = Retry::Doubling {
+    base: Duration::from_secs(5),
+    attempts: 3,
+};
+/// 90 days.
+const QUARTER: Duration = Duration::from_hours(90 * 24);
 
 /// A server that asks for patience is given so much of it.
-const MOST_PATIENCE: Duration = Duration::from_secs(24 * 3_600);
+const MOST_PATIENCE: Duration = Duration::from_hours(24);
 /// A pause doubles no more often.
 const MOST_DOUBLINGS: u32 = 16;
 
@@ -87,7 +118,7 @@ mod tests {
         base: Duration::from_secs(5),
         attempts: 3,
     };
-    const LISTED: Retry = Retry::Listed(&[Duration::from_secs(5), Duration::from_secs(300)]);
+    const LISTED: Retry = Retry::Listed(&[Duration::from_secs(5), Duration::from_mins(5)]);
 
     /// The least and the most that a pause may be, in milliseconds.
     fn check(retry: Retry, attempts: u32, least: u64, most: u64) {
@@ -111,8 +142,8 @@ mod tests {
         let pause = |asked| DOUBLING.pause_or(1, 0, asked).unwrap().as_secs();
         assert_eq!(pause(None), 5);
         assert_eq!(pause(Some(Duration::from_secs(3))), 5);
-        assert_eq!(pause(Some(Duration::from_secs(3_600))), 3_600);
-        assert_eq!(pause(Some(Duration::from_secs(48 * 3_600))), 24 * 3_600);
+        assert_eq!(pause(Some(Duration::from_hours(1))), 3_600);
+        assert_eq!(pause(Some(Duration::from_hours(48))), 24 * 3_600);
         assert_eq!(DOUBLING.pause_or(3, 0, Some(Duration::from_secs(3))), None);
     }
 

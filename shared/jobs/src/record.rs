@@ -180,6 +180,9 @@ pub struct JobRecord {
     /// What it is.
     #[serde(rename = "jobKind")]
     pub kind: String,
+    /// What is shown of it, such as where it goes.
+    #[serde(default)]
+    pub label: Option<String>,
     /// The name of its queue.
     pub queue: String,
     /// Its partition among the queue's due jobs.

@@ -157,7 +157,8 @@ pub async fn work<J: Job>(app: &App, worker: &impl Work<J>, message: &str) -> Re
         return Ok(());
     }
     let started = Instant::now();
-    let (record, outcome) = attempt(app, worker, record).await;
+    // Boxed: what a worker does may be large, and whoever calls this holds many at once.
+    let (record, outcome) = Box::pin(attempt(app, worker, record)).await;
     let took_ms = started.elapsed().as_secs_f64() * 1_000.0;
     tracing::info!(
         job.id = %record.id,

@@ -155,6 +155,8 @@ ids! {
     AlertId "alr_";
     /// Names an incident: a time in which an alert fired.
     IncidentId "inc_";
+    /// Names a message: a fact that is told to others, and what they know a repeat by.
+    MessageId "msg_";
     /// Names a job: work that outlives the request that caused it.
     JobId "job_";
 }

@@ -17,7 +17,8 @@ pub mod time;
 pub use check::{Check, Input};
 pub use error::{Error, FieldProblem, Result};
 pub use id::{
-    AlertId, ApiKeyId, AuditId, EventId, GrantId, IncidentId, InvitationId, JobId, OrgId, ProjectId, SessionId, UserId,
+    AlertId, ApiKeyId, AuditId, EventId, GrantId, IncidentId, InvitationId, JobId, MessageId, OrgId, ProjectId,
+    SessionId, UserId,
 };
 pub use origin::{Anchor, Origin};
 pub use policy::{KeyScope, OrgRole, PlatformRole};

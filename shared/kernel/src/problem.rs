@@ -43,7 +43,8 @@ pub struct Problem {
     code: &'static str,
     detail: String,
     errors: Vec<FieldProblem>,
-    extensions: Map<String, Value>,
+    /// Boxed: nearly no problem has any, and every result has room for a problem.
+    extensions: Box<Map<String, Value>>,
     retry_after_seconds: Option<u64>,
 }
 
@@ -55,7 +56,7 @@ impl Problem {
             code,
             detail: detail.into(),
             errors: Vec::new(),
-            extensions: Map::new(),
+            extensions: Box::default(),
             retry_after_seconds: None,
         }
     }
@@ -80,7 +81,7 @@ impl Problem {
             code: self.code.to_owned(),
             request_id: request_id.to_owned(),
             errors: self.errors.clone(),
-            extensions: self.extensions.clone(),
+            extensions: (*self.extensions).clone(),
         }
     }
 }

@@ -87,7 +87,7 @@ impl Function {
             name,
             starts: Starts::Queue(|env| {
                 Box::pin(async move {
-                    let app = env.app()?;
+                    let app = env.app().await?;
                     let consumer = C::start(&env, app.clone()).await?;
                     Ok(Arc::new(Consuming { app, consumer }) as Arc<dyn Queue>)
                 })
@@ -101,7 +101,7 @@ impl Function {
             name,
             starts: Starts::Schedule(|env| {
                 Box::pin(async move {
-                    let app = env.app()?;
+                    let app = env.app().await?;
                     let schedule = S::start(&env, app.clone()).await?;
                     Ok(Arc::new(Scheduled { app, schedule }) as Arc<dyn Firing>)
                 })

@@ -158,6 +158,8 @@ fn bounded(given: Option<u16>, default: u16, most: u16) -> Result<u16> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use kernel::{ApiKeyId, OrgId, OrgRole, PlatformRole, ProjectId, SessionId, Time, UserId};
     use proptest::prelude::*;
@@ -173,7 +175,8 @@ mod tests {
     }
 
     fn pages<F: DeserializeOwned>(caller: Option<&Caller>, path: &str, query: &str) -> Result<Pages<F>> {
-        Pages::of(Cursors::new(b"secret"), caller, path, query)
+        let keys = format!("1:{:064x}", 1).parse().unwrap();
+        Pages::of(Cursors::new(Some(Arc::new(keys))), caller, path, query)
     }
 
     /// Whether the cursor that a list gives is good in another.

@@ -6,10 +6,14 @@
 //! passes: a unit that is not spent (its process died, or idles) is lost until the window ends, never spent twice. That a
 //! window is used up is remembered in memory, so refused calls write nothing.
 //!
-//! Known: as with every fixed window, up to twice the limit can pass within a minute that has the end of one window and
-//! the beginning of the next in it. A process holds at most 1 % of a limit, and at most 2 % of what was left of it.
-//! A limit that is changed begins anew: what processes held of the former one is lost until the window ends.
 //! When the table does not answer, calls are refused with `Busy`, not let through.
+//!
+//! # Known bounds
+//!
+//! - As with every fixed window, up to twice the limit can pass within a minute that has the end of one window and the
+//!   beginning of the next in it.
+//! - A process holds at most 1 % of a limit, and at most 2 % of what was left of it: what it does not spend is lost until
+//!   the window ends. A limit that is changed begins anew: what processes held of the former one is lost likewise.
 
 mod store;
 mod window;

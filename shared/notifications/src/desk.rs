@@ -2,26 +2,15 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, anyhow};
-use app::{Env, Queues};
-use kernel::seal::Seal;
-use kernel::{Check, Error, JobId, Result, Time};
+use app::{App, Env, Nudge, Queues, Sealing};
+use jobs::{Later, Owner};
+use kernel::{Check, JobId, Result, Time};
 use serde_json::{Value, json};
+use table::Write;
 
-use crate::contents::{Contents, Webhook};
-use crate::job::{Channel, Job, JobRef, Owner};
 use crate::mails::Mail;
-use crate::queue::NoticeQueue;
+use crate::notice::{MailNotice, WebhookNotice};
 use crate::webhook;
-
-/// What mails need to know of the deployment.
-#[derive(Debug)]
-struct MailSettings {
-    /// The address that sends.
-    from: String,
-    /// Where the console is, such as `https://console.example.com`.
-    console_url: String,
-}
 
 /// Makes notices. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -29,39 +18,63 @@ pub struct Desk(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    queue: NoticeQueue,
-    seal: Seal,
-    settings: MailSettings,
+    queues: Queues,
+    sealing: Sealing,
+    /// The address that sends.
+    mail_from: String,
+    /// Where the console is, such as `https://console.example.com`.
+    console_url: String,
+}
+
+/// A notice that is not stored yet, and what seals it.
+#[derive(Clone, Debug)]
+pub struct Job {
+    later: Later,
+    sealing: Sealing,
+}
+
+impl Job {
+    /// Its id; receivers know a repeat by it.
+    pub fn id(&self) -> JobId {
+        self.later.id()
+    }
+
+    /// What stores it, in the transaction of its cause.
+    pub fn write(&self) -> Result<Write> {
+        self.later.write(&self.sealing)
+    }
+
+    /// What tells its queue, for [`Desk::nudge`].
+    pub fn reference(&self) -> Option<Nudge> {
+        self.later.nudge()
+    }
+
+    /// The job.
+    pub fn later(&self) -> &Later {
+        &self.later
+    }
 }
 
 impl Desk {
-    /// The desk of `SEALING_SECRET`, `MAIL_FROM` and `CONSOLE_URL`.
-    pub fn of(env: &Env, queues: &Queues) -> anyhow::Result<Self> {
-        let settings = MailSettings {
-            from: env.variable("MAIL_FROM")?.to_owned(),
-            console_url: env.variable("CONSOLE_URL")?.to_owned(),
-        };
-        let seal = Seal::new(env.variable("SEALING_SECRET")?.as_bytes());
-        Ok(Self::over(NoticeQueue::of(queues), seal, settings))
+    /// The desk of `MAIL_FROM` and `CONSOLE_URL`, with the app's queues and keys.
+    pub fn of(env: &Env, app: &App) -> anyhow::Result<Self> {
+        Ok(Self(Arc::new(Inner {
+            queues: app.queues.clone(),
+            sealing: app.sealing.clone(),
+            mail_from: env.variable("MAIL_FROM")?.to_owned(),
+            console_url: env.variable("CONSOLE_URL")?.trim_end_matches('/').to_owned(),
+        })))
     }
 
-    fn over(queue: NoticeQueue, seal: Seal, mut settings: MailSettings) -> Self {
-        settings
-            .console_url
-            .truncate(settings.console_url.trim_end_matches('/').len());
-        Self(Arc::new(Inner { queue, seal, settings }))
-    }
-
-    /// A mail to be sent. Its contents are sealed at rest, for they may hold a token, and erased once the job is over.
-    /// Store [`Job::write`] in the transaction of the cause, then call [`Desk::nudge`].
+    /// A mail to be sent. Store [`Job::write`] in the transaction of the cause, then call [`Desk::nudge`].
     ///
     /// `cause` is an id or a word: letters, digits and `_`.
     pub fn mail(&self, now: Time, owner: Owner, cause: &str, mail: Mail) -> Result<Job> {
         let mut check = Check::default();
         check.email("email", &mail.to);
         check.done()?;
-        let to = mail.to.clone();
-        self.job(now, owner, cause, Channel::Email, &to, &Contents::Email(mail))
+        let cause = cause.to_owned();
+        Ok(self.job(Later::of(now, &MailNotice { owner, cause, mail }, now)?))
     }
 
     /// A webhook call to be made, signed by the Standard Webhooks' scheme `v1`: posts `{"type":event,"timestamp":now,
@@ -81,42 +94,24 @@ impl Desk {
         webhook::key(secret)?;
         let mut body = json!({"type": event, "timestamp": now});
         body["data"] = data;
-        let contents = Contents::Webhook(Webhook {
+        let notice = WebhookNotice {
+            owner,
+            cause: cause.to_owned(),
             url: url.to_owned(),
             secret: secret.to_owned(),
             body: body.to_string(),
-        });
-        self.job(now, owner, cause, Channel::Webhook, url, &contents)
+        };
+        Ok(self.job(Later::of(now, &notice, now)?))
     }
 
-    fn job(
-        &self,
-        now: Time,
-        owner: Owner,
-        cause: &str,
-        channel: Channel,
-        target: &str,
-        contents: &Contents,
-    ) -> Result<Job> {
-        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        if cause.is_empty() || !cause.chars().all(plain) {
-            return Err(Error::Internal(anyhow!("{cause:?} cannot be the cause of a notice")));
-        }
-        let mut job = Job::new(now, owner, cause, channel, target);
-        let bytes = serde_json::to_vec(contents).context("a notice")?;
-        job.contents = Some(self.0.seal.seal(&context(job.id), &bytes));
-        Ok(job)
-    }
-
-    /// What a job says; nothing if it is over, or was sealed with another secret.
-    pub fn open(&self, job: &Job) -> Option<Contents> {
-        let bytes = self.0.seal.open(&context(job.id), job.contents.as_deref()?)?;
-        serde_json::from_slice(&bytes).ok()
+    fn job(&self, later: Later) -> Job {
+        let sealing = self.0.sealing.clone();
+        Job { later, sealing }
     }
 
     /// A page of the console, for mails: `path` begins with `/`.
     pub fn page(&self, path: &str) -> String {
-        format!("{}{path}", self.0.settings.console_url)
+        format!("{}{path}", self.0.console_url)
     }
 
     /// A page of the console with a token, for mails. The token stands in the fragment, which browsers send to nobody.
@@ -126,28 +121,18 @@ impl Desk {
 
     /// The address that sends mails.
     pub fn mail_from(&self) -> &str {
-        &self.0.settings.from
+        &self.0.mail_from
     }
 
     /// Seals secrets that are kept for notices to come, such as an alert's webhook secret.
-    pub fn seal(&self) -> &Seal {
-        &self.0.seal
+    pub fn sealing(&self) -> &Sealing {
+        &self.0.sealing
     }
 
-    /// The queue of the notifier.
-    pub fn queue(&self) -> &NoticeQueue {
-        &self.0.queue
+    /// Tells the workers of jobs that were committed. Best effort: the sweeper finds what a crash left.
+    pub async fn nudge(&self, jobs: &[Option<Nudge>]) {
+        self.0.queues.nudge_each(jobs.iter().flatten().cloned()).await;
     }
-
-    /// Tells the notifier of jobs that were committed. Best effort: the sweeper finds what a crash left.
-    pub async fn nudge(&self, jobs: &[JobRef]) {
-        self.0.queue.nudge(jobs).await;
-    }
-}
-
-/// What a job's contents are bound to.
-fn context(job: JobId) -> String {
-    format!("NOTICE#{job}")
 }
 
 #[cfg(test)]
@@ -155,7 +140,7 @@ mod tests {
     use super::*;
     use crate::mails::Letter;
     use app::Clock;
-    use kernel::OrgId;
+    use kernel::{Error, OrgId};
 
     const NOW: Time = Time::from_millis(1_800_000_000_000);
 
@@ -164,14 +149,21 @@ mod tests {
             ("AWS_ACCESS_KEY_ID", "tests"),
             ("AWS_SECRET_ACCESS_KEY", "tests"),
             ("AWS_REGION", "us-east-1"),
-            ("CURSOR_SECRET", "secret"),
-            ("SEALING_SECRET", "secret"),
             ("MAIL_FROM", "no-reply@example.com"),
             ("CONSOLE_URL", "https://console.example.com/"),
         ];
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let env = Env::of(variables.into(), Clock::at(NOW));
-        Desk::of(&env, &env.app().unwrap().queues).unwrap()
+        let keys = format!("1:{:064x}", 1).parse().unwrap();
+        let app = App {
+            sealing: Sealing::with(Some(Arc::new(keys))),
+            ..tokio::runtime::Builder::new_current_thread()
+                .build()
+                .unwrap()
+                .block_on(env.app())
+                .unwrap()
+        };
+        Desk::of(&env, &app).unwrap()
     }
 
     fn mail(to: &str, cause: &str) -> Result<Job> {
@@ -181,17 +173,6 @@ mod tests {
         };
         let owner = Owner::Org(OrgId::new(NOW));
         desk().mail(NOW, owner, cause, Mail::to(to, letter))
-    }
-
-    #[test]
-    fn what_a_job_says_is_sealed_for_that_job() {
-        let job = mail("ada@example.com", "verify").unwrap();
-        assert!(matches!(desk().open(&job), Some(Contents::Email(mail)) if mail.to == "ada@example.com"));
-        let sealed = job.contents.clone().unwrap();
-        assert!(!sealed.windows(3).any(|part| part == b"Ada"));
-        let mut other = mail("ada@example.com", "verify").unwrap();
-        other.contents = Some(sealed);
-        assert!(desk().open(&other).is_none());
     }
 
     #[test]

@@ -1,21 +1,23 @@
 //! Notices: mails and signed webhook calls that an action causes, sent by workers.
 //!
-//! A notice is a job. It is written in the transaction of its cause, so neither exists without the other; after the
-//! commit the queue is told, and `sweeper` finds what a crash left. The record is the truth: a message on the queue
-//! only names it. What the notice says is sealed (it may hold a token or a secret) and erased when the job is over.
-//! A job is sent at least once, with the same id each time.
+//! Each is a job ([`MailNotice`], [`WebhookNotice`]): stored in the transaction of its cause, so neither exists without
+//! the other, and sent at least once, with the same id each time. Mails and webhooks have queues and workers of their own, so
+//! that a target that is silent holds up no mail. What a notice says is sealed, for it may hold a token or a secret, and
+//! erased once it is sent.
 //!
-//! Access: find a job by its name; list those of a cause, newest first; find those that are due, by shard.
+//! # Known bounds
+//!
+//! - Ten workers take ten webhooks at once each, so a hundred targets that do not answer hold the others' webhooks for up
+//!   to 15 s (never a mail); SQS serves quiet hosts first. Breakers for each endpoint come with the webhook product.
 
-mod contents;
 mod desk;
-pub mod job;
 pub mod mails;
-mod queue;
+mod notice;
+mod view;
 pub mod webhook;
 
-pub use contents::{Contents, Webhook};
-pub use desk::Desk;
-pub use job::{Begin, Channel, Failure, Job, JobRef, JobState, JobView, Owner};
+pub use desk::{Desk, Job};
+pub use jobs::Owner;
 pub use mails::{Letter, Mail};
-pub use queue::NoticeQueue;
+pub use notice::{MailNotice, WebhookNotice};
+pub use view::{Channel, JobState, JobView};

@@ -169,9 +169,10 @@ impl Client {
         })
     }
 
-    /// Makes a call and reads no more of the reply than its status.
-    pub async fn status(&self, request: Request) -> Result<StatusCode, Failure> {
-        Ok(self.call(request).await?.status())
+    /// Makes a call and reads no more of the reply than its status and headers.
+    pub async fn head(&self, request: Request) -> Result<(StatusCode, HeaderMap), Failure> {
+        let mut reply = self.call(request).await?;
+        Ok((reply.status(), std::mem::take(reply.headers_mut())))
     }
 
     async fn call(&self, request: Request) -> Result<reqwest::Response, Failure> {

@@ -7,8 +7,10 @@
 
 mod client;
 mod guard;
+mod patience;
 
 pub use client::{Client, Failure, Reply, Request};
 pub use guard::{AllowList, Refused, check, is_public};
+pub use patience::retry_after;
 pub use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 pub use reqwest::{Method, StatusCode, Url, header};

@@ -13,6 +13,16 @@
 //!   or neither; the chunk's key comes from its message, so a redelivery changes nothing.
 //! - Metrics are the rollups plus the pending chunks. Folding moves chunks from one to the other in one transaction.
 //! - An event's id tells its day, chunk and place, so that no index of ids is needed.
+//!
+//! # Known bounds
+//!
+//! - The ids of a project's last 24 hours are read by a writer that has just started, so a project with many millions of ids
+//!   a day wants them sharded by hash.
+//! - A fold writes one transaction of at most 4 MB, which 25 rollups full of the longest names could exceed.
+//! - An hour's users are one sketch, so parts of an hour count the whole hour's users.
+//! - Past 1,000 names (or 128 KiB of names) a day the rest count as `other` in the rollups; in the chunks they are exact.
+//! - A day's head notes each API key that sent events, about 100 bytes a key: some 4,000 keys on one day would fill it.
+//! - All writers of a project meet on its day's head, so one project takes about as many transactions a second as one item.
 
 pub mod batch;
 #[cfg(test)]

@@ -8,9 +8,10 @@ mod people;
 mod receiver;
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
@@ -38,6 +39,9 @@ pub use receiver::{Call, Receiver};
 pub const START: Time = Time::from_millis(1_800_000_000_000);
 
 pub use stack::chaos::{Chaos, Fault};
+
+/// The queues of jobs.
+const JOBS: [&str; 2] = ["MailQueue", "WebhookQueue"];
 
 /// The limits of tests that are not about limits.
 pub const RATES: Rates = Rates {
@@ -73,14 +77,14 @@ impl Default for Setup {
 impl Setup {
     /// Sets a parameter of the template.
     #[must_use]
-    pub fn parameter(mut self, name: &'static str, value: impl ToString) -> Self {
+    pub fn parameter(mut self, name: &'static str, value: impl Display) -> Self {
         self.parameters.push((name, value.to_string()));
         self
     }
 
     /// Sets what SSM knows under the name that a parameter of the template has.
     #[must_use]
-    pub fn secret(mut self, parameter: &'static str, value: impl ToString) -> Self {
+    pub fn secret(mut self, parameter: &'static str, value: impl Display) -> Self {
         self.secrets.push((parameter, value.to_string()));
         self
     }
@@ -98,6 +102,9 @@ impl Setup {
 #[derive(Debug, Clone)]
 pub struct TestApp(Arc<Inner>);
 
+/// The processes of each function, by its binary.
+type Functions = BTreeMap<String, Vec<Started>>;
+
 #[derive(Debug)]
 struct Inner {
     aws: Aws,
@@ -105,7 +112,7 @@ struct Inner {
     gateway: gateway::Router,
     clock: Clock,
     /// By the name of the function, one for each of its processes.
-    functions: BTreeMap<String, Vec<Started>>,
+    functions: RwLock<Functions>,
     /// Counts requests; they go to the processes in turn.
     requests: AtomicUsize,
     issuer: Issuer,
@@ -152,22 +159,14 @@ impl TestApp {
             .await
             .expect("services start");
 
-        let mut functions = BTreeMap::new();
-        for function in &template.functions {
-            let many = if function.queues.is_empty() { setup.processes } else { 1 };
-            let mut processes = Vec::new();
-            for _ in 0..many {
-                processes.push(start(function, env(&aws, &clock, function, &[])).await);
-            }
-            functions.insert(function.binary.clone(), processes);
-        }
-        let outside = outside(&aws, &clock, &template);
+        let functions = start_all(&template, &aws, &clock, setup.processes).await;
+        let outside = outside(&aws, &clock, &template).await;
         Self(Arc::new(Inner {
             gateway: gateway::Router::new(&template.routes),
             aws,
             template,
             clock,
-            functions,
+            functions: RwLock::new(functions),
             requests: AtomicUsize::new(0),
             issuer,
             made: AtomicU32::new(0),
@@ -191,8 +190,8 @@ impl TestApp {
     }
 
     /// What a function has that may do everything: one more process of it each time.
-    pub fn app(&self) -> App {
-        outside(&self.0.aws, &self.0.clock, &self.0.template).1
+    pub async fn app(&self) -> App {
+        outside(&self.0.aws, &self.0.clock, &self.0.template).await.1
     }
 
     /// What a table of the template is called.
@@ -267,7 +266,7 @@ impl TestApp {
     pub async fn deliver_from(&self, queue_id: &str, texts: &[String]) -> Vec<usize> {
         let consumer = self.consumer_of(queue_id);
         let consumer = consumer.unwrap_or_else(|| panic!("nothing takes the queue {queue_id}"));
-        self.deliver_to(&self.0.functions[&consumer.binary][0], texts).await
+        self.deliver_to(&self.processes(&consumer.binary)[0], texts).await
     }
 
     /// Delivers texts to a consumer, as one batch. Returns the places of those that must come again.
@@ -324,7 +323,7 @@ impl TestApp {
     /// Lets the schedule of a function, by its logical id, fire once; what it queues stays queued.
     pub async fn fire(&self, function: &str) {
         let function = self.0.template.function(function).expect("the function");
-        let Started::Schedule(firing) = &self.0.functions[&function.binary][0] else {
+        let Started::Schedule(firing) = &self.processes(&function.binary)[0] else {
             panic!("no schedule fires {}", function.id);
         };
         firing
@@ -356,9 +355,11 @@ impl TestApp {
 
     /// Sends the notices that were just written.
     pub async fn send_notices(&self) {
-        for texts in self.take("NotificationQueue").await.chunks(10) {
-            let failed = self.deliver_from("NotificationQueue", texts).await;
-            assert_eq!(failed, Vec::<usize>::new(), "notices failed");
+        for queue in JOBS {
+            for texts in self.take(queue).await.chunks(10) {
+                let failed = self.deliver_from(queue, texts).await;
+                assert_eq!(failed, Vec::<usize>::new(), "notices failed");
+            }
         }
     }
 
@@ -387,7 +388,7 @@ impl TestApp {
     /// Makes notices, under no function's name.
     pub fn desk(&self) -> Desk {
         let (env, app) = &self.0.outside;
-        Desk::of(env, &app.queues).expect("the variables of the desk")
+        Desk::of(env, app).expect("the variables of the desk")
     }
 
     /// The route of the template that the gateway chooses.
@@ -402,9 +403,25 @@ impl TestApp {
         Some(&self.0.template.function(&route.function)?.binary)
     }
 
+    fn processes(&self, function: &str) -> Vec<Started> {
+        self.0.functions.read().expect("nobody panicked")[function].clone()
+    }
+
+    /// Sets what SSM knows under the name that a parameter of the template has. Who has read it knows the old value.
+    pub fn put_secret(&self, parameter: &str, value: &str) {
+        let name = &self.0.template.parameters[parameter];
+        self.0.aws.ssm().put(name, value);
+    }
+
+    /// Starts every function anew, one process of each, as a deployment does.
+    pub async fn restart(&self) {
+        let anew = start_all(&self.0.template, &self.0.aws, &self.0.clock, 1).await;
+        *self.0.functions.write().expect("nobody panicked") = anew;
+    }
+
     /// A process of a function; the next one each time.
     pub(crate) fn router(&self, function: &str) -> Router {
-        let processes = &self.0.functions[function];
+        let processes = self.processes(function);
         let turn = self.0.requests.fetch_add(1, Ordering::Relaxed);
         match &processes[turn % processes.len()] {
             Started::Http(router) => router.clone(),
@@ -433,7 +450,7 @@ impl Drop for Inner {
             return;
         }
         // A message there only names a job that is due anyway; whoever is registered leaves one.
-        let telling = |queue: &&Queue| queue.id != "NotificationQueue";
+        let telling = |queue: &&Queue| !JOBS.contains(&queue.id.as_str());
         for queue in self.template.queues.iter().filter(telling) {
             let depth = self.aws.sqs().depth(&queue.name).expect("the queue");
             assert_eq!(depth.total(), 0, "the queue {} still holds messages", queue.name);
@@ -450,27 +467,46 @@ fn folder() -> std::path::PathBuf {
 fn template(public_keys: String, setup: &Setup) -> Template {
     let folder = folder();
     let mut parameters = stack::template::sam_parameters(&folder).expect("samconfig.toml");
-    let secret = || "only for tests, only for tests..".to_owned();
     let of_tests = Setup::default()
         .rates(RATES)
         .parameter("JwtPublicKeys", public_keys)
-        .parameter("CursorSecret", secret())
-        .parameter("SealingSecret", secret())
         .parameter("BootstrapManagerEmail", MANAGER_EMAIL);
     let given = of_tests.parameters.iter().chain(&setup.parameters);
     parameters.extend(given.map(|(name, value)| ((*name).to_owned(), value.clone())));
     Template::load(&folder, &parameters).expect("template.yaml")
 }
 
+/// A ring of keys with these ids, for tests only.
+pub fn keys(ids: &[u8]) -> String {
+    let lines: Vec<_> = ids.iter().map(|id| format!("{id}:{id:064x}\n")).collect();
+    lines.concat()
+}
+
 /// What SSM knows.
 fn secrets(template: &Template, private_key: String, setup: &Setup) -> BTreeMap<String, String> {
     let of_tests = Setup::default()
         .secret("JwtPrivateKeyParameter", private_key)
-        .secret("BootstrapManagerPasswordParameter", MANAGER_PASSWORD);
+        .secret("BootstrapManagerPasswordParameter", MANAGER_PASSWORD)
+        .secret("RequestKeysParameter", keys(&[1]))
+        .secret("SealingKeysParameter", keys(&[1]));
     let given = of_tests.secrets.iter().chain(&setup.secrets);
     given
         .map(|(parameter, value)| (template.parameters[*parameter].clone(), value.clone()))
         .collect()
+}
+
+/// Every function, so many processes of each that serves HTTP.
+async fn start_all(template: &Template, aws: &Aws, clock: &Clock, many: usize) -> Functions {
+    let mut functions = BTreeMap::new();
+    for function in &template.functions {
+        let many = if function.queues.is_empty() { many } else { 1 };
+        let mut processes = Vec::new();
+        for _ in 0..many {
+            processes.push(start(function, env(aws, clock, function, &[])).await);
+        }
+        functions.insert(function.binary.clone(), processes);
+    }
+    functions
 }
 
 /// The environment of a process of a function, as the local stack makes it, and these variables.
@@ -491,14 +527,14 @@ async fn start(function: &Function, env: Env) -> Started {
 }
 
 /// All variables of all functions, under a name that is no function's.
-fn outside(aws: &Aws, clock: &Clock, template: &Template) -> (Env, App) {
+async fn outside(aws: &Aws, clock: &Clock, template: &Template) -> (Env, App) {
     let functions = template.functions.iter();
     let mut all: BTreeMap<String, String> = functions
         .flat_map(|function| runtime::environment(function, &aws.environment()))
         .collect();
     all.insert("AWS_ACCESS_KEY_ID".to_owned(), "tests".to_owned());
     let env = Env::of(all, clock.clone());
-    let app = env.app().expect("an environment");
+    let app = env.app().await.expect("an environment");
     (env, app)
 }
 

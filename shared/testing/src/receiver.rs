@@ -48,7 +48,8 @@ impl Receiver {
         Self::answering(&[]).await
     }
 
-    /// Starts one that answers with these statuses in turn, then 200. A redirect leads to the receiver itself.
+    /// Starts one that answers with these statuses in turn, then 200. A redirect leads to the receiver itself; 429 asks for
+    /// an hour's patience.
     pub async fn answering(statuses: &[u16]) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let address = listener.local_addr().expect("an address");
@@ -70,6 +71,12 @@ impl Receiver {
         format!("http://{}/hook", self.address)
     }
 
+    /// From now on answers with these statuses in turn, then 200.
+    pub fn answer(&self, statuses: &[u16]) {
+        let mut answers = self.shared.answers.lock().expect("nobody panicked");
+        *answers = statuses.iter().copied().collect();
+    }
+
     /// The calls that came, oldest first.
     pub fn calls(&self) -> Vec<Call> {
         self.shared.calls.lock().expect("nobody panicked").clone()
@@ -89,7 +96,11 @@ async fn take(
         .push(Call { headers, body });
     let status = shared.answers.lock().expect("nobody panicked").pop_front();
     let status = StatusCode::from_u16(status.unwrap_or(200)).expect("a status");
-    (status, [(header::LOCATION, "/elsewhere")])
+    let header = match status {
+        StatusCode::TOO_MANY_REQUESTS => (header::RETRY_AFTER, "3600"),
+        _ => (header::LOCATION, "/elsewhere"),
+    };
+    (status, [header])
 }
 
 impl Drop for Receiver {

@@ -6,6 +6,13 @@
 //!
 //! Access: append to a chain; list a chain, newest first; list what happened on the platform, newest first; export a
 //! chain, oldest first, as lines that anyone can verify offline.
+//!
+//! # Known bounds
+//!
+//! - Whoever writes to a chain meets the others at its end: some 50 to 60 audited deeds a second in one organization
+//!   (estimated from the round trips); of a hundred at once some are answered 503.
+//! - A chain proves nothing about its own end, which whoever keeps it could make anew: verifiers take a head noted earlier.
+//! - IAM cannot forbid a put over an entry. `docs/decisions/020-guarded-tables.md` tells what it can, and what finds one.
 
 mod chain;
 mod entry;

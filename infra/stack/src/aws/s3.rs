@@ -56,15 +56,15 @@ impl S3 {
     pub(super) fn new(
         store: Store,
         folder: Option<PathBuf>,
-        clock: Clock,
+        clock: &Clock,
         buckets: &[Bucket],
-        policies: Arc<Policies>,
+        policies: &Arc<Policies>,
     ) -> Result<Self> {
         Ok(Self {
             buckets: buckets.into(),
             objects: Objects::open(store, folder)?,
-            clock,
-            policies,
+            clock: clock.clone(),
+            policies: Arc::clone(policies),
         })
     }
 

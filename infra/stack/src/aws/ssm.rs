@@ -1,6 +1,7 @@
-//! SSM parameters, read only.
+//! SSM parameters. Functions read them; who runs the stack may put others in their place.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures::future::BoxFuture;
 use http::request::Parts;
@@ -14,7 +15,7 @@ use crate::template::parameter_arn;
 
 /// The parameters of one stack.
 #[derive(Debug)]
-pub struct Ssm(BTreeMap<String, String>);
+pub struct Ssm(Mutex<BTreeMap<String, String>>);
 
 #[derive(Deserialize)]
 struct One {
@@ -31,7 +32,17 @@ struct Many {
 impl Ssm {
     /// Makes parameters of names and values.
     pub fn new(parameters: BTreeMap<String, String>) -> Self {
-        Self(parameters)
+        Self(Mutex::new(parameters))
+    }
+
+    /// Sets a parameter, as `aws ssm put-parameter --overwrite` does. Functions that have read it know the old value.
+    pub fn put(&self, name: &str, value: &str) {
+        self.known().insert(name.to_owned(), value.to_owned());
+    }
+
+    fn known(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        // Each change is one call, so a panic elsewhere leaves nothing half done.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn run(&self, operation: &str, body: &[u8]) -> Result<Value, ServiceError> {
@@ -51,7 +62,11 @@ impl Ssm {
                     ));
                 }
                 let found: Vec<Value> = many.names.iter().filter_map(|name| self.parameter(name)).collect();
-                let missing: Vec<&String> = many.names.iter().filter(|name| !self.0.contains_key(*name)).collect();
+                let missing: Vec<&String> = many
+                    .names
+                    .iter()
+                    .filter(|name| !self.known().contains_key(*name))
+                    .collect();
                 Ok(json!({"Parameters": found, "InvalidParameters": missing}))
             }
             other => Err(ServiceError::not_served(format_args!("SSM {other}"))),
@@ -59,7 +74,7 @@ impl Ssm {
     }
 
     fn parameter(&self, name: &str) -> Option<Value> {
-        let value = self.0.get(name)?;
+        let value = self.known().get(name)?.clone();
         Some(json!({
             "Name": name, "Type": "SecureString", "Value": value, "Version": 1, "DataType": "text",
             "ARN": parameter_arn(name),

@@ -160,7 +160,7 @@ impl Alert {
         settings.check(notices.allowed())?;
         let user = scope.user()?;
         let mut alert = Self::new(now, org, project.id, user, settings);
-        let secret = notices.sign(&mut alert);
+        let secret = notices.sign(&mut alert)?;
         let change = Change::new(user, "alert.created", "alert", alert.id).to(noted(&alert));
         for attempt in 0..ATTEMPTS {
             let mut roster = Roster::load(table, project.id).await?;
@@ -236,7 +236,7 @@ impl Alert {
         }
         self.settings.check(notices.allowed())?;
         let moved = self.settings.moved_from(&old.settings);
-        let secret = if moved { notices.sign(&mut self) } else { None };
+        let secret = if moved { notices.sign(&mut self)? } else { None };
         self.updated_at = now;
         let mut told = None;
         if !self.settings.enabled {

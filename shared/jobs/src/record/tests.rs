@@ -27,6 +27,7 @@ fn job() -> JobRecord {
         owner: Owner::User(UserId::new(NOW)),
         cause: "test".to_owned(),
         kind: "test".to_owned(),
+        label: None,
         queue: "tests".to_owned(),
         shard: 0,
         group: String::new(),

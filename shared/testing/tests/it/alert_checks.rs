@@ -1,9 +1,9 @@
 //! Looking at alerts: each change of a status is one incident and one notice, whatever comes twice, late, in another
 //! order or at once, and whoever dies in between.
 
+use jobs::store;
 use kernel::policy::ReadAlerts;
 use kernel::{Scope, Time};
-use notifications::job::store;
 use serde_json::{Value, json};
 use table::{Slice, Write};
 use testing::{Chaos, Client, Fault, Receiver, Tenant, TestApp};
@@ -346,7 +346,7 @@ async fn an_evaluator_that_dies_after_its_commit_leaves_a_notice_that_the_sweepe
     let texts = watch.messages_of_a_minute().await;
     watch.app.deliver_from(QUEUE, &texts).await;
     // It died before it told the notifier, and its message comes again.
-    assert_eq!(watch.app.take("NotificationQueue").await.len(), 1);
+    assert_eq!(watch.app.take("MailQueue").await.len(), 1);
     assert_eq!(watch.app.deliver_from(QUEUE, &texts).await, Vec::<usize>::new());
     watch.app.settle().await;
     assert!(watch.told().is_empty());
@@ -431,7 +431,7 @@ async fn a_notice_that_cannot_be_made_leaves_no_incident_and_keeps_no_other_aler
             .data()
             .is_empty()
     );
-    let jobs = store::of_alert(&table, &scope, broken.parse().unwrap(), Slice { limit: 5, after: None }).await;
+    let jobs = store::of_cause_in(&table, &scope, &broken, Slice { limit: 5, after: None }).await;
     assert!(jobs.unwrap().records.is_empty());
 
     // Once it has another secret it is told.
@@ -441,7 +441,7 @@ async fn a_notice_that_cannot_be_made_leaves_no_incident_and_keeps_no_other_aler
         watch.tenant.client.get(&path).await.expect(200).json["status"],
         "firing"
     );
-    assert_eq!(watch.app.take("NotificationQueue").await.len(), 1);
+    assert_eq!(watch.app.take("WebhookQueue").await.len(), 1);
 }
 
 #[tokio::test]

@@ -60,7 +60,7 @@ const NINE: [&str; 9] = ["0", "1", "2", "3", "5", "6", "7", "8", "9"];
 
 #[tokio::test]
 async fn a_panic_on_one_message_of_ten_leaves_the_other_nine_done() {
-    let app = TestApp::start().await.app();
+    let app = TestApp::start().await.app().await;
     for together in [false, true] {
         let reader = Reader {
             together,
@@ -77,7 +77,7 @@ async fn a_panic_on_one_message_of_ten_leaves_the_other_nine_done() {
 
 #[tokio::test]
 async fn a_message_that_fails_comes_again_alone() {
-    let app = TestApp::start().await.app();
+    let app = TestApp::start().await.app().await;
     for together in [false, true] {
         let reader = Reader {
             together,
@@ -91,7 +91,7 @@ async fn a_message_that_fails_comes_again_alone() {
 
 #[tokio::test]
 async fn a_message_that_always_panics_is_asked_once_when_it_comes_alone() {
-    let app = TestApp::start().await.app();
+    let app = TestApp::start().await.app().await;
     let reader = Reader {
         together: true,
         ..Reader::default()
@@ -102,7 +102,7 @@ async fn a_message_that_always_panics_is_asked_once_when_it_comes_alone() {
 
 #[tokio::test]
 async fn a_process_that_is_to_end_takes_nothing() {
-    let app = TestApp::start().await.app();
+    let app = TestApp::start().await.app().await;
     let reader = Reader::default();
     app.shutdown.begin().await;
     assert_eq!(deliver(&reader, &app, ten("4")).await.len(), 10);
@@ -119,7 +119,7 @@ async fn the_end_waits_for_a_batch_that_is_under_way() {
             Vec::new()
         }
     }
-    let app = TestApp::start().await.app();
+    let app = TestApp::start().await.app().await;
     let end = async {
         tokio::task::yield_now().await;
         assert!(app.shutdown.is_busy());

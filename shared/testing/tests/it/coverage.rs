@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use kernel::policy::{Audience, POLICY};
 use kernel::{OrgRole, PlatformRole};
 use serde_json::{Value, json};
-use testing::{Client, Person, Reply, Tenant, TestApp};
+use testing::{Client, Person, RATES, Rates, Reply, Tenant, TestApp};
 
 /// The operation needs no permission.
 const PUBLIC: &str = "public";
@@ -204,6 +204,83 @@ impl Operation {
             "{}: no function serves it",
             self.name()
         );
+    }
+}
+
+/// Headers that replies of limited operations have.
+const LIMITS: [&str; 2] = ["RateLimit-Policy", "RateLimit"];
+
+impl Operation {
+    /// Whether its replies are said to tell what is left of the caller's limits: all that succeed and 429, or none.
+    fn is_limited(&self) -> bool {
+        let responses = &self.documented["responses"];
+        let told = |status: &str, names: &[&str]| {
+            let told = |name: &&str| responses[status]["headers"][*name].is_object();
+            let count = names.iter().filter(|name| told(name)).count();
+            assert!(count == 0 || count == names.len(), "{} {status}", self.name());
+            count > 0
+        };
+        let refusal = told("429", &[LIMITS[0], LIMITS[1], "Retry-After"]);
+        let statuses = responses.as_object().unwrap().keys();
+        for status in statuses.filter(|status| status.starts_with(['2', '3'])) {
+            assert_eq!(told(status, &LIMITS), refusal, "{} {status}", self.name());
+        }
+        refusal
+    }
+}
+
+/// Each operation is called by who gets past its guards, and changes nothing: bodies are empty, and a viewer may not.
+#[tokio::test]
+async fn replies_tell_of_limits_where_the_description_says_so() {
+    let app = TestApp::start().await;
+    let acme = app.tenant().await;
+    let viewer = app.member(&acme, "viewer").await;
+    let mut limited = 0;
+    for operation in operations() {
+        let client = match operation.grant() {
+            None => app.client(),
+            Some(Audience::ApiKey(_)) => acme.server.clone(),
+            Some(_) => viewer.client.clone(),
+        };
+        let documented = operation.is_limited();
+        let reply = operation.call(&client, &operation.path_in(&app, &acme)).await;
+        assert!(
+            reply.status != 401 || operation.grant().is_none(),
+            "{}",
+            operation.name()
+        );
+        for name in LIMITS {
+            let told = !reply.header(name).is_empty();
+            assert_eq!(told, documented, "{} {name}: {}", operation.name(), reply.json);
+        }
+        limited += usize::from(documented);
+    }
+    assert!(limited > 40, "{limited}");
+}
+
+#[tokio::test]
+async fn every_limited_operation_refuses_and_says_when_to_call_again() {
+    let rates = Rates {
+        per_tenant: 40,
+        per_address: 40,
+        ..RATES
+    };
+    let app = TestApp::start_with(rates, 1).await;
+    let acme = app.tenant().await;
+    for _ in 0..41 {
+        acme.client.get("/v1/projects").await;
+        app.client().post("/v1/auth/login", json!({})).await;
+    }
+    for operation in operations().iter().filter(|operation| operation.is_limited()) {
+        let client = match operation.grant() {
+            None => app.client(),
+            Some(Audience::ApiKey(_)) => acme.server.clone(),
+            Some(_) => acme.client.clone(),
+        };
+        let reply = operation.call(&client, &operation.path_in(&app, &acme)).await;
+        assert_eq!(reply.status, 429, "{}: {}", operation.name(), reply.json);
+        assert_eq!(reply.header("retry-after"), "60", "{}", operation.name());
+        assert!(reply.header("ratelimit").ends_with(";r=0;t=60"), "{}", operation.name());
     }
 }
 

@@ -19,8 +19,8 @@ use serde_json::{Value, json};
 use table::{Record, Slice, Write};
 use testing::{START, TestApp};
 
-const QUEUE_ID: &str = "NotificationQueue";
-const TOLD: app::Queue = app::Queue("NOTIFICATION_QUEUE_URL");
+const QUEUE_ID: &str = "MailQueue";
+const TOLD: app::Queue = app::Queue("MAIL_QUEUE_URL");
 const LEASE: i64 = Time::MINUTE;
 
 static QUEUE: Queue = queue("tests", 4, 2_000);
@@ -144,7 +144,7 @@ struct World {
 impl World {
     async fn new() -> Self {
         let testing = TestApp::start().await;
-        let app = testing.app();
+        let app = testing.app().await;
         Self { testing, app }
     }
 
@@ -260,7 +260,7 @@ async fn a_worker_that_dies_at_any_moment_loses_nothing() {
 }
 
 /// Polls a future so often, then drops it; says whether it was done.
-async fn dies_after<T>(polls: u32, work: impl Future<Output = T>) -> bool {
+pub(crate) async fn dies_after<T>(polls: u32, work: impl Future<Output = T>) -> bool {
     let mut work = std::pin::pin!(work);
     let mut left = polls;
     std::future::poll_fn(move |context| {
@@ -418,7 +418,7 @@ async fn a_job_with_a_key_is_made_once() {
     assert!(world.testing.take(QUEUE_ID).await.is_empty());
     // Together with something else, both or none of it.
     let other = world.later(&count(3));
-    let both = [&other, &second].map(|later| later.write(&world.app).unwrap());
+    let both = [&other, &second].map(|later| later.write(&world.app.sealing).unwrap());
     let error = world.app.table.write(both).await.unwrap_err();
     assert!(error.failed(1) && !error.failed(0));
     let stored = store::find(&world.app.table, &other.reference()).await.unwrap();
@@ -597,7 +597,7 @@ async fn a_process_that_is_to_end_gives_back_what_it_has_not_begun_to_do() {
     assert!(matches!(error, Error::Busy));
     // Another process has it at once, without waiting for a lease to end.
     let other = World {
-        app: world.testing.app(),
+        app: world.testing.app().await,
         testing: world.testing.clone(),
     };
     assert_eq!(other.run(&worker).await, 1);
@@ -646,10 +646,10 @@ fn put_many(world: &World, job: &JobRecord, shards: u32, many: u32) {
         }
         item
     };
-    for numbers in Vec::from_iter(0..many).chunks(10_000) {
-        let items = Value::from_iter(numbers.iter().map(|number| item(*number)));
+    for numbers in (0..many).collect::<Vec<_>>().chunks(10_000) {
+        let items: Value = numbers.iter().map(|number| item(*number)).collect();
         let items = serde_json::from_value(items).unwrap();
-        database.import_items(&table, items, Default::default()).unwrap();
+        database.import_items(&table, items, ImportOptions::default()).unwrap();
     }
 }
 
@@ -695,7 +695,12 @@ async fn a_narrow_queue_still_gets_everything_done() {
     for number in 0..150 {
         let later = world.later(&Whisper(number.to_string()));
         groups.insert(later.nudge().unwrap().message.group.unwrap());
-        world.app.table.write([later.write(&world.app).unwrap()]).await.unwrap();
+        world
+            .app
+            .table
+            .write([later.write(&world.app.sealing).unwrap()])
+            .await
+            .unwrap();
     }
     assert_eq!(groups.len(), 150);
     let (listener, mut sweeps) = (Listener(AtomicU32::new(0)), 0);
@@ -807,7 +812,8 @@ async fn the_jobs_of_a_cause_are_listed_newest_first() {
     world.made(&Whisper("x".to_owned())).await;
     let page = store::of_cause_in(&world.app.table, &admins(), "counting", first(2)).await;
     let page = page.unwrap();
-    assert_eq!(Vec::from_iter(page.records.iter().map(|job| job.id)), made[..2]);
+    let listed: Vec<_> = page.records.iter().map(|job| job.id).collect();
+    assert_eq!(listed, made[..2]);
     assert!(page.next.is_some());
 }
 

@@ -5,14 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_lc_rs::hmac::{self, HMAC_SHA256};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use jobs::{JobRecord, JobRef, State, store};
 use kernel::{AlertId, JobId, Time, UserId};
-use notifications::job::{LEASE_SECONDS, store};
-use notifications::{Begin, Job, JobState, Letter, Mail, Owner, webhook};
+use notifications::{Job, Letter, Mail, Owner, webhook};
 use serde_json::{Value, json};
 use table::{Record, Write};
 use testing::{Receiver, START, Tenant, TestApp};
 
-const QUEUE: &str = "NotificationQueue";
+const MAILS: &str = "MailQueue";
+const WEBHOOKS: &str = "WebhookQueue";
+const LEASE_SECONDS: i64 = 60;
 const OPS: &str = "ops@example.com";
 
 /// What an alert does when it fires: makes a job, commits it, and says so.
@@ -72,8 +74,18 @@ impl<'a> Alert<'a> {
     }
 }
 
-async fn stored(app: &TestApp, job: &Job) -> Job {
-    store::find(&app.table(), &job.reference()).await.unwrap().unwrap()
+async fn stored(app: &TestApp, job: &Job) -> JobRecord {
+    store::find(&app.table(), &named(job)).await.unwrap().unwrap()
+}
+
+/// What a message says of a job.
+fn named(job: &Job) -> JobRef {
+    job.later().reference()
+}
+
+/// What lies in the table of what a notice says.
+fn contents(job: &JobRecord) -> Value {
+    json!(job)["contents"].clone()
 }
 
 #[tokio::test]
@@ -100,15 +112,15 @@ async fn a_mail_is_sent_and_what_it_said_is_erased() {
         html.contains("the project Tom &#38; &#60;b&#62;Jerry&#60;/b&#62; is firing"),
         "{html}"
     );
-    assert_eq!(mail.headers["X-Countinghouse-Job"], job.id.to_string());
+    assert_eq!(mail.headers["X-Countinghouse-Job"], job.id().to_string());
 
     let expected = json!({
-        "id": job.id, "alertId": alert.id, "channel": "email", "target": OPS, "status": "sent", "attempts": 1,
+        "id": job.id(), "alertId": alert.id, "channel": "email", "target": OPS, "status": "sent", "attempts": 1,
         "lastTriedAt": START, "errorMessage": null, "createdAt": START,
     });
     assert_eq!(alert.shown().await, expected);
     let job = stored(&app, &job).await;
-    assert!(app.desk().open(&job).is_none());
+    assert_eq!(contents(&job), Value::Null);
     assert_eq!(job.expires_at(), Some(START.plus_millis(90 * Time::DAY)));
     assert!(job.index1().is_none());
 }
@@ -136,11 +148,11 @@ async fn a_webhook_is_signed() {
     let expected = json!({"type": "alert.fired", "timestamp": START, "data": {"alertId": alert.id, "value": 7}});
     assert_eq!(body, expected);
     assert_eq!(call.header("content-type"), "application/json");
-    assert_eq!(call.header("webhook-id"), job.id.to_string());
+    assert_eq!(call.header("webhook-id"), job.id().to_string());
     let sent_at = START.plus_millis(5_000).seconds().to_string();
     assert_eq!(call.header("webhook-timestamp"), sent_at);
     let key = STANDARD.decode(secret.trim_start_matches("whsec_")).unwrap();
-    let signed = format!("{}.{sent_at}.{}", job.id, call.body);
+    let signed = format!("{}.{sent_at}.{}", job.id(), call.body);
     let signature = STANDARD
         .decode(call.header("webhook-signature").trim_start_matches("v1,"))
         .unwrap();
@@ -159,12 +171,12 @@ async fn messages_that_come_twice_or_in_any_order_send_once() {
         alert.commit(&job).await;
         app.desk().nudge(&[job.reference(), job.reference()]).await;
     }
-    let mut texts = app.take(QUEUE).await;
+    let mut texts = app.take(MAILS).await;
     assert_eq!(texts.len(), 4);
     texts.reverse();
     // In one batch, and then again.
     for _ in 0..2 {
-        assert_eq!(app.deliver_from(QUEUE, &texts).await, Vec::<usize>::new());
+        assert_eq!(app.deliver_from(MAILS, &texts).await, Vec::<usize>::new());
     }
     assert_eq!(app.mails_to(OPS).len(), 2);
 }
@@ -176,13 +188,13 @@ async fn a_poisoned_message_fails_alone() {
     let alert = Alert::of(&app, &acme);
     let job = alert.mail("Shop");
     alert.commit(&job).await;
-    let mut named = serde_json::to_value(job.reference()).unwrap();
-    let good = named.to_string();
-    named["id"] = JobId::new(START).to_string().into();
-    let unknown = named.to_string();
-    named["more"] = 1.into();
-    let texts = ["{".to_owned(), unknown, good, String::new(), named.to_string()];
-    assert_eq!(app.deliver_from(QUEUE, &texts).await, [0, 3, 4]);
+    let mut told = serde_json::to_value(named(&job)).unwrap();
+    let good = told.to_string();
+    told["id"] = JobId::new(START).to_string().into();
+    let unknown = told.to_string();
+    told["more"] = 1.into();
+    let texts = ["{".to_owned(), unknown, good, String::new(), told.to_string()];
+    assert_eq!(app.deliver_from(MAILS, &texts).await, [0, 3, 4]);
     assert_eq!(app.mails_to(OPS).len(), 1);
 }
 
@@ -195,8 +207,10 @@ async fn a_worker_that_dies_before_it_notes_what_it_sent_leaves_a_job_that_is_se
     let job = alert.webhook(&receiver.url(), &webhook::new_secret());
     alert.commit(&job).await;
     // What the worker had stored when it died.
-    let mut begun = stored(&app, &job).await;
-    assert_eq!(begun.begin(app.now()), Begin::Try);
+    let mut begun = json!(stored(&app, &job).await);
+    begun["state"] = json!(State::Running);
+    begun["dueAt"] = json!(app.now().plus_seconds(LEASE_SECONDS));
+    let begun: JobRecord = serde_json::from_value(begun).unwrap();
     app.desk().nudge(&[job.reference()]).await;
     app.settle().await;
     app.table().write([Write::put(&begun).unwrap()]).await.unwrap();
@@ -226,8 +240,8 @@ async fn of_two_workers_one_sends() {
     let alert = Alert::of(&app, &acme);
     let job = alert.webhook(&receiver.url(), &webhook::new_secret());
     alert.commit(&job).await;
-    let text = [serde_json::to_string(&job.reference()).unwrap()];
-    let workers = (0..8).map(|_| app.deliver_from(QUEUE, &text));
+    let text = [serde_json::to_string(&named(&job)).unwrap()];
+    let workers = (0..8).map(|_| app.deliver_from(WEBHOOKS, &text));
     for failed in futures::future::join_all(workers).await {
         assert_eq!(failed, Vec::<usize>::new());
     }
@@ -289,9 +303,18 @@ async fn a_dead_target_is_given_up() {
     let shown = alert.shown().await;
     assert_eq!((&shown["status"], &shown["attempts"]), (&json!("failed"), &json!(3)));
     assert_eq!(shown["errorMessage"], "the target answered 500");
-    let job = stored(&app, &job).await;
-    assert!(app.desk().open(&job).is_none());
-    assert!(job.expires_at().is_some());
+    let mut dead = stored(&app, &job).await;
+    assert!(dead.expires_at().is_some());
+    // What it says stays sealed, for a person may have it tried again.
+    let sealed: Vec<u8> = serde_json::from_value(contents(&dead)).unwrap();
+    assert!(!sealed.windows(6).any(|part| part == b"whsec_"));
+    receiver.answer(&[204]);
+    dead.retry(app.now()).unwrap();
+    assert!(store::save(&app.table(), &mut dead).await.unwrap());
+    app.desk().nudge(&[dead.nudge(app.now())]).await;
+    app.settle().await;
+    assert_eq!(alert.shown().await["status"], "sent");
+    assert_eq!(contents(&stored(&app, &job).await), Value::Null);
 }
 
 #[tokio::test]
@@ -324,7 +347,7 @@ async fn a_mail_that_the_service_does_not_take_is_not_sent() {
     let alert = Alert::of(&app, &acme);
     let job = alert.mail("Shop");
     alert.commit(&job).await;
-    let text = [serde_json::to_string(&job.reference()).unwrap()];
+    let text = [serde_json::to_string(&named(&job)).unwrap()];
     assert!(app.deliver_to_refused_notifier(&text).await.is_empty());
     let shown = alert.shown().await;
     assert_eq!((&shown["status"], &shown["attempts"]), (&json!("pending"), &json!(1)));
@@ -350,21 +373,21 @@ async fn the_sweeper_finds_what_nobody_was_told_of() {
     }
     app.run_sweeper().await;
     assert!(
-        app.take(QUEUE).await.is_empty(),
+        app.take(MAILS).await.is_empty(),
         "the notifier has a moment to learn of them"
     );
     // Late, and twice.
     app.advance(24 * 3_600_000);
     app.run_sweeper().await;
     app.run_sweeper().await;
-    let texts = app.take(QUEUE).await;
+    let texts = app.take(MAILS).await;
     assert_eq!(texts.len(), 80);
     for texts in texts.chunks(10) {
-        assert_eq!(app.deliver_from(QUEUE, texts).await, Vec::<usize>::new());
+        assert_eq!(app.deliver_from(MAILS, texts).await, Vec::<usize>::new());
     }
     assert_eq!(app.mails_to(OPS).len(), 40);
     app.run_sweeper().await;
-    assert!(app.take(QUEUE).await.is_empty());
+    assert!(app.take(MAILS).await.is_empty());
 }
 
 #[tokio::test]
@@ -372,11 +395,16 @@ async fn what_was_sealed_with_another_secret_is_not_sent() {
     let app = TestApp::start().await;
     let [acme, rival] = app.tenants().await;
     let (alert, other) = (Alert::of(&app, &acme), Alert::of(&app, &rival));
+    let (mine, others) = (alert.mail("Shop"), other.mail("Shop"));
+    alert.commit(&mine).await;
+    other.commit(&others).await;
     // One job's contents in another's place.
-    let mut swapped = serde_json::to_value(alert.mail("Shop")).unwrap();
-    swapped["contents"] = serde_json::to_value(other.mail("Shop")).unwrap()["contents"].clone();
-    let job: Job = serde_json::from_value(swapped).unwrap();
-    alert.send(&job).await;
+    let mut swapped = json!(stored(&app, &mine).await);
+    swapped["contents"] = contents(&stored(&app, &others).await);
+    let swapped: JobRecord = serde_json::from_value(swapped).unwrap();
+    app.table().write([Write::put(&swapped).unwrap()]).await.unwrap();
+    app.desk().nudge(&[mine.reference()]).await;
+    app.settle().await;
     assert_eq!(alert.shown().await["errorMessage"], "its contents cannot be opened");
     assert_eq!(alert.shown().await["status"], "failed");
     assert!(app.mails_to(OPS).is_empty());
@@ -391,7 +419,7 @@ async fn notices_are_listed_by_alert_newest_first() {
     for _ in 0..5 {
         app.advance(1_000);
         let job = alert.mail("Shop");
-        sent.insert(0, job.id.to_string());
+        sent.insert(0, job.id().to_string());
         alert.send(&job).await;
     }
     let path = format!("/v1/notification-jobs?alertId={}", alert.id);
@@ -451,7 +479,7 @@ async fn a_persons_own_mail_is_nobody_elses() {
             .unwrap()
             .contains("http://localhost:3000/reset-password#token=t0ken\n")
     );
-    assert_eq!(stored(&app, &job).await.state, JobState::Sent);
+    assert_eq!(stored(&app, &job).await.state, State::Completed);
 }
 
 #[tokio::test]
@@ -472,7 +500,7 @@ async fn an_optional_mail_tells_mail_programs_where_to_unsubscribe() {
     let expected = [
         ("List-Unsubscribe", format!("<{url}>")),
         ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click".to_owned()),
-        ("X-Countinghouse-Job", job.id.to_string()),
+        ("X-Countinghouse-Job", job.id().to_string()),
     ];
     let expected: BTreeMap<String, String> = expected.map(|(name, value)| (name.to_owned(), value)).into();
     assert_eq!(mail.headers, expected);
@@ -483,4 +511,61 @@ async fn an_optional_mail_tells_mail_programs_where_to_unsubscribe() {
     app.settle().await;
     let names = app.mails_to(OPS).pop().unwrap().headers.into_keys();
     assert_eq!(names.collect::<Vec<_>>(), ["X-Countinghouse-Job"]);
+}
+
+#[tokio::test]
+async fn a_webhook_that_asks_for_patience_gets_it() {
+    let app = TestApp::start().await;
+    let acme = app.tenant().await;
+    let receiver = Receiver::answering(&[429]).await;
+    let alert = Alert::of(&app, &acme);
+    let job = alert.webhook(&receiver.url(), &webhook::new_secret());
+    alert.send(&job).await;
+    assert_eq!(stored(&app, &job).await.due_at, START.plus_seconds(3_600));
+    app.advance(3_620_000);
+    app.run_sweeper().await;
+    app.settle().await;
+    assert_eq!(receiver.calls().len(), 2);
+    assert_eq!(stored(&app, &job).await.state, State::Completed);
+}
+
+/// A project's webhooks to a server that accepts and never answers, and somebody else's forgotten password.
+#[tokio::test]
+async fn silent_webhooks_do_not_hold_up_a_password_reset() {
+    let app = TestApp::start().await;
+    let acme = app.tenant().await;
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", silent.local_addr().unwrap());
+    let alert = Alert::of(&app, &acme);
+    for _ in 0..140 {
+        let job = alert.webhook(&url, &webhook::new_secret());
+        alert.commit(&job).await;
+        app.desk().nudge(&[job.reference()]).await;
+    }
+    // Every worker of webhooks is at it, and stays so.
+    let webhooks = app.take(WEBHOOKS).await;
+    assert_eq!(webhooks.len(), 140);
+    let busy = webhooks[..100]
+        .chunks(10)
+        .map(|texts| app.deliver_from(WEBHOOKS, texts));
+    let busy = futures::future::join_all(busy);
+    let person = app.person().await;
+    let forgot = json!({"email": person.email});
+    app.client().post("/v1/auth/password/forgot", forgot).await.expect(202);
+    let reset = async {
+        let before = app.mails_to(&person.email).len();
+        for queue in ["ResetQueue", MAILS] {
+            let texts = app.take(queue).await;
+            assert!(!texts.is_empty(), "{queue}");
+            for texts in texts.chunks(10) {
+                assert_eq!(app.deliver_from(queue, texts).await, Vec::<usize>::new());
+            }
+        }
+        assert!(app.mails_to(&person.email).len() > before);
+    };
+    let began = std::time::Instant::now();
+    tokio::select! {
+        _ = busy => panic!("a server that is silent answers nobody"),
+        () = reset => assert!(began.elapsed() < std::time::Duration::from_secs(5)),
+    }
 }

@@ -328,7 +328,7 @@ async fn a_mail_whose_worker_died_is_sent_by_the_sweeper() {
     let messages = app.take("ResetQueue").await;
     app.deliver_from("ResetQueue", &messages).await;
     // The mail is written, and whoever should have told the notifier of it is dead.
-    assert_eq!(app.take("NotificationQueue").await.len(), 1);
+    assert_eq!(app.take("MailQueue").await.len(), 1);
     app.advance(10 * Time::MINUTE);
     app.run_sweeper().await;
     app.settle().await;

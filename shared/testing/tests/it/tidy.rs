@@ -243,17 +243,28 @@ async fn the_event_writer_takes_its_sample_event_and_counts_it_once() {
 }
 
 #[tokio::test]
-async fn the_notifier_takes_its_sample_event() {
+async fn the_relay_takes_its_sample_event() {
     let app = TestApp::start().await;
-    let event: aws_lambda_events::sqs::SqsEvent = serde_json::from_str(&read("events/notifier.json")).unwrap();
+    let event: aws_lambda_events::sqs::SqsEvent = serde_json::from_str(&read("events/outbox-relay.json")).unwrap();
     let bodies: Vec<String> = event.records.into_iter().map(|record| record.body.unwrap()).collect();
-    // It names a job that is not there, so there is nothing to send.
-    assert_eq!(
-        app.deliver_from("NotificationQueue", &bodies).await,
-        Vec::<usize>::new()
-    );
-    let named: notifications::JobRef = serde_json::from_str(&bodies[0]).unwrap();
+    // It names a fact that is not there, so there is nobody to be told.
+    assert_eq!(app.deliver_from("OutboxQueue", &bodies).await, Vec::<usize>::new());
+    let named = outbox::FactRef::parse(&bodies[0]).unwrap();
     assert_eq!(serde_json::to_string(&named).unwrap(), bodies[0]);
+}
+
+#[tokio::test]
+async fn who_does_jobs_takes_its_sample_event() {
+    let app = TestApp::start().await;
+    for (worker, queue) in [("notifier", "MailQueue"), ("webhook-deliverer", "WebhookQueue")] {
+        let event: aws_lambda_events::sqs::SqsEvent =
+            serde_json::from_str(&read(format!("events/{worker}.json"))).unwrap();
+        let bodies: Vec<String> = event.records.into_iter().map(|record| record.body.unwrap()).collect();
+        // It names a job that is not there, so there is nothing to do.
+        assert_eq!(app.deliver_from(queue, &bodies).await, Vec::<usize>::new());
+        let named = jobs::JobRef::parse(&bodies[0]).unwrap();
+        assert_eq!(serde_json::to_string(&named).unwrap(), bodies[0]);
+    }
 }
 
 #[tokio::test]
@@ -370,7 +381,11 @@ fn only_pages_bind_cursors() {
 }
 
 /// Store functions that open without a scope, and why that is no hole.
-const WITHOUT_SCOPE: [(&str, &str); 9] = [
+const WITHOUT_SCOPE: [(&str, &str); 7] = [
+    (
+        "shared/outbox/src/store.rs find",
+        "opens what a message of our own queue names",
+    ),
     (
         "shared/alerting/src/alert/store.rs page",
         "finds alerts of all tenants for the schedule, and reads their ids alone",
@@ -382,18 +397,6 @@ const WITHOUT_SCOPE: [(&str, &str); 9] = [
     ("shared/jobs/src/record/store.rs save", "stores a job that was found so"),
     (
         "shared/jobs/src/record/store.rs due",
-        "finds jobs of all tenants, of which only the names leave the schedule",
-    ),
-    (
-        "shared/notifications/src/job/store.rs find",
-        "opens what a message of our own queue names",
-    ),
-    (
-        "shared/notifications/src/job/store.rs save",
-        "stores a job that was found so",
-    ),
-    (
-        "shared/notifications/src/job/store.rs due",
         "finds jobs of all tenants, of which only the names leave the schedule",
     ),
     (
@@ -446,7 +449,8 @@ fn arrows_run_one_way() {
         "table" => Some(vec!["kernel"]),
         "trail" => Some(vec!["kernel", "table"]),
         "app" => Some(vec!["kernel", "table"]),
-        "jobs" | "lambda" | "notifications" | "telemetry" => Some(vec!["app", "kernel", "table"]),
+        "jobs" | "lambda" | "outbox" | "telemetry" => Some(vec!["app", "kernel", "table"]),
+        "notifications" => Some(vec!["app", "jobs", "kernel", "table"]),
         "lease" => Some(vec!["kernel"]),
         // The world in which sources of leases are tried.
         "lease-world" => Some(vec!["kernel", "lease"]),
@@ -648,5 +652,46 @@ fn documents_mention_only_files_that_exist() {
         let gone = mentioned.into_iter().filter(|path| !root().join(path).exists());
         absent.extend(gone.map(|path| format!("{document}: {path}")));
     }
+    for decision in names(DECISIONS) {
+        let mentioned = mentioned(&read(format!("{DECISIONS}/{decision}")));
+        // They also link to each other.
+        let exists = |path: &String| root().join(path).exists() || root().join(DECISIONS).join(path).exists();
+        let gone = mentioned.into_iter().filter(|path| !exists(path));
+        absent.extend(gone.map(|path| format!("{decision}: {path}")));
+    }
     nothing("files that do not exist", &absent);
+}
+
+const DECISIONS: &str = "docs/decisions";
+/// The map stays one that is read at a sitting; reasons are decisions.
+const LONGEST_MAP: usize = 150;
+
+#[test]
+fn the_map_is_short_and_links_every_decision() {
+    let map = read("ARCHITECTURE.md");
+    let lines = map.lines().count();
+    assert!(
+        lines <= LONGEST_MAP,
+        "ARCHITECTURE.md has {lines} lines: what gives reasons belongs to {DECISIONS}"
+    );
+    let (mut broken, mut numbers) = (Vec::new(), BTreeSet::new());
+    for decision in names(DECISIONS) {
+        let number = decision.split('-').next().unwrap_or_default().to_owned();
+        let text = read(format!("{DECISIONS}/{decision}"));
+        let title = text
+            .lines()
+            .next()
+            .and_then(|line| line.strip_prefix("# "))
+            .unwrap_or_default();
+        let link = format!("- [{number}]({DECISIONS}/{decision}) {title}\n");
+        if number.len() != 3 || number.parse::<u16>().is_err() || title.is_empty() {
+            broken.push(format!("{decision} is no NNN-title.md with a title"));
+        } else if !map.contains(&link) {
+            broken.push(format!("ARCHITECTURE.md does not have the line {link:?}"));
+        }
+        if !numbers.insert(number) {
+            broken.push(format!("{decision} has a number that another one has"));
+        }
+    }
+    nothing("decisions", &broken);
 }

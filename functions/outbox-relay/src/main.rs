@@ -1,0 +1,5 @@
+//! The Lambda `outbox-relay`.
+
+fn main() -> anyhow::Result<()> {
+    lambda::run(outbox_relay::FUNCTION)
+}

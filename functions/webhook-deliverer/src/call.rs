@@ -1,0 +1,56 @@
+//! One webhook call, signed by the Standard Webhooks' scheme `v1`.
+
+use std::time::Duration;
+
+use jobs::{Outcome, Running};
+use kernel::Time;
+use notifications::{WebhookNotice, webhook};
+use outbound::header::{HeaderName, HeaderValue};
+use outbound::{Client, Request};
+
+/// How long a target may take in all, of which 5 s to connect; well within the job's lease.
+const TIMEOUT: Duration = Duration::from_secs(15);
+const ID: HeaderName = HeaderName::from_static("webhook-id");
+const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+const TRACE: HeaderName = HeaderName::from_static("traceparent");
+
+/// Makes the call. Any 2xx status is success; all else, redirects too, is a failure. A target that may not be called
+/// will not be another time.
+pub(crate) async fn make(client: &Client, now: Time, running: &Running<'_, WebhookNotice>) -> Outcome {
+    let Some(request) = request(now, running) else {
+        return Outcome::dead("it cannot be signed");
+    };
+    let (status, headers) = match client.head(request).await {
+        Ok(answer) => answer,
+        Err(refused @ outbound::Failure::Refused(_)) => return Outcome::dead(refused.to_string()),
+        Err(failure) => return Outcome::again(failure.to_string()),
+    };
+    if status.is_success() {
+        return Outcome::Done;
+    }
+    let why = format!("the target answered {}", status.as_u16());
+    Outcome::Again {
+        why: if status.is_redirection() {
+            format!("{why}; redirects are not followed")
+        } else {
+            why
+        },
+        after: outbound::retry_after(&headers, now.millis()),
+    }
+}
+
+fn request(now: Time, running: &Running<'_, WebhookNotice>) -> Option<Request> {
+    let (id, webhook) = (running.id().to_string(), &running.job);
+    let mut signature = HeaderValue::try_from(webhook::sign(&webhook.secret, &id, now, &webhook.body).ok()?).ok()?;
+    signature.set_sensitive(true);
+    let mut request = Request::post(&webhook.url, "application/json", webhook.body.clone())
+        .header(ID, HeaderValue::try_from(id).ok()?)
+        .header(TIMESTAMP, HeaderValue::from(now.seconds()))
+        .header(SIGNATURE, signature)
+        .timeout(TIMEOUT);
+    if let Some(trace) = running.trace().and_then(|trace| HeaderValue::try_from(trace).ok()) {
+        request = request.header(TRACE, trace);
+    }
+    Some(request)
+}

@@ -1,0 +1,78 @@
+//! What `template.yaml` has to keep, beyond what the local stack reads of it: times that fit each other, and logs.
+
+use std::fs;
+use std::path::Path;
+
+use testing::TestApp;
+
+fn text() -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../template.yaml")).unwrap()
+}
+
+#[tokio::test]
+async fn a_message_comes_back_only_after_its_function_has_ended() {
+    let app = TestApp::start().await;
+    let mut looked_at = 0;
+    for function in &app.template().functions {
+        for source in &function.queues {
+            let queue = app
+                .template()
+                .queues
+                .iter()
+                .find(|queue| queue.name == source.queue)
+                .unwrap();
+            // AWS wants six times the timeout, because messages wait in its pollers while a function is throttled. Where
+            // concurrency is bounded they poll no more than it can take, and half of that makes a crash shorter.
+            let times = if source.max_concurrency.is_some() { 3 } else { 6 };
+            let least = times * function.timeout_s + source.batching_window_s;
+            assert!(
+                queue.visibility_timeout_s >= least,
+                "{} hides messages for {} s, and {} may take {} s: at least {least} s",
+                queue.id,
+                queue.visibility_timeout_s,
+                function.id,
+                function.timeout_s
+            );
+            let redrive = queue
+                .redrive
+                .as_ref()
+                .unwrap_or_else(|| panic!("{} has no dead-letter queue", queue.id));
+            // Else a message that keeps failing is forgotten before it gets among the dead.
+            let tries = queue.visibility_timeout_s * redrive.max_receive_count;
+            assert!(
+                queue.retention_s > tries,
+                "{} keeps messages for less than their {tries} s of tries",
+                queue.id
+            );
+            looked_at += 1;
+        }
+    }
+    assert!(looked_at >= 4, "only {looked_at} queues feed a function");
+}
+
+#[tokio::test]
+async fn the_gateway_waits_longer_than_any_function_that_answers_it() {
+    // AWS's HTTP API gives up after 30 s, whatever a function's timeout is.
+    let app = TestApp::start().await;
+    for route in &app.template().routes {
+        let function = app.template().function(&route.function).unwrap();
+        assert!(function.timeout_s < 30, "{} answers {}", function.id, route.path);
+    }
+}
+
+#[tokio::test]
+async fn each_function_has_a_log_group_whose_entries_end() {
+    let (app, text) = (TestApp::start().await, text());
+    for function in &app.template().functions {
+        let (id, name) = (&function.id, &function.binary);
+        let group = format!(
+            "  {id}Logs:\n    Type: AWS::Logs::LogGroup\n    Properties: {{LogGroupName: !Sub \"/${{AWS::StackName}}/{name}\", \
+             RetentionInDays: !Ref LogRetentionDays}}\n"
+        );
+        assert!(text.contains(&group), "{id} has no log group such as\n{group}");
+        let (_, entry) = text.split_once(&format!("\n  {id}:\n")).unwrap();
+        let (entry, _) = entry.split_once(&format!("  {id}Logs:\n")).unwrap();
+        let writes = format!("LoggingConfig: {{LogGroup: !Ref {id}Logs}}\n");
+        assert!(entry.contains(&writes), "{id} does not say {writes}");
+    }
+}
