@@ -37,7 +37,7 @@ impl Consumer for AlertEvaluator {
                 project,
                 alerts: asked.alerts.into_iter().collect(),
             };
-            if let Err(error) = evaluation::evaluate(&app.table, &self.0, app.now(), &alerts).await {
+            if let Err(error) = evaluation::evaluate(app, &self.0, &alerts).await {
                 let error = format!("{:#}", anyhow::anyhow!(error));
                 tracing::error!(project.id = %project, error, "alerts were not looked at");
                 failed.extend(asked.messages);

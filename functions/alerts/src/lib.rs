@@ -57,8 +57,8 @@ async fn create(
     let project = Project::load(&app.table, &scope, input.project_id).await?;
     let defaults = project.alert_defaults.clone().unwrap_or_default();
     let settings = Settings::complete(input, &defaults)?;
-    let (alert, secret) = Alert::create(&app.table, app.now(), &scope, &project, settings, &notices).await?;
-    Ok(Created(SignedAlertView::of(alert, secret)))
+    let alert = Alert::create(&app, &scope, &project, settings, &notices).await?;
+    Ok(Created(alert))
 }
 
 /// Which alerts are listed.
@@ -108,8 +108,7 @@ async fn update(
 ) -> Result<Json<SignedAlertView>> {
     let alert = Alert::load(&app.table, &scope.narrow()?, id).await?;
     let project = Project::load(&app.table, &scope, alert.project).await?;
-    let saved = alert.save(&app.table, app.now(), &scope, &project, input, &notices);
-    let (alert, secret) = saved.await?;
+    let (alert, secret) = alert.save(&app, &scope, &project, input, &notices).await?;
     Ok(Json(SignedAlertView::of(alert, secret)))
 }
 
@@ -132,7 +131,7 @@ async fn delete(
         Err(Error::NotFound(_)) => alert.project.to_string(),
         Err(error) => return Err(error.into()),
     };
-    alert.delete(&app.table, app.now(), &scope, &project, &notices).await?;
+    alert.delete(&app, &scope, &project, &notices).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -4,12 +4,13 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use gate::{Route, routes};
+use identity::account::SignedIn;
 use identity::oidc::{self, Answer, LIFETIME_SECONDS};
 use identity::{Google, Issuer};
 use lambda::{App, Json, Problem, Query, Result};
 use serde::Deserialize;
 
-use crate::{Auth, Origin, SignedIn};
+use crate::{Auth, On};
 
 pub(crate) fn begins() -> Vec<Route<Auth>> {
     routes![begin]
@@ -52,7 +53,7 @@ async fn finish(
     State(app): State<App>,
     State(issuer): State<Issuer>,
     State(google): State<Google>,
-    Origin(device): Origin,
+    On(device): On,
     headers: HeaderMap,
     Query(back): Query<Return>,
 ) -> Result<Response> {
@@ -66,7 +67,7 @@ async fn finish(
     let browser = cookie.read(&headers);
     let entered = oidc::finish(&app, &issuer, &google, answer, browser, device).await?;
     let gone = [(header::SET_COOKIE, cookie.set("", 0))];
-    Ok((gone, Json(SignedIn::from(entered))).into_response())
+    Ok((gone, Json(entered)).into_response())
 }
 
 /// The cookie that ties a login to a browser.

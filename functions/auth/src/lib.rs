@@ -9,15 +9,15 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use gate::{Gate, Routes, Serve, routes};
-use identity::account::{self, NewUser, Tokens};
+use identity::account::{self, NewUser, SignedIn};
 use identity::session::{Device, SessionView};
-use identity::token::{Jwks, LIFETIME_SECONDS, not_authenticated};
+use identity::token::{Jwks, not_authenticated};
 use identity::{Bootstrap, Google, Issuer, Session, User, UserView, password};
 use kernel::policy::ManageOwnAccount;
-use kernel::{Caller, Check, Input, Scope, SessionId};
+use kernel::{Caller, Check, Input, Origin, Scope, SessionId};
 use lambda::{App, Created, Env, Function, Json, List, Pages, Paging, Path, Problem, Result, Start};
 use notifications::Desk;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use settings::Secrets;
 
@@ -123,36 +123,10 @@ impl Input for Refresh {
     fn check(&self, _: &mut Check) {}
 }
 
-/// A person and the tokens of their session.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-#[serde(rename_all = "camelCase")]
-struct SignedIn {
-    /// Who.
-    user: UserView,
-    /// Opens the API: `Authorization: Bearer <access token>`.
-    access_token: String,
-    /// Good once, for the next two tokens; 7 days.
-    refresh_token: String,
-    /// How many seconds the access token is good.
-    #[schema(example = 900)]
-    expires_in: i64,
-}
+/// On what somebody comes.
+struct On(Device);
 
-impl From<(User, Tokens)> for SignedIn {
-    fn from((user, tokens): (User, Tokens)) -> Self {
-        Self {
-            user: user.into(),
-            access_token: tokens.access,
-            refresh_token: tokens.refresh.reveal(),
-            expires_in: LIFETIME_SECONDS,
-        }
-    }
-}
-
-/// From where a request comes.
-struct Origin(Device);
-
-impl<S: Sync> FromRequestParts<S> for Origin {
+impl<S: Sync> FromRequestParts<S> for On {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
@@ -174,16 +148,18 @@ async fn register(
     State(desk): State<Desk>,
     State(issuer): State<Issuer>,
     State(bootstrap): State<Bootstrap>,
-    Origin(device): Origin,
+    On(device): On,
+    origin: Origin,
     Json(input): Json<Registration>,
 ) -> Result<Created<SignedIn>> {
     let new = NewUser {
         email: &input.email,
         password: &input.password,
         name: &input.name,
+        device,
     };
-    let entered = account::register(&app, &desk, &issuer, &bootstrap, new, device).await?;
-    Ok(Created(entered.into()))
+    let entered = account::register(&app, &desk, &issuer, &bootstrap, &origin, new).await?;
+    Ok(Created(entered))
 }
 
 /// Logs a person in: opens a session
@@ -193,11 +169,11 @@ async fn log_in(
     State(app): State<App>,
     State(issuer): State<Issuer>,
     State(bootstrap): State<Bootstrap>,
-    Origin(device): Origin,
+    On(device): On,
     Json(input): Json<Credentials>,
 ) -> Result<Json<SignedIn>> {
     let entered = account::log_in(&app, &issuer, &bootstrap, &input.email, &input.password, device).await?;
-    Ok(Json(entered.into()))
+    Ok(Json(entered))
 }
 
 /// Spends a refresh token for new tokens
@@ -212,7 +188,7 @@ async fn refresh(
     Json(input): Json<Refresh>,
 ) -> Result<Json<SignedIn>> {
     let entered = account::refresh(&app, &issuer, &input.refresh_token).await?;
-    Ok(Json(entered.into()))
+    Ok(Json(entered))
 }
 
 /// Logs out: ends the session of the refresh token, or without one the session of the access token
@@ -223,7 +199,7 @@ async fn log_out(State(app): State<App>, caller: Option<Caller>, input: Option<J
         (Some(Json(input)), _) => account::log_out(&app, &input.refresh_token).await?,
         (None, Some(caller)) => {
             let scope = Scope::<ManageOwnAccount>::permit(caller)?;
-            Session::end_own(&app.table, app.now(), &scope).await?;
+            Session::end_own(&app, &scope).await?;
         }
         (None, None) => return Err(not_authenticated().into()),
     }
@@ -263,7 +239,7 @@ async fn end_session(
     scope: Scope<ManageOwnAccount>,
     Path(id): Path<SessionId>,
 ) -> Result<StatusCode> {
-    Session::end(&app.table, app.now(), &scope, id).await?;
+    Session::end(&app, &scope, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -4,12 +4,12 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use gate::{Routes, routes};
 use identity::password;
-use identity::recovery;
+use identity::recovery::{self, MailAccepted};
 use kernel::policy::ManageOwnAccount;
-use kernel::{Check, Input, Scope};
+use kernel::{Check, Input, Origin, Scope};
 use lambda::{App, Json, Problem, Result};
 use notifications::Desk;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::Auth;
 
@@ -90,17 +90,8 @@ impl Input for Verification {
     fn check(&self, _: &mut Check) {}
 }
 
-/// What is always answered to who asks for a mail.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-#[serde(rename_all = "camelCase")]
-struct MailAccepted {
-    /// Whether a mail follows is told to the address only.
-    #[schema(example = "accepted")]
-    status: &'static str,
-}
-
 fn accepted() -> (StatusCode, Json<MailAccepted>) {
-    (StatusCode::ACCEPTED, Json(MailAccepted { status: "accepted" }))
+    (StatusCode::ACCEPTED, Json(MailAccepted::taken()))
 }
 
 /// Asks for a mail with which to choose a new password
@@ -126,9 +117,10 @@ async fn forgot_password(
 async fn reset_password(
     State(app): State<App>,
     State(desk): State<Desk>,
+    origin: Origin,
     Json(input): Json<Reset>,
 ) -> Result<StatusCode> {
-    recovery::reset(&app, &desk, &input.token, &input.password).await?;
+    recovery::reset(&app, &desk, &origin, &input.token, &input.password).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -152,12 +144,8 @@ async fn change_password(
 /// 400 `bad_token` when the token is unknown, used or expired.
 #[utoipa::path(post, path = "/v1/auth/email/verify", operation_id = "verify_email", tag = "Auth",
     request_body = Verification, responses((status = 204, description = "The address is proved."), Problem))]
-async fn verify_email(
-    State(app): State<App>,
-    State(desk): State<Desk>,
-    Json(input): Json<Verification>,
-) -> Result<StatusCode> {
-    recovery::verify_email(&app, &desk, &input.token).await?;
+async fn verify_email(State(app): State<App>, origin: Origin, Json(input): Json<Verification>) -> Result<StatusCode> {
+    recovery::verify_email(&app, &origin, &input.token).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -171,6 +159,6 @@ async fn resend_verification(
     State(desk): State<Desk>,
     scope: Scope<ManageOwnAccount>,
 ) -> Result<(StatusCode, Json<MailAccepted>)> {
-    recovery::resend(&app, &desk, &scope).await?;
-    Ok(accepted())
+    let accepted = recovery::resend(&app, &desk, &scope).await?;
+    Ok((StatusCode::ACCEPTED, Json(accepted)))
 }

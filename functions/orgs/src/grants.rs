@@ -38,8 +38,8 @@ async fn create(
     scope: Scope<ManageGrants>,
     Json(input): Json<NewGrant>,
 ) -> Result<Created<GrantView>> {
-    let grant = Grant::create(&app.table, app.now(), &scope, &input).await?;
-    Ok(Created(grant.into()))
+    let grant = Grant::create(&app, &scope, &input).await?;
+    Ok(Created(grant))
 }
 
 /// Lists the grants of an organization, newest first
@@ -71,6 +71,6 @@ async fn revoke(
     scope: Scope<ManageGrants>,
     Path((_org, id)): Path<(OrgId, GrantId)>,
 ) -> Result<StatusCode> {
-    Grant::revoke(&app.table, app.now(), &scope, id).await?;
+    Grant::revoke(&app, &scope, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

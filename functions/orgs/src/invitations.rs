@@ -51,7 +51,7 @@ async fn revoke(
     scope: Scope<ManageMembers>,
     Path((_org, id)): Path<(OrgId, InvitationId)>,
 ) -> Result<StatusCode> {
-    Invitation::revoke(&app.table, app.now(), &scope, id).await?;
+    Invitation::revoke(&app, &scope, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -67,6 +67,6 @@ async fn accept(
     scope: Scope<AcceptInvitations>,
     Json(input): Json<Acceptance>,
 ) -> Result<Created<OrgView>> {
-    let (org, role) = Invitation::accept(&app.table, app.now(), &scope, &input.token).await?;
-    Ok(Created(OrgView::of(org, role)))
+    let org = Invitation::accept(&app, &scope, &input.token).await?;
+    Ok(Created(org))
 }

@@ -120,8 +120,8 @@ async fn create(
     scope: Scope<CreateOrg>,
     Json(input): Json<NewOrg>,
 ) -> Result<Created<OrgView>> {
-    let org = Org::create(&app.table, app.now(), &scope, &input.name).await?;
-    Ok(Created(OrgView::of(org, OrgRole::Owner)))
+    let org = Org::create(&app, &scope, &input.name).await?;
+    Ok(Created(org))
 }
 
 /// Lists the organizations you belong to, in the order they were made
@@ -147,7 +147,7 @@ async fn get(State(app): State<App>, scope: Scope<ReadOrg>) -> Result<Json<OrgVi
 async fn update(State(app): State<App>, scope: Scope<UpdateOrg>, Json(input): Json<OrgPatch>) -> Result<Json<OrgView>> {
     let mut org = Org::load(&app.table, &scope).await?;
     if let Some(name) = input.name {
-        org = org.rename(&app.table, app.now(), &scope, &name).await?;
+        org = org.rename(&app, &scope, &name).await?;
     }
     Ok(Json(OrgView::of(org, role(&scope)?)))
 }
@@ -158,7 +158,7 @@ async fn update(State(app): State<App>, scope: Scope<UpdateOrg>, Json(input): Js
     responses((status = 204, description = "It is deleted.")))]
 async fn delete(State(app): State<App>, scope: Scope<DeleteOrg>) -> Result<StatusCode> {
     let org = Org::load(&app.table, &scope).await?;
-    org.delete(&app.table, app.now(), &scope).await?;
+    org.delete(&app, &scope).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -188,8 +188,8 @@ async fn invite_member(
     scope: Scope<ManageMembers>,
     Json(input): Json<NewMember>,
 ) -> Result<Created<InvitationView>> {
-    let invitation = Invitation::create(&app.table, &desk, app.now(), &scope, &input.email, input.role).await?;
-    Ok(Created(invitation.into()))
+    let invitation = Invitation::create(&app, &desk, &scope, &input.email, input.role).await?;
+    Ok(Created(invitation))
 }
 
 /// Gives a member another role
@@ -206,7 +206,7 @@ async fn set_member_role(
     Path((_org, user)): Path<(OrgId, UserId)>,
     Json(input): Json<MemberPatch>,
 ) -> Result<Json<MemberView>> {
-    let member = Member::set_role(&app.table, app.now(), &scope, user, input.role).await?;
+    let member = Member::set_role(&app, &scope, user, input.role).await?;
     Ok(Json(member.view(&app.table).await?))
 }
 
@@ -224,9 +224,9 @@ async fn remove_member(
     Path((_org, user)): Path<(OrgId, UserId)>,
 ) -> Result<StatusCode> {
     if user == scope.user()? {
-        Member::leave(&app.table, app.now(), &scope).await?;
+        Member::leave(&app, &scope).await?;
     } else {
-        Member::remove(&app.table, app.now(), &scope.narrow::<ManageMembers>()?, user).await?;
+        Member::remove(&app, &scope.narrow::<ManageMembers>()?, user).await?;
     }
     Ok(StatusCode::NO_CONTENT)
 }

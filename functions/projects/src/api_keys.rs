@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use identity::api_key::{ApiKeyPatch, ApiKeyView, NewApiKey, NewApiKeyView, Rotation, Secret};
+use identity::api_key::{ApiKeyPatch, ApiKeyView, NewApiKey, NewApiKeyView, Rotation};
 use identity::{ApiKey, Project};
 use kernel::policy::{ManageApiKeys, ReadApiKeys};
 use kernel::{ApiKeyId, Permission, ProjectId, Scope};
@@ -28,14 +28,6 @@ async fn view<P: Permission>(app: &App, scope: &Scope<P>, project: &Project, key
     Ok(ApiKeyView::of(key, usage.events, usage.last_used_at, app.now()))
 }
 
-fn shown_once(app: &App, key: ApiKey, secret: &Secret) -> Created<NewApiKeyView> {
-    let about = ApiKeyView::of(key, 0, None, app.now());
-    Created(NewApiKeyView {
-        key: secret.reveal().to_owned(),
-        about,
-    })
-}
-
 /// Makes an API key for a project, and shows it this once
 #[utoipa::path(post, path = "/v1/projects/{projectId}/api-keys", operation_id = "create_api_key", tag = "API keys",
     params(("projectId" = ProjectId, Path, description = "The project.")), request_body = NewApiKey,
@@ -47,8 +39,8 @@ async fn create(
     Json(input): Json<NewApiKey>,
 ) -> Result<Created<NewApiKeyView>> {
     let project = Project::load(&app.table, &scope, project).await?;
-    let (key, secret) = ApiKey::create(&app.table, app.now(), &scope, &project, input).await?;
-    Ok(shown_once(&app, key, &secret))
+    let key = ApiKey::create(&app, &scope, &project, input).await?;
+    Ok(Created(key))
 }
 
 /// Lists the API keys of a project, newest first, revoked ones too
@@ -102,7 +94,7 @@ async fn update(
 ) -> Result<Json<ApiKeyView>> {
     let project = Project::load(&app.table, &scope, project).await?;
     let key = ApiKey::load(&app.table, &scope, &project, id).await?;
-    let key = key.save(&app.table, app.now(), &scope, input).await?;
+    let key = key.save(&app, &scope, input).await?;
     Ok(Json(view(&app, &scope, &project, key).await?))
 }
 
@@ -121,7 +113,7 @@ async fn revoke(
 ) -> Result<StatusCode> {
     let project = Project::load(&app.table, &scope, project).await?;
     let key = ApiKey::load(&app.table, &scope, &project, id).await?;
-    key.end(&app.table, app.now(), &scope).await?;
+    key.end(&app, &scope).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -139,6 +131,6 @@ async fn rotate(
 ) -> Result<Created<NewApiKeyView>> {
     let project = Project::load(&app.table, &scope, project).await?;
     let key = ApiKey::load(&app.table, &scope, &project, id).await?;
-    let (key, secret) = key.replace(&app.table, app.now(), &scope, &project, &input).await?;
-    Ok(shown_once(&app, key, &secret))
+    let key = key.replace(&app, &scope, &project, &input).await?;
+    Ok(Created(key))
 }

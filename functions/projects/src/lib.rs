@@ -54,7 +54,7 @@ async fn create(
     Json(input): Json<NewProject>,
 ) -> Result<Created<ProjectView>> {
     target::check_defaults(input.alert_defaults.as_ref(), &allow)?;
-    let project = Project::create(&app.table, app.now(), &scope, input).await?;
+    let project = Project::create(&app, &scope, input).await?;
     Ok(Created(project.into()))
 }
 
@@ -92,7 +92,7 @@ async fn update(
 ) -> Result<Json<ProjectView>> {
     target::check_defaults(input.alert_defaults.as_ref().and_then(Option::as_ref), &allow)?;
     let project = Project::load(&app.table, &scope, id).await?;
-    let project = project.save(&app.table, app.now(), &scope, input).await?;
+    let project = project.save(&app, &scope, input).await?;
     Ok(Json(project.into()))
 }
 
@@ -102,6 +102,6 @@ async fn update(
     responses((status = 204, description = "It is deleted.")))]
 async fn delete(State(app): State<App>, scope: Scope<DeleteProjects>, Path(id): Path<ProjectId>) -> Result<StatusCode> {
     let project = Project::load(&app.table, &scope, id).await?;
-    project.delete(&app.table, app.now(), &scope).await?;
+    project.delete(&app, &scope).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -56,7 +56,7 @@ async fn set_role(
     Json(input): Json<RoleInput>,
 ) -> Result<Json<UserView>> {
     let user = User::load(&app.table, &scope, id).await?;
-    let user = user.save_role(&app.table, app.now(), &scope, input.role).await?;
+    let user = user.save_role(&app, &scope, input.role).await?;
     Ok(Json(user.into()))
 }
 
@@ -68,8 +68,7 @@ async fn set_role(
     responses((status = 204, description = "The person is deactivated.")))]
 async fn deactivate(State(app): State<App>, scope: Scope<ManageUsers>, Path(id): Path<UserId>) -> Result<StatusCode> {
     let user = User::load(&app.table, &scope, id).await?;
-    user.save_status(&app.table, app.now(), &scope, UserStatus::Deactivated)
-        .await?;
+    user.save_status(&app, &scope, UserStatus::Deactivated).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -82,8 +81,6 @@ async fn reactivate(
     Path(id): Path<UserId>,
 ) -> Result<Json<UserView>> {
     let user = User::load(&app.table, &scope, id).await?;
-    let user = user
-        .save_status(&app.table, app.now(), &scope, UserStatus::Active)
-        .await?;
+    let user = user.save_status(&app, &scope, UserStatus::Active).await?;
     Ok(Json(user.into()))
 }

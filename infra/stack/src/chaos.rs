@@ -17,6 +17,7 @@ use axum::response::Response;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::Serialize;
+use tokio::sync::Notify;
 
 /// What can go wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -76,6 +77,7 @@ struct Inner {
     plan: Plan,
     enabled: AtomicBool,
     state: Mutex<State>,
+    crashed: Notify,
 }
 
 enum Plan {
@@ -114,6 +116,8 @@ struct State {
     counts: [u64; FAULTS.len()],
     /// What awaits the processes that are in an invocation, by their session token.
     fates: HashMap<String, Fate>,
+    /// At which of the calls to come somebody dies who shares this process.
+    crash: Option<(u64, Moment)>,
 }
 
 struct Fate {
@@ -138,6 +142,15 @@ impl Draw {
         let millis = u64::try_from(most.as_millis()).unwrap_or(u64::MAX);
         Duration::from_millis(self.below(millis))
     }
+}
+
+/// When somebody dies who makes a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// Before it has its effect, which it never has.
+    Before,
+    /// After it, without hearing of that.
+    After,
 }
 
 /// The death of a process at one of its calls.
@@ -184,6 +197,7 @@ impl Chaos {
             plan,
             enabled: AtomicBool::new(false),
             state: Mutex::new(State::default()),
+            crashed: Notify::new(),
         })))
     }
 
@@ -191,7 +205,9 @@ impl Chaos {
     pub fn enable(&self, enabled: bool) -> bool {
         if let Some(inner) = &self.0 {
             inner.enabled.store(enabled, Ordering::SeqCst);
-            inner.state().fates.clear();
+            let mut state = inner.state();
+            state.fates.clear();
+            state.crash = None;
         }
         self.0.is_some()
     }
@@ -275,6 +291,42 @@ impl Chaos {
             _ => Death::AfterEffect,
         };
         Some((death, Victim(fate.pid)))
+    }
+
+    /// Lets the `call`th AWS call from now on, counted from 1, be the last of who makes it: it is never answered, and whoever
+    /// waits for [`Chaos::crashed`] drops the caller. For tests whose functions share a process that cannot be killed.
+    pub fn crash_at(&self, call: u64, moment: Moment) {
+        if let Some(inner) = &self.0 {
+            inner.state().crash = Some((call, moment));
+        }
+    }
+
+    /// Waits until somebody is to be dropped.
+    pub async fn crashed(&self) {
+        match &self.0 {
+            Some(inner) => inner.crashed.notified().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Whether who makes the next call is to be dropped, and when.
+    pub(crate) fn crash(&self) -> Option<Moment> {
+        let inner = self.active()?;
+        let mut state = inner.state();
+        let (calls, moment) = state.crash.take()?;
+        if calls > 1 {
+            state.crash = Some((calls - 1, moment));
+            return None;
+        }
+        Some(moment)
+    }
+
+    /// Says that somebody is to be dropped, and never comes back to them.
+    pub(crate) async fn drop_caller(&self) -> ! {
+        if let Some(inner) = &self.0 {
+            inner.crashed.notify_one();
+        }
+        std::future::pending().await
     }
 
     /// Forgets a process that has ended.

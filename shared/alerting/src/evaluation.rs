@@ -2,11 +2,13 @@
 //! changes. Whatever runs twice, late, or at the same time as another one ends with the same incidents and notices,
 //! for each change is one transaction under the alert's version.
 
+use app::App;
+use commit::NotDone;
 use identity::Project;
 use kernel::policy::{ReadAlerts, ReadMetrics};
 use kernel::{Error, ProjectId, Result, Scope, Time};
 use notifications::Job;
-use table::{Table, WriteError};
+use table::Table;
 use telemetry::metrics::{self, Only, Question, Range, Tally};
 
 use crate::Alert;
@@ -20,20 +22,20 @@ use crate::notice::{Ending, Notices, Reason};
 const SETTLED: i64 = 5 * Time::SECOND;
 
 /// Looks at some alerts of a project, and tells of those whose status changes.
-pub async fn evaluate(table: &Table, notices: &Notices, now: Time, due: &ProjectAlerts) -> Result<()> {
+pub async fn evaluate(app: &App, notices: &Notices, due: &ProjectAlerts) -> Result<()> {
     let scope = Scope::<ReadAlerts>::system(due.org);
-    let mut alerts = Alert::load_many(table, &scope, &due.alerts).await?;
+    let mut alerts = Alert::load_many(&app.table, &scope, &due.alerts).await?;
     alerts.retain(|alert| alert.settings.enabled && alert.project == due.project);
     if alerts.is_empty() {
         return Ok(());
     }
     let look = Look {
-        table,
+        app,
         notices,
-        now,
+        now: app.now(),
         scope: &scope,
     };
-    match Project::load(table, &scope, due.project).await {
+    match Project::load(&app.table, &scope, due.project).await {
         Ok(project) => look.at(&project, alerts).await,
         Err(Error::NotFound(_)) => look.at_none(alerts).await,
         Err(error) => Err(error),
@@ -42,7 +44,7 @@ pub async fn evaluate(table: &Table, notices: &Notices, now: Time, due: &Project
 
 /// One look at a project.
 struct Look<'a> {
-    table: &'a Table,
+    app: &'a App,
     notices: &'a Notices,
     now: Time,
     scope: &'a Scope<ReadAlerts>,
@@ -50,7 +52,7 @@ struct Look<'a> {
 
 impl Look<'_> {
     async fn at(&self, project: &Project, alerts: Vec<Alert>) -> Result<()> {
-        let tallies = measure(self.table, &self.scope.narrow()?, project.id, self.now, &alerts).await?;
+        let tallies = measure(&self.app.table, &self.scope.narrow()?, project.id, self.now, &alerts).await?;
         let mut failure = None;
         for (alert, tally) in alerts.into_iter().zip(tallies) {
             let value = alert.value(tally);
@@ -78,7 +80,7 @@ impl Look<'_> {
                     project: &project.name,
                     reason: Reason::Recovered(value),
                 };
-                alert.end(self.table, self.scope, self.notices, ending).await?
+                alert.end(&self.app.table, self.scope, self.notices, ending).await?
             }
         };
         self.store(alert, told).await
@@ -93,7 +95,7 @@ impl Look<'_> {
                 project: &project,
                 reason: Reason::ProjectDeleted,
             };
-            let told = alert.end(self.table, self.scope, self.notices, ending).await?;
+            let told = alert.end(&self.app.table, self.scope, self.notices, ending).await?;
             alert.settings.enabled = false;
             self.store(alert, told).await?;
         }
@@ -102,15 +104,14 @@ impl Look<'_> {
 
     async fn store(&self, mut alert: Alert, told: Option<(Incident, Job)>) -> Result<()> {
         self.notices.seal_anew(&mut alert)?;
-        match alert.turn(self.table, self.scope, told.as_ref()).await {
+        match alert.turn(self.app, self.scope, told.as_ref()).await {
             Ok(()) => {
                 tracing::info!(alert.id = %alert.id, alert.status = ?alert.status(), "an alert's status changed");
-                self.notices.nudge(told.map(|(_, job)| job)).await;
                 Ok(())
             }
             // Another evaluator was faster, or a person changed it meanwhile: the next minute looks again.
-            Err(WriteError::Condition(_)) => Ok(()),
-            Err(WriteError::Other(error)) => Err(error),
+            Err(NotDone::Conditions(_)) => Ok(()),
+            Err(error) => Err(error.into()),
         }
     }
 }

@@ -142,12 +142,6 @@ impl Notices {
         }
     }
 
-    /// Tells the notifier what was committed. Best effort: the sweeper finds what a crash left.
-    pub(crate) async fn nudge(&self, jobs: impl IntoIterator<Item = Job>) {
-        let jobs: Vec<_> = jobs.into_iter().map(|job| job.reference()).collect();
-        self.desk.nudge(&jobs).await;
-    }
-
     fn mail(&self, now: Time, alert: &Alert, letter: Letter) -> Result<Job> {
         let (owner, cause) = (Owner::Org(alert.org), alert.id.to_string());
         let mail = Mail::to(&alert.settings.target, letter);

@@ -1,10 +1,13 @@
 //! The parts that handlers and capabilities share. Built once, during init.
 
+use std::sync::Arc;
+
 use anyhow::Result;
 use kernel::Time;
+use kernel::seal::Keyring;
 use table::{Cursors, Table, TableName};
 
-use crate::{Clock, Env, Queues, Sealing, Shutdown};
+use crate::{Clock, Env, Memory, Queues, Sealing, Shutdown};
 
 /// Names the parameter with the keys of what goes out to clients and comes back: cursors, and whatever else of a request
 /// is signed or sealed.
@@ -25,6 +28,10 @@ pub struct App {
     pub clock: Clock,
     /// Sends to queues.
     pub queues: Queues,
+    /// What this process remembers.
+    pub memory: Memory,
+    /// The keys of what goes out to clients and comes back; nothing for a function that has no such thing.
+    pub keys: Option<Arc<Keyring>>,
     /// Whether this process is to end.
     pub shutdown: Shutdown,
 }
@@ -45,12 +52,15 @@ impl Env {
         let client = aws_sdk_dynamodb::Client::from_conf(dynamodb.build());
         let named = |name: &TableName| Some((*name, self.optional(name.variable())?.to_owned()));
         let tables = TableName::ALL.iter().filter_map(named);
+        let keys = self.keyring(REQUEST_KEYS).await?;
         Ok(App {
             table: Table::new(client, tables.collect()),
-            cursors: Cursors::new(self.keyring(REQUEST_KEYS).await?),
+            cursors: Cursors::new(keys.clone()),
+            keys,
             sealing: Sealing::with(self.keyring(SEALING_KEYS).await?),
             clock: self.clock().clone(),
             queues: Queues::new(self, config),
+            memory: Memory::default(),
             shutdown: self.shutdown().clone(),
         })
     }

@@ -26,6 +26,7 @@
 
 mod describe;
 mod gate;
+mod once;
 mod recent;
 mod routes;
 

@@ -12,6 +12,7 @@ use utoipa::openapi::{HttpMethod, OpenApi, RefOr, Schema};
 
 use crate::describe::Description;
 use crate::gate::{self, Gate};
+use crate::once;
 
 /// Lists handlers of this module that `utoipa::path` describes: `routes![create, list]`.
 #[macro_export]
@@ -185,17 +186,17 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         self.group(routes, vec![remembering(), member])
     }
 
-    /// Adds routes that let in servers with an API key. They do not look at `Idempotency-Key`: events have ids of their
-    /// own.
+    /// Adds routes that let in servers with an API key, and honour `Idempotency-Key`.
     pub fn api_key(self, routes: Vec<Route<S>>) -> Self
     where
+        App: FromRef<S>,
         Gate: FromRef<S>,
     {
         let server = Guard {
             kind: Kind::ApiKey,
             layer: |state, routes| routes.route_layer(from_fn_with_state(Gate::from_ref(state), gate::server)),
         };
-        self.group(routes, vec![server])
+        self.group(routes, vec![remembering(), server])
     }
 
     /// Adds routes that let in as many calls a minute as one address may make, all of this kind together, before their
@@ -256,6 +257,6 @@ where
 {
     Guard {
         kind: Kind::Remembering,
-        layer: |state, routes| routes.route_layer(from_fn_with_state(App::from_ref(state), lambda::remember)),
+        layer: |state, routes| routes.route_layer(from_fn_with_state(App::from_ref(state), once::remember)),
     }
 }

@@ -1,17 +1,20 @@
 //! Registering, logging in and out, refreshing: what happens before anybody is known. Opens no tenant's data.
 
 use app::App;
-use kernel::{Error, PlatformRole, Result, Time};
+use commit::{Commit, NotDone, Reply};
+use kernel::{Error, Origin, PlatformRole, Result};
 use notifications::Desk;
+use serde::Serialize;
 use serde_json::json;
-use table::{Table, Write, WriteError};
+use table::Write;
 use trail::{Chain, Change};
 
 use crate::bootstrap::Bootstrap;
 use crate::mailed::Mailed;
 use crate::recovery;
 use crate::session::{self, Device, RefreshToken, Session, bad_refresh_token};
-use crate::user::{Address, Login, User};
+use crate::token::LIFETIME_SECONDS;
+use crate::user::{Address, Login, User, UserView};
 use crate::{password, token::Issuer};
 
 /// What someone registers with.
@@ -23,6 +26,8 @@ pub struct NewUser<'a> {
     pub password: &'a str,
     /// What they are called.
     pub name: &'a str,
+    /// From where they come.
+    pub device: Device,
 }
 
 /// The tokens of a session.
@@ -34,60 +39,82 @@ pub struct Tokens {
     pub refresh: RefreshToken,
 }
 
+/// A person and the tokens of their session, as replies show them.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SignedIn {
+    /// Who.
+    pub user: UserView,
+    /// Opens the API: `Authorization: Bearer <access token>`.
+    pub access_token: String,
+    /// Good once, for the next two tokens; 7 days.
+    pub refresh_token: String,
+    /// How many seconds the access token is good.
+    #[schema(example = 900)]
+    pub expires_in: i64,
+}
+
+impl SignedIn {
+    /// Shows a person and their tokens.
+    pub(crate) fn of(user: User, tokens: Tokens) -> Self {
+        Self {
+            user: user.into(),
+            access_token: tokens.access,
+            refresh_token: tokens.refresh.reveal(),
+            expires_in: LIFETIME_SECONDS,
+        }
+    }
+}
+
 /// Registers a person, logs them in and mails them a token that proves their address; 409 `email_taken`.
 pub async fn register(
     app: &App,
     desk: &Desk,
     issuer: &Issuer,
     bootstrap: &Bootstrap,
+    origin: &Origin,
     new: NewUser<'_>,
-    device: Device,
-) -> Result<(User, Tokens)> {
+) -> Result<SignedIn> {
     let now = app.now();
     let user = User::new(now, new.email, new.name, PlatformRole::User);
     let hash = password::hash(new.password).await?;
     if bootstrap.is(&user.email) {
         return Err(email_taken());
     }
-    let (session, refresh) = Session::open(now, &user, device);
+    let (session, refresh) = Session::open(now, &user, new.device);
     let mut mailed = Mailed::nothing(user.id);
     let mail = recovery::verification(desk, now, &user, &mut mailed, "registration")?;
-    let mut writes = vec![session::create(&session)?, mailed.write()?];
-    if let Some(job) = &mail {
-        writes.push(job.write()?);
+    let access = issuer.issue(now, user.id, session.id)?;
+    let entered = SignedIn::of(user.clone(), Tokens { access, refresh });
+    let mut commit = Commit::of(app, origin)
+        .write("session", Write::create(&session)?)
+        .write("mailed", Write::save(&mailed)?)
+        .reply(Reply::created(&entered)?);
+    if let Some(mail) = mail {
+        commit = commit.due(mail.later())?;
     }
-    enter(&app.table, now, &user, hash, "user.registered", writes).await?;
-    desk.nudge(&mail.iter().map(notifications::Job::reference).collect::<Vec<_>>())
-        .await;
-    let tokens = Tokens {
-        access: issuer.issue(now, user.id, session.id)?,
-        refresh,
-    };
-    Ok((user, tokens))
+    enter(commit, &user, hash, "user.registered").await?;
+    Ok(entered)
 }
 
 fn email_taken() -> Error {
     Error::refused("email_taken", "somebody is registered with this address already")
 }
 
-/// Stores a new person and their login, and notes it.
-async fn enter(
-    table: &Table,
-    now: Time,
-    user: &User,
-    password_hash: String,
-    action: &'static str,
-    mut writes: Vec<Write>,
-) -> Result<()> {
+/// Stores a new person and their login with a commit, and notes it.
+async fn enter(commit: Commit<'_>, user: &User, password_hash: String, action: &'static str) -> Result<()> {
     let new = json!({"email": user.email, "name": user.name, "role": user.role});
-    let change = Change::new(user.id, action, "user", user.id).to(new);
-    writes.extend([
-        Write::create(user)?,
-        Write::create(&Login::new(user, password_hash))?,
-        Write::create(&Address::of(user))?,
-    ]);
-    match trail::commit(table, now, Chain::User(user.id), change, writes).await {
-        Err(WriteError::Condition(_)) => Err(email_taken()),
+    let done = commit
+        .write("user", Write::create(user)?)
+        .write("login", Write::create(&Login::new(user, password_hash))?)
+        .write("address", Write::create(&Address::of(user))?)
+        .note(
+            Chain::User(user.id),
+            Change::by(user.id, action, "user", user.id).to(new),
+        )
+        .await;
+    match done {
+        Err(NotDone::Conditions(_)) => Err(email_taken()),
         done => Ok(done?),
     }
 }
@@ -101,12 +128,11 @@ pub async fn log_in(
     email: &str,
     password: &str,
     device: Device,
-) -> Result<(User, Tokens)> {
-    let now = app.now();
+) -> Result<SignedIn> {
     let email = email.to_lowercase();
     let mut login = Login::find(&app.table, &email).await?;
     if login.is_none() && bootstrap.is(&email) && bootstrap.accepts(password) {
-        make_manager(&app.table, now, &email, password).await?;
+        make_manager(app, &email, password).await?;
         login = Login::find(&app.table, &email).await?;
     }
     let right = password::verify(password, login.as_ref().map(|login| login.password_hash.as_str())).await?;
@@ -116,13 +142,18 @@ pub async fn log_in(
     let user = User::find(&app.table, login.user).await?.ok_or_else(bad_credentials)?;
     user.must_be_active()?;
 
+    open(app, issuer, user, device).await
+}
+
+/// Opens a session of a person.
+pub(crate) async fn open(app: &App, issuer: &Issuer, user: User, device: Device) -> Result<SignedIn> {
+    let now = app.now();
     let (session, refresh) = Session::open(now, &user, device);
-    app.table.write([session::create(&session)?]).await?;
-    let tokens = Tokens {
-        access: issuer.issue(now, user.id, session.id)?,
-        refresh,
-    };
-    Ok((user, tokens))
+    Commit::of(app, &Origin::default())
+        .write("session", Write::create(&session)?)
+        .await?;
+    let access = issuer.issue(now, user.id, session.id)?;
+    Ok(SignedIn::of(user, Tokens { access, refresh }))
 }
 
 fn bad_credentials() -> Error {
@@ -133,17 +164,17 @@ fn bad_credentials() -> Error {
 }
 
 /// Makes the first manager, unless another request has just done so.
-async fn make_manager(table: &Table, now: Time, email: &str, password: &str) -> Result<()> {
-    let user = User::new(now, email, "Platform manager", PlatformRole::Manager);
+async fn make_manager(app: &App, email: &str, password: &str) -> Result<()> {
+    let user = User::new(app.now(), email, "Platform manager", PlatformRole::Manager);
     let hash = password::hash(password).await?;
-    match enter(table, now, &user, hash, "user.bootstrapped", Vec::new()).await {
+    match enter(Commit::of(app, &Origin::default()), &user, hash, "user.bootstrapped").await {
         Err(Error::Refused { .. }) => Ok(()),
         done => done,
     }
 }
 
 /// Spends a refresh token for new tokens.
-pub async fn refresh(app: &App, issuer: &Issuer, text: &str) -> Result<(User, Tokens)> {
+pub async fn refresh(app: &App, issuer: &Issuer, text: &str) -> Result<SignedIn> {
     let now = app.now();
     let token = RefreshToken::parse(text).ok_or_else(bad_refresh_token)?;
     let user = User::find(&app.table, token.user)
@@ -154,13 +185,13 @@ pub async fn refresh(app: &App, issuer: &Issuer, text: &str) -> Result<(User, To
         session::must_be_current(&app.table, now, &user, &token).await?;
     }
     user.must_be_active()?;
-    let refresh = session::rotate(&app.table, now, &user, &token).await?;
+    let refresh = session::rotate(app, &user, &token).await?;
     let access = issuer.issue(now, user.id, refresh.session)?;
-    Ok((user, Tokens { access, refresh }))
+    Ok(SignedIn::of(user, Tokens { access, refresh }))
 }
 
 /// Ends the session of a refresh token; one that has ended stays so.
 pub async fn log_out(app: &App, text: &str) -> Result<()> {
     let token = RefreshToken::parse(text).ok_or_else(bad_refresh_token)?;
-    session::end_by_token(&app.table, app.now(), &token).await
+    session::end_by_token(app, &token).await
 }

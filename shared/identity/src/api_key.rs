@@ -366,6 +366,16 @@ pub struct NewApiKeyView {
     pub about: ApiKeyView,
 }
 
+impl NewApiKeyView {
+    /// Shows a key that was made at `now`, and its secret.
+    fn of(key: ApiKey, secret: &Secret, now: Time) -> Self {
+        Self {
+            key: secret.reveal().to_owned(),
+            about: ApiKeyView::of(key, 0, None, now),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

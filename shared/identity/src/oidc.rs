@@ -16,13 +16,14 @@ mod store;
 use std::sync::Arc;
 
 use app::App;
-use kernel::{Check, Error, PlatformRole, Result, Time};
+use commit::{Commit, NotDone};
+use kernel::{Check, Error, Origin, PlatformRole, Result};
 use serde_json::json;
-use table::{Table, Write, WriteError};
+use table::Write;
 use trail::{Chain, Change};
 
-use crate::account::Tokens;
-use crate::session::{self, Device, Session};
+use crate::account::{self, SignedIn, Tokens};
+use crate::session::{Device, Session};
 use crate::token::Issuer;
 use crate::user::User;
 
@@ -113,7 +114,9 @@ pub async fn begin(app: &App, google: &Google) -> Result<Begun> {
         ("code_challenge", &secrets.challenge()),
         ("code_challenge_method", "S256"),
     ])?;
-    app.table.write([Write::create(&attempt)?]).await?;
+    Commit::of(app, &Origin::default())
+        .write("attempt", Write::create(&attempt)?)
+        .await?;
     Ok(Begun {
         location,
         browser: secrets.browser,
@@ -144,9 +147,9 @@ pub async fn finish(
     answer: Answer<'_>,
     browser: Option<&str>,
     device: Device,
-) -> Result<(User, Tokens)> {
+) -> Result<SignedIn> {
     let (provider, now) = (google.provider()?, app.now());
-    let secrets = claim(&app.table, now, answer.state, browser).await?;
+    let secrets = claim(app, answer.state, browser).await?;
     let metadata = provider.metadata(now).await?;
     if !metadata.may_have_answered(answer.issuer) {
         return Err(bad_state());
@@ -168,17 +171,16 @@ fn bad_state() -> Error {
 }
 
 /// Takes an attempt out of the store, so that it is finished once; only the browser that began it can.
-async fn claim(table: &Table, now: Time, state: &str, browser: Option<&str>) -> Result<Secrets> {
+async fn claim(app: &App, state: &str, browser: Option<&str>) -> Result<Secrets> {
     let secrets = browser.and_then(|browser| Secrets::parse(state, browser));
     let secrets = secrets.ok_or_else(bad_state)?;
-    let attempt = store::find(table, &secrets).await?.ok_or_else(bad_state)?;
-    if !attempt.is_open(&secrets, now) {
+    let attempt = store::find(&app.table, &secrets).await?.ok_or_else(bad_state)?;
+    if !attempt.is_open(&secrets, app.now()) {
         return Err(bad_state());
     }
-    match table.write([Write::delete(&attempt)]).await {
-        Err(WriteError::Condition(_)) => Err(bad_state()),
-        done => Ok(done.map(|()| secrets)?),
-    }
+    let taken = Commit::of(app, &Origin::default()).write("attempt", Write::delete(&attempt));
+    taken.await.map_err(|failed| failed.if_failed("attempt", bad_state))?;
+    Ok(secrets)
 }
 
 fn check(account: &Account) -> Result<()> {
@@ -194,8 +196,7 @@ fn check(account: &Account) -> Result<()> {
 }
 
 /// Logs the account's person in; registers them if nobody has come with this account before.
-async fn enter(app: &App, issuer: &Issuer, account: &Account, device: Device) -> Result<(User, Tokens)> {
-    let now = app.now();
+async fn enter(app: &App, issuer: &Issuer, account: &Account, device: Device) -> Result<SignedIn> {
     let known = match GoogleLogin::find(&app.table, &account.email).await? {
         Some(login) => Some(login),
         None => match register(app, issuer, account, device.clone()).await? {
@@ -213,30 +214,28 @@ async fn enter(app: &App, issuer: &Issuer, account: &Account, device: Device) ->
     }
     let user = User::find(&app.table, login.user).await?.ok_or(Error::Busy)?;
     user.must_be_active()?;
-    let (session, refresh) = Session::open(now, &user, device);
-    app.table.write([session::create(&session)?]).await?;
-    let access = issuer.issue(now, user.id, session.id)?;
-    Ok((user, Tokens { access, refresh }))
+    account::open(app, issuer, user, device).await
 }
 
 /// Registers and logs in; nothing if somebody has come with this account meanwhile.
-async fn register(app: &App, issuer: &Issuer, account: &Account, device: Device) -> Result<Option<(User, Tokens)>> {
+async fn register(app: &App, issuer: &Issuer, account: &Account, device: Device) -> Result<Option<SignedIn>> {
     let now = app.now();
     let mut user = User::new(now, &account.email, &account.name, PlatformRole::User);
     // The provider has; an account that it has not verified does not get this far.
     user.prove_email(now);
     let (session, refresh) = Session::open(now, &user, device);
     let new = json!({"email": user.email, "name": user.name, "role": user.role, "provider": store::PROVIDER});
-    let change = Change::new(user.id, "user.registered", "user", user.id).to(new);
-    let writes = vec![
-        Write::create(&user)?,
-        Write::create(&GoogleLogin::new(&user, account))?,
-        session::create(&session)?,
-    ];
-    match trail::commit(&app.table, now, Chain::User(user.id), change, writes).await {
-        Err(WriteError::Condition(_)) => return Ok(None),
+    let change = Change::by(user.id, "user.registered", "user", user.id).to(new);
+    let done = Commit::of(app, &Origin::default())
+        .write("user", Write::create(&user)?)
+        .write("login", Write::create(&GoogleLogin::new(&user, account))?)
+        .write("session", Write::create(&session)?)
+        .note(Chain::User(user.id), change)
+        .await;
+    match done {
+        Err(NotDone::Conditions(_)) => return Ok(None),
         done => done?,
     }
     let access = issuer.issue(now, user.id, session.id)?;
-    Ok(Some((user, Tokens { access, refresh })))
+    Ok(Some(SignedIn::of(user, Tokens { access, refresh })))
 }

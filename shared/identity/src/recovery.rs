@@ -6,12 +6,13 @@
 
 use anyhow::{Context, anyhow};
 use app::{App, Outgoing, Queue};
+use commit::{Commit, Reply, again};
 use kernel::policy::ManageOwnAccount;
-use kernel::{Error, Result, Scope, Time};
+use kernel::{Error, Origin, Result, Scope, Time};
 use notifications::{Desk, Job, Letter, Mail, Owner};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use table::{Write, WriteError};
+use table::Write;
 use trail::{Chain, Change};
 
 use crate::mailed::{MailToken, Mailed, Purpose};
@@ -22,8 +23,6 @@ use crate::user::{Login, User};
 
 /// Where requests for a new password wait.
 const RESETS: Queue = Queue("RESET_QUEUE_URL");
-/// Requests that change one account at once try this often.
-const ATTEMPTS: u32 = 8;
 /// Pages of the console that mails lead to.
 const VERIFY_PAGE: &str = "/verify-email";
 const RESET_PAGE: &str = "/reset-password";
@@ -53,14 +52,15 @@ pub async fn ask(app: &App, email: &str) -> Result<()> {
 pub async fn mail_reset(app: &App, desk: &Desk, message: &str) -> Result<()> {
     // What serde says may quote an address.
     let request: ResetRequest = serde_json::from_str(message).map_err(|_| anyhow!("a message that is none of ours"))?;
-    for _ in 0..ATTEMPTS {
-        let Some(login) = Login::find(&app.table, &request.email).await? else {
+    again(|| async {
+        let (now, table) = (app.now(), &app.table);
+        let Some(login) = Login::find(table, &request.email).await? else {
             return Ok(());
         };
-        let Some(user) = User::find(&app.table, login.user).await?.filter(User::is_active) else {
+        let Some(user) = User::find(table, login.user).await?.filter(User::is_active) else {
             return Ok(());
         };
-        let (now, mut mailed) = (app.now(), Mailed::to(&app.table, user.id).await?);
+        let mut mailed = Mailed::to(table, user.id).await?;
         let Some(token) = mailed.issue(now, Purpose::ResetPassword, &request.request_id) else {
             return Ok(());
         };
@@ -70,38 +70,41 @@ pub async fn mail_reset(app: &App, desk: &Desk, message: &str) -> Result<()> {
         };
         let job = mail(desk, now, &user, letter)?;
         // Nobody is known to have asked; the person is the only one it can be noted for.
-        let change = Change::new(user.id, "user.password_reset_requested", "user", user.id);
-        let change = change.to(json!({"authenticated": false}));
-        if commit(app, desk, &user, change, vec![mailed.write()?], Some(job)).await? {
-            return Ok(());
-        }
-    }
-    Err(Error::Busy)
+        let change = Change::by(user.id, "user.password_reset_requested", "user", user.id);
+        Commit::of(app, &Origin::default())
+            .write("mailed", Write::save(&mailed)?)
+            .due(job.later())?
+            .note(Chain::User(user.id), change.to(json!({"authenticated": false})))
+            .await
+    })
+    .await
 }
 
 /// Sets a new password with a token from a mail: ends every session, makes other such tokens worthless, proves the
 /// address, and says so by mail. 400 `bad_token`.
-pub async fn reset(app: &App, desk: &Desk, token: &str, password: &str) -> Result<()> {
+pub async fn reset(app: &App, desk: &Desk, origin: &Origin, token: &str, password: &str) -> Result<()> {
     let token = MailToken::parse(token)?;
-    for _ in 0..ATTEMPTS {
-        let now = app.now();
-        let mut mailed = Mailed::to(&app.table, token.user()).await?;
+    again(|| async {
+        let (now, table) = (app.now(), &app.table);
+        let mut mailed = Mailed::to(table, token.user()).await?;
         mailed.spend(now, Purpose::ResetPassword, &token)?;
-        let user = User::find(&app.table, token.user()).await?.filter(User::is_active);
+        let user = User::find(table, token.user()).await?.filter(User::is_active);
         let mut user = user.ok_or_else(bad_token)?;
-        let login = Login::find(&app.table, &user.email).await?;
+        let login = Login::find(table, &user.email).await?;
         let mut login = login.filter(|login| login.user == user.id).ok_or_else(bad_token)?;
         login.password_hash = password::hash(password).await?;
         user.end_sessions();
         user.prove_email(now);
         let job = password_changed(desk, now, &user)?;
-        let change = Change::new(user.id, "user.password_reset", "user", user.id);
-        let writes = vec![mailed.write()?, Write::replace(&login)?, Write::replace(&user)?];
-        if commit(app, desk, &user, change, writes, Some(job)).await? {
-            return Ok(());
-        }
-    }
-    Err(Error::Busy)
+        Commit::of(app, origin)
+            .write("mailed", Write::save(&mailed)?)
+            .write("login", Write::replace(&login)?)
+            .write("user", Write::replace(&user)?)
+            .due(job.later())?
+            .note(Chain::User(user.id), noted(&user, "user.password_reset"))
+            .await
+    })
+    .await
 }
 
 /// Sets a new password for who knows the old one: ends the caller's other sessions, makes reset tokens worthless, and says
@@ -113,55 +116,78 @@ pub async fn change(
     current: &str,
     password: &str,
 ) -> Result<()> {
-    for _ in 0..ATTEMPTS {
-        let (now, mut user) = (app.now(), User::me(&app.table, scope).await?);
-        let login = Login::find(&app.table, &user.email).await?;
-        let Some(mut login) = login.filter(|login| login.user == user.id) else {
-            return Err(Error::refused("no_password", "you log in without a password"));
-        };
+    again(|| async {
+        let (now, table) = (app.now(), &app.table);
+        let mut user = User::me(table, scope).await?;
+        let login = Login::find(table, &user.email).await?;
+        let login = login.filter(|login| login.user == user.id);
+        let no_password = || Error::refused("no_password", "you log in without a password");
+        let mut login = login.ok_or_else(no_password)?;
         if !password::verify(current, Some(&login.password_hash)).await? {
-            return Err(Error::invalid("currentPassword", "is not your password"));
+            return Err(Error::invalid("currentPassword", "is not your password").into());
         }
         login.password_hash = password::hash(password).await?;
         user.end_sessions();
-        let kept = session::kept(&app.table, now, scope, &user).await?;
-        let mut mailed = Mailed::to(&app.table, user.id).await?;
+        let kept = session::kept(table, now, scope, &user).await?;
+        let mut mailed = Mailed::to(table, user.id).await?;
+        let withdrawn = mailed.withdraw(Purpose::ResetPassword);
         let job = password_changed(desk, now, &user)?;
-        let change = Change::new(user.id, "user.password_changed", "user", user.id);
-        let mut writes = vec![Write::replace(&login)?, Write::replace(&user)?, Write::replace(&kept)?];
-        if mailed.withdraw(Purpose::ResetPassword) {
-            writes.push(mailed.write()?);
-        }
-        if commit(app, desk, &user, change, writes, Some(job)).await? {
-            return Ok(());
-        }
-    }
-    Err(Error::Busy)
+        Commit::by(app, scope)
+            .write("login", Write::replace(&login)?)
+            .write("user", Write::replace(&user)?)
+            .write("session", Write::replace(&kept)?)
+            .write_all("mailed", withdrawn.then(|| Write::save(&mailed)).transpose()?)
+            .due(job.later())?
+            .note(Chain::User(user.id), noted(&user, "user.password_changed"))
+            .reply(Reply::no_content())
+            .await
+    })
+    .await
 }
 
 /// Notes that a person reads the mail of their address, by the token that went there. 400 `bad_token`.
-pub async fn verify_email(app: &App, desk: &Desk, token: &str) -> Result<()> {
+pub async fn verify_email(app: &App, origin: &Origin, token: &str) -> Result<()> {
     let token = MailToken::parse(token)?;
-    for _ in 0..ATTEMPTS {
-        let now = app.now();
-        let mut mailed = Mailed::to(&app.table, token.user()).await?;
+    again(|| async {
+        let (now, table) = (app.now(), &app.table);
+        let mut mailed = Mailed::to(table, token.user()).await?;
         mailed.spend(now, Purpose::VerifyEmail, &token)?;
-        let user = User::find(&app.table, token.user()).await?.filter(User::is_active);
+        let user = User::find(table, token.user()).await?.filter(User::is_active);
         let mut user = user.ok_or_else(bad_token)?;
         user.prove_email(now);
-        let change = Change::new(user.id, "user.email_verified", "user", user.id).to(json!({"email": user.email}));
-        let writes = vec![mailed.write()?, Write::replace(&user)?];
-        if commit(app, desk, &user, change, writes, None).await? {
-            return Ok(());
-        }
+        let change = noted(&user, "user.email_verified").to(json!({"email": user.email}));
+        Commit::of(app, origin)
+            .write("mailed", Write::save(&mailed)?)
+            .write("user", Write::replace(&user)?)
+            .note(Chain::User(user.id), change)
+            .await
+    })
+    .await
+}
+
+/// What is always answered to who asks for a mail.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MailAccepted {
+    /// Whether a mail follows is told to the address only.
+    #[schema(example = "accepted")]
+    status: &'static str,
+}
+
+impl MailAccepted {
+    /// The status of the reply that says so.
+    pub const STATUS: u16 = 202;
+
+    /// The only thing that it says.
+    pub const fn taken() -> Self {
+        Self { status: "accepted" }
     }
-    Err(Error::Busy)
 }
 
 /// Mails the caller another token that proves their address, unless it is proved or they had enough of them.
-pub async fn resend(app: &App, desk: &Desk, scope: &Scope<ManageOwnAccount>) -> Result<()> {
+pub async fn resend(app: &App, desk: &Desk, scope: &Scope<ManageOwnAccount>) -> Result<MailAccepted> {
     let request = hex::encode(kernel::id::random::<16>());
-    for _ in 0..ATTEMPTS {
+    again(|| async {
         let user = User::me(&app.table, scope).await?;
         let mut mailed = Mailed::to(&app.table, user.id).await?;
         if user.email_verified_at.is_some() {
@@ -170,12 +196,20 @@ pub async fn resend(app: &App, desk: &Desk, scope: &Scope<ManageOwnAccount>) -> 
         let Some(job) = verification(desk, app.now(), &user, &mut mailed, &request)? else {
             return Ok(());
         };
-        let change = Change::new(user.id, "user.verification_requested", "user", user.id);
-        if commit(app, desk, &user, change, vec![mailed.write()?], Some(job)).await? {
-            return Ok(());
-        }
-    }
-    Err(Error::Busy)
+        Commit::by(app, scope)
+            .write("mailed", Write::save(&mailed)?)
+            .due(job.later())?
+            .note(Chain::User(user.id), noted(&user, "user.verification_requested"))
+            .reply(Reply::json(MailAccepted::STATUS, &MailAccepted::taken())?)
+            .await
+    })
+    .await?;
+    Ok(MailAccepted::taken())
+}
+
+/// What a person did to their own account.
+fn noted(user: &User, action: &'static str) -> Change {
+    Change::by(user.id, action, "user", user.id)
 }
 
 /// The mail with the token that proves a person's address; nothing if they had enough of them.
@@ -208,28 +242,4 @@ fn password_changed(desk: &Desk, now: Time, user: &User) -> Result<Job> {
 /// A mail to a person about their account.
 fn mail(desk: &Desk, now: Time, user: &User, letter: Letter) -> Result<Job> {
     desk.mail(now, Owner::User(user.id), "account", Mail::to(&user.email, letter))
-}
-
-/// Does what changes an account, notes it and stores its mail, together or not at all; says whether it was done. If not,
-/// somebody else was faster: look again.
-async fn commit(
-    app: &App,
-    desk: &Desk,
-    user: &User,
-    change: Change,
-    mut writes: Vec<Write>,
-    mail: Option<Job>,
-) -> Result<bool> {
-    if let Some(job) = &mail {
-        writes.push(job.write()?);
-    }
-    match trail::commit(&app.table, app.now(), Chain::User(user.id), change, writes).await {
-        Ok(()) => {
-            let jobs: Vec<_> = mail.iter().map(Job::reference).collect();
-            desk.nudge(&jobs).await;
-            Ok(true)
-        }
-        Err(WriteError::Condition(_)) => Ok(false),
-        Err(WriteError::Other(error)) => Err(error),
-    }
 }

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::user::User;
 
-pub(crate) use store::{create, end_by_token, kept, key, must_be_current, rotate};
+pub(crate) use store::{end_by_token, kept, key, must_be_current, rotate};
 
 /// A session ends that long after its last refresh.
 const LIFETIME: i64 = 7 * Time::DAY;

@@ -9,6 +9,7 @@ use axum_core::extract::FromRequestParts;
 use http::request::Parts;
 
 use crate::Time;
+use crate::seal::Keyring;
 
 /// Where an act comes from. By default from nowhere: the system acts by itself.
 #[derive(Clone, Debug, Default)]
@@ -47,69 +48,64 @@ pub struct Claim {
     pub name: String,
     /// What tells the request from others with the same key.
     pub fingerprint: Vec<u8>,
-    /// What its reply is sealed for. Holds the client's key: not to be logged.
+    /// What its reply is sealed with, …
+    pub keys: Arc<Keyring>,
+    /// … and for. Holds the client's key: not to be logged.
     pub context: String,
     /// Until when it is this request's.
     pub until: Time,
     /// What an earlier try began.
     pub resumed: Option<String>,
-    progress: Arc<Mutex<Progress>>,
+    /// How far the request is.
+    pub progress: Progress,
 }
 
-/// How far a request with a claim is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
+/// How far a request with a claim is. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Progress(Arc<Mutex<Step>>);
+
+/// The last step that was stored of a request with a claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
     /// The version of the claim's record.
     pub version: u64,
-    /// What is stored in it.
+    /// What it says.
     pub stored: Stored,
 }
 
 /// What the record of a claim says of its request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stored {
     /// That somebody claimed it.
     Nothing,
-    /// That it was begun, and what it began.
-    Begun,
-    /// That it was done, but not what was replied.
-    Effect,
+    /// What was begun, to be resumed by whoever comes again.
+    Begun(String),
+    /// What was done, but not what was replied.
+    Effect(String),
     /// What was replied.
     Reply,
 }
 
-impl Claim {
-    /// A claim whose record was just stored with this version.
-    pub fn new(owner: String, name: String, fingerprint: Vec<u8>, context: String, until: Time, version: u64) -> Self {
-        let progress = Progress {
-            version,
-            stored: Stored::Nothing,
-        };
-        Self {
-            owner,
-            name,
-            fingerprint,
-            context,
-            until,
-            resumed: None,
-            progress: Arc::new(Mutex::new(progress)),
-        }
+impl Progress {
+    /// A request whose claim was just stored.
+    pub fn new(version: u64, stored: Stored) -> Self {
+        Self(Arc::new(Mutex::new(Step { version, stored })))
     }
 
-    /// How far the request is.
-    pub fn progress(&self) -> Progress {
-        *self.lock()
+    /// The last step.
+    pub fn last(&self) -> Step {
+        self.lock().clone()
     }
 
-    /// Notes that its record was stored once more.
-    pub fn stored(&self, what: Stored) {
-        let mut progress = self.lock();
-        progress.version += 1;
-        progress.stored = what;
+    /// Notes that the claim's record was stored once more.
+    pub fn step(&self, stored: Stored) {
+        let mut step = self.lock();
+        step.version += 1;
+        step.stored = stored;
     }
 
-    fn lock(&self) -> MutexGuard<'_, Progress> {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Step> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -118,7 +114,7 @@ impl fmt::Debug for Claim {
         f.debug_struct("Claim")
             .field("owner", &self.owner)
             .field("name", &self.name)
-            .field("progress", &self.progress())
+            .field("progress", &self.progress)
             .finish_non_exhaustive()
     }
 }
@@ -156,21 +152,23 @@ mod tests {
 
     #[test]
     fn clones_of_a_claim_know_how_far_the_request_is_and_show_no_key() {
-        let key = "ORG\n/v1/payments\nmy-key".to_owned();
-        let claim = Claim::new(
-            "ORG".to_owned(),
-            "ab".to_owned(),
-            Vec::new(),
-            key,
-            Time::from_millis(1),
-            1,
-        );
-        claim.clone().stored(Stored::Effect);
-        let progress = Progress {
-            version: 2,
-            stored: Stored::Effect,
+        let claim = Claim {
+            owner: "ORG".to_owned(),
+            name: "ab".to_owned(),
+            fingerprint: Vec::new(),
+            keys: Arc::new(format!("1:{}", "ab".repeat(32)).parse().unwrap()),
+            context: "ORG\n/v1/payments\nmy-key".to_owned(),
+            until: Time::from_millis(1),
+            resumed: None,
+            progress: Progress::new(1, Stored::Nothing),
         };
-        assert_eq!(claim.progress(), progress);
+        let effect = Stored::Effect("payment pay_1".to_owned());
+        claim.clone().progress.step(effect.clone());
+        let step = Step {
+            version: 2,
+            stored: effect,
+        };
+        assert_eq!(claim.progress.last(), step);
         assert!(!format!("{claim:?}").contains("my-key"));
     }
 }

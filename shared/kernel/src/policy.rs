@@ -30,6 +30,17 @@ pub enum OrgRole {
 }
 
 impl OrgRole {
+    /// As it is written in JSON: never changed.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Owner => "owner",
+            Self::Admin => "admin",
+            Self::Accountant => "accountant",
+            Self::Member => "member",
+            Self::Viewer => "viewer",
+        }
+    }
+
     /// Whether someone with this role may give, change or take away `other`: an owner any, an admin any but owner.
     pub fn may_manage(self, other: Self) -> bool {
         match self {
@@ -62,6 +73,17 @@ pub enum PlatformRole {
     Admin,
     /// Manages everybody.
     Manager,
+}
+
+impl PlatformRole {
+    /// As it is written in JSON: never changed.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Admin => "admin",
+            Self::Manager => "manager",
+        }
+    }
 }
 
 /// What an API key may be used for.
@@ -207,6 +229,16 @@ policy! {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn roles_are_called_as_json_calls_them() {
+        for role in EVERYONE {
+            assert_eq!(serde_json::json!(role), role.name());
+        }
+        for role in [PlatformRole::User, PlatformRole::Admin, PlatformRole::Manager] {
+            assert_eq!(serde_json::json!(role), role.name());
+        }
+    }
 
     #[test]
     fn roles_manage_only_what_is_not_above_them() {

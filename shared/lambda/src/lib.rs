@@ -1,9 +1,8 @@
-//! Serving on Lambda: HTTP, queues and schedules; extractors; problem documents; idempotency. Knows no capability.
+//! Serving on Lambda: HTTP, queues and schedules; extractors; problem documents. Knows no capability.
 
 mod extract;
 mod function;
 mod http;
-mod idempotency;
 mod paging;
 mod queue;
 mod schedule;
@@ -13,7 +12,6 @@ pub use app::{App, Clock, Env};
 pub use extract::{Created, Json, List, Path, Query, read_body};
 pub use function::{Function, Kind, Start, Started, run};
 pub use http::{client_address, service};
-pub use idempotency::remember;
 pub use kernel::{Problem, ProblemDetails};
 pub use paging::{NoFilter, Pages, Paging, limit};
 pub use queue::{Consumer, Message, Queue, deliver, each};

@@ -14,6 +14,7 @@ use lease::{Answer, Ask, Closed, Holding, Portion, Report, Sizing, Take};
 use proptest::prelude::*;
 
 #[cfg(test)]
+#[path = "tests/wallet.rs"]
 mod wallet;
 
 /// How long a call may take: a process that has not finished one by then is killed.

@@ -42,7 +42,7 @@ pub async fn relay(app: &App, listeners: &[&dyn Listener], message: &str) -> Res
     if fact.is_relayed() {
         return Ok(());
     }
-    let heard = join_all(listeners.iter().map(|listener| hear(*listener, app, &fact))).await;
+    let heard = Box::pin(join_all(listeners.iter().map(|listener| hear(*listener, app, &fact)))).await;
     if heard.into_iter().all(|heard| heard) {
         fact.relayed();
     } else {

@@ -6,7 +6,6 @@
 
 mod anchor;
 mod cursor;
-mod mark;
 mod meter;
 mod query;
 mod record;
@@ -22,7 +21,6 @@ use kernel::Result;
 
 pub use anchor::{unchanged, without};
 pub use cursor::Cursors;
-pub use mark::{mark, marked, marking};
 pub use meter::{Cost, Meter};
 pub use query::{Page, Position, Query, Slice};
 pub use record::{Key, Record, TableName};

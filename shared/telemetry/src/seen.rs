@@ -186,11 +186,7 @@ impl Seen {
             recent: pack(&recent),
             version: self.version,
         };
-        let mut writes = vec![if self.version == 0 {
-            Write::create(&head)?
-        } else {
-            Write::replace(&head)?
-        }];
+        let mut writes = vec![Write::save(&head)?];
         if let Some(run) = run {
             writes.push(Write::create(&run)?);
         }

@@ -274,11 +274,7 @@ impl RollupRecord {
     /// Stores these counts in its place, if it is as it was read.
     pub fn replace(mut self, counts: &Rollup) -> Result<Write> {
         self.data = counts.encode()?;
-        if self.version == 0 {
-            Write::create(&self)
-        } else {
-            Write::replace(&self)
-        }
+        Write::save(&self)
     }
 }
 

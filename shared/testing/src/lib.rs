@@ -38,7 +38,7 @@ pub use receiver::{Call, Receiver};
 /// The moment at which every test begins.
 pub const START: Time = Time::from_millis(1_800_000_000_000);
 
-pub use stack::chaos::{Chaos, Fault};
+pub use stack::chaos::{Chaos, Fault, Moment};
 
 /// The queues of jobs.
 const JOBS: [&str; 2] = ["MailQueue", "WebhookQueue"];
@@ -383,6 +383,33 @@ impl TestApp {
             }
         }
         bytes
+    }
+
+    /// How many jobs of an organization or a person, by its id, are stored.
+    pub async fn jobs_of(&self, owner: &str) -> usize {
+        let client = dynamodb(&self.0.aws, "tests");
+        let table = self
+            .0
+            .template
+            .tables
+            .iter()
+            .find(|table| table.id == "OperationsTable");
+        let table = &table.expect("the table").name;
+        let request = client
+            .scan()
+            .table_name(table)
+            .filter_expression("contains(pk, :owner) AND #kind IN (:notice, :job)")
+            .expression_attribute_names("#kind", "kind")
+            .expression_attribute_values(":owner", AttributeValue::S(owner.to_owned()))
+            .expression_attribute_values(":notice", AttributeValue::S("noticeJob".to_owned()))
+            .expression_attribute_values(":job", AttributeValue::S("job".to_owned()));
+        let mut items = request.into_paginator().items().send();
+        let mut many = 0;
+        while let Some(item) = items.next().await {
+            item.expect("a scan");
+            many += 1;
+        }
+        many
     }
 
     /// Makes notices, under no function's name.

@@ -124,7 +124,7 @@ mod tests {
         let (org, user) = (OrgId::new(now), UserId::new(now));
         let mut entries: Vec<Entry> = Vec::new();
         for place in 0..length {
-            let change = Change::new(user, "project.updated", "project", place).to(json!({"name": place}));
+            let change = Change::by(user, "project.updated", "project", place).to(json!({"name": place}));
             let time = now.plus_seconds(i64::try_from(place).unwrap());
             let head = entries.last().map_or_else(Head::genesis, Head::of);
             entries.push(Entry::after(&head, Chain::Org(org), &change, time));

@@ -42,7 +42,7 @@ pub struct Change {
 
 impl Change {
     /// Notes that `actor` did `action` (named `<entity>.<past tense>`, such as `member.added`) to a thing.
-    pub fn new(
+    pub fn by(
         actor: impl Into<Actor>,
         action: &'static str,
         target_type: &'static str,
@@ -56,6 +56,11 @@ impl Change {
             old_value: None,
             new_value: None,
         }
+    }
+
+    /// What it was done to: its kind and its id.
+    pub fn target(&self) -> String {
+        format!("{} {}", self.target_type, self.target_id)
     }
 
     /// What it was before; never a secret or a hash of one. A fraction is noted as its text, for JSON writes the same
@@ -275,7 +280,7 @@ mod tests {
     /// An entry by an actor, as lists show it.
     fn view(actor: Actor) -> Value {
         let now = Time::from_millis(1_700_000_000_000);
-        let change = Change::new(actor, "org.renamed", "org", "org_1")
+        let change = Change::by(actor, "org.renamed", "org", "org_1")
             .from(json!({"name": "a"}))
             .to(json!({"name": "b"}));
         let entry = Entry::after(&Head::genesis(), Chain::User(UserId::new(now)), &change, now);
@@ -323,7 +328,7 @@ mod tests {
 
     #[test]
     fn a_fraction_is_noted_as_its_text() {
-        let change = Change::new(UserId::from_bits(1), "rule.made", "rule", 1)
+        let change = Change::by(UserId::from_bits(1), "rule.made", "rule", 1)
             .from(json!(0.5))
             .to(json!({"threshold": [0.1, 2, -3], "text": "0.5"}));
         assert_eq!(change.old_value, Some(json!("0.5")));

@@ -17,9 +17,11 @@
 mod chain;
 mod entry;
 mod export;
+mod heads;
 mod store;
 
 pub use chain::{Broken, Head, verify};
 pub use entry::{Chain, Change, Entry, EntryView};
 pub use export::{Flaw, Verifier, What, Whole, entry_line, head_line};
-pub use store::{commit, of_org, of_org_after, of_person_after, of_platform};
+pub use heads::Heads;
+pub use store::{of_org, of_org_after, of_person_after, of_platform};

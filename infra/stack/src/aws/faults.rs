@@ -9,7 +9,7 @@ use http::StatusCode;
 
 use super::service::{Call, Service, ServiceError, text};
 use super::{Services, respond};
-use crate::chaos::{Death, Fault, cut};
+use crate::chaos::{Death, Fault, Moment, cut};
 
 /// How long silence lasts for a caller that waits for ever; a function's own timeout is shorter.
 const SILENCE: Duration = Duration::from_mins(1);
@@ -35,6 +35,12 @@ pub(super) async fn answer(services: Arc<Services>, service: Arc<dyn Service>, c
             return cut();
         }
         None => {}
+    }
+    if let Some(moment) = chaos.crash() {
+        if moment == Moment::After {
+            respond(&services, &*service, call).await;
+        }
+        chaos.drop_caller().await;
     }
     let operation = call.operation.as_str();
     if let Some(draw) = chaos.strike(Fault::Throttle, operation) {

@@ -4,16 +4,18 @@
 
 use std::collections::BTreeSet;
 
+use app::App;
+use commit::{Commit, NotDone, Reply, again};
 use identity::Project;
 use kernel::policy::{ManageAlerts, ReadAlerts};
-use kernel::{AlertId, Error, OrgId, ProjectId, Result, Scope, Time};
+use kernel::{AlertId, Error, OrgId, ProjectId, Result, Scope};
 use notifications::Job;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use table::{Key, Page, Position, Query, Record, Slice, Table, TableName, Write, WriteError};
+use table::{Key, Page, Position, Query, Record, Slice, Table, TableName, Write};
 use trail::{Chain, Change};
 
-use super::{Alert, AlertPatch, Settings};
+use super::{Alert, AlertPatch, Settings, SignedAlertView};
 use crate::incident::Incident;
 use crate::notice::{Ending, Notices, Reason};
 use crate::target::Secret;
@@ -24,8 +26,6 @@ pub const MOST_ALERTS: usize = 200;
 pub const SHARDS: u8 = 16;
 /// So many of them are read at once: about 400 KiB.
 const PAGE: u16 = 500;
-/// Requests that change one project's alerts at once try this often.
-const ATTEMPTS: u32 = 8;
 /// Where a page of a project's alerts ended.
 const AFTER: &str = "after";
 
@@ -127,14 +127,6 @@ impl Roster {
         };
         Ok(table.get(&roster_key(project)).await?.unwrap_or_else(empty))
     }
-
-    fn write(&self) -> Result<Write> {
-        if self.version == 0 {
-            Write::create(self)
-        } else {
-            Write::replace(self)
-        }
-    }
 }
 
 /// What the audit trail says of an alert: neither its secret nor, for it holds texts and whole numbers only, a fraction.
@@ -149,34 +141,34 @@ impl Alert {
     /// Makes an alert of a project and notes it; the secret of its webhook, if it has one, is shown once. 409
     /// `too_many_alerts` when the project has 200.
     pub async fn create(
-        table: &Table,
-        now: Time,
+        app: &App,
         scope: &Scope<ManageAlerts>,
         project: &Project,
         settings: Settings,
         notices: &Notices,
-    ) -> Result<(Self, Option<Secret>)> {
+    ) -> Result<SignedAlertView> {
         let org = scope.org_of(project.id)?;
         settings.check(notices.allowed())?;
-        let user = scope.user()?;
-        let mut alert = Self::new(now, org, project.id, user, settings);
+        let mut alert = Self::new(app.now(), org, project.id, scope.user()?, settings);
         let secret = notices.sign(&mut alert)?;
-        let change = Change::new(user, "alert.created", "alert", alert.id).to(noted(&alert));
-        for attempt in 0..ATTEMPTS {
-            let mut roster = Roster::load(table, project.id).await?;
+        let change = Change::by(scope.actor(), "alert.created", "alert", alert.id).to(noted(&alert));
+        let view = SignedAlertView::of(alert.clone(), secret);
+        again(|| async {
+            let mut roster = Roster::load(&app.table, project.id).await?;
             if roster.alerts.len() >= MOST_ALERTS {
                 let detail = format!("a project has at most {MOST_ALERTS} alerts; delete one first");
-                return Err(Error::refused("too_many_alerts", detail));
+                return Err(Error::refused("too_many_alerts", detail).into());
             }
             roster.alerts.insert(alert.id);
-            let writes = vec![Write::create(&alert)?, roster.write()?];
-            match trail::commit(table, now, Chain::Org(alert.org), change.clone(), writes).await {
-                Ok(()) => return Ok((alert, secret)),
-                Err(error) if error.failed(1) => table::pause(attempt).await,
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(Error::Busy)
+            Commit::by(app, scope)
+                .write("alert", Write::create(&alert)?)
+                .write("roster", Write::save(&roster)?)
+                .note(Chain::Org(org), change.clone())
+                .reply(Reply::created(&view)?)
+                .await
+        })
+        .await?;
+        Ok(view)
     }
 
     /// Reads an alert of the organization; 404 if it has none with this id.
@@ -221,14 +213,13 @@ impl Alert {
     /// Where its notices go somewhere else, a webhook gets another secret, which is shown once.
     pub async fn save(
         mut self,
-        table: &Table,
-        now: Time,
+        app: &App,
         scope: &Scope<ManageAlerts>,
         project: &Project,
         patch: AlertPatch,
         notices: &Notices,
     ) -> Result<(Self, Option<Secret>)> {
-        let chain = Chain::Org(scope.org_of(self.project)?);
+        let (now, chain) = (app.now(), Chain::Org(scope.org_of(self.project)?));
         let old = self.clone();
         self.settings = old.settings.clone().changed(patch);
         if self.settings == old.settings {
@@ -245,49 +236,38 @@ impl Alert {
                 project: &project.name,
                 reason: Reason::Disabled,
             };
-            told = self.end(table, &scope.narrow()?, notices, ending).await?;
+            told = self.end(&app.table, &scope.narrow()?, notices, ending).await?;
         }
-        let mut writes = vec![Write::replace(&self)?];
-        writes.extend(telling(told.as_ref())?);
-        let change = Change::new(scope.user()?, "alert.updated", "alert", self.id);
-        let change = change.from(noted(&old)).to(noted(&self));
-        trail::commit(table, now, chain, change, writes).await?;
-        notices.nudge(told.map(|(_, job)| job)).await;
+        let change = Change::by(scope.actor(), "alert.updated", "alert", self.id);
+        telling(Commit::by(app, scope), told.as_ref())?
+            .write("alert", Write::replace(&self)?)
+            .note(chain, change.from(noted(&old)).to(noted(&self)))
+            .await?;
         Ok((self, secret))
     }
 
     /// Deletes it and notes it. If it fires, its incident is resolved. `project` is what its project is called.
-    pub async fn delete(
-        self,
-        table: &Table,
-        now: Time,
-        scope: &Scope<ManageAlerts>,
-        project: &str,
-        notices: &Notices,
-    ) -> Result<()> {
+    pub async fn delete(self, app: &App, scope: &Scope<ManageAlerts>, project: &str, notices: &Notices) -> Result<()> {
         let chain = Chain::Org(scope.org_of(self.project)?);
         let ending = Ending {
-            now,
+            now: app.now(),
             project,
             reason: Reason::Deleted,
         };
-        let told = self.clone().end(table, &scope.narrow()?, notices, ending).await?;
-        let change = Change::new(scope.user()?, "alert.deleted", "alert", self.id).from(noted(&self));
-        for attempt in 0..ATTEMPTS {
-            let mut roster = Roster::load(table, self.project).await?;
+        let told = self.clone().end(&app.table, &scope.narrow()?, notices, ending).await?;
+        let change = Change::by(scope.actor(), "alert.deleted", "alert", self.id).from(noted(&self));
+        again(|| async {
+            let mut roster = Roster::load(&app.table, self.project).await?;
             roster.alerts.remove(&self.id);
-            let mut writes = vec![Write::delete(&self), roster.write()?];
-            writes.extend(telling(told.as_ref())?);
-            match trail::commit(table, now, chain, change.clone(), writes).await {
-                Ok(()) => {
-                    notices.nudge(told.map(|(_, job)| job)).await;
-                    return Ok(());
-                }
-                Err(error) if error.failed(1) && !error.failed(0) => table::pause(attempt).await,
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(Error::Busy)
+            let done = telling(Commit::by(app, scope), told.as_ref())?
+                .write("alert", Write::delete(&self))
+                .write("roster", Write::save(&roster)?)
+                .note(chain, change.clone())
+                .await;
+            // What is to be deleted is what the caller has seen.
+            done.map_err(|failed| failed.if_failed("alert", || Error::Stale))
+        })
+        .await
     }
 
     /// Stops firing, if it does: its incident as it is resolved, and the notice that says so.
@@ -307,23 +287,23 @@ impl Alert {
     }
 
     /// Stores what the system made of it, with the incident and the notice, together or not at all.
-    /// `WriteError::Condition` when something else changed it since it was read.
+    /// [`NotDone::Conditions`] when something else changed it since it was read.
     pub(crate) async fn turn(
         &self,
-        table: &Table,
-        _: &Scope<ReadAlerts>,
+        app: &App,
+        scope: &Scope<ReadAlerts>,
         told: Option<&(Incident, Job)>,
-    ) -> Result<(), WriteError> {
-        let mut writes = vec![Write::replace(self)?];
-        writes.extend(telling(told)?);
-        table.write(writes).await
+    ) -> Result<(), NotDone> {
+        telling(Commit::by(app, scope), told)?
+            .write("alert", Write::replace(self)?)
+            .await
     }
 }
 
-/// The writes of an incident and its notice.
-fn telling(told: Option<&(Incident, Job)>) -> Result<Vec<Write>> {
-    match told {
-        Some((incident, job)) => Ok(vec![incident.write()?, job.write()?]),
-        None => Ok(Vec::new()),
-    }
+/// Adds an incident and its notice to a commit.
+fn telling<'a>(commit: Commit<'a>, told: Option<&(Incident, Job)>) -> Result<Commit<'a>> {
+    let Some((incident, job)) = told else {
+        return Ok(commit);
+    };
+    commit.write("incident", Write::save(incident)?).due(job.later())
 }

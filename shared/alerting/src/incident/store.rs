@@ -2,7 +2,7 @@
 
 use kernel::policy::ReadAlerts;
 use kernel::{AlertId, Error, IncidentId, OrgId, Result, Scope, Time};
-use table::{Key, Page, Query, Record, Slice, Table, TableName, Write};
+use table::{Key, Page, Query, Record, Slice, Table, TableName};
 
 use super::Incident;
 use crate::Alert;
@@ -45,14 +45,5 @@ impl Incident {
     pub async fn list(table: &Table, scope: &Scope<ReadAlerts>, alert: &Alert, slice: Slice) -> Result<Page<Self>> {
         let query = Query::slice(partition(scope.org(), alert.id), slice).descending();
         table.query(query.consistent()).await
-    }
-
-    /// Stores it in the transaction of its alert: a new one, or one that is as it was read.
-    pub(crate) fn write(&self) -> Result<Write> {
-        if self.version == 0 {
-            Write::create(self)
-        } else {
-            Write::replace(self)
-        }
     }
 }

@@ -1,6 +1,8 @@
 //! A key:                      pk PRJ#<project>   sk KEY#<key>
 //! Where a secret leads to:    pk KEY#<sha256>    sk KEY          (never changed; the key says whether it works)
 
+use app::App;
+use commit::{Commit, Reply};
 use kernel::policy::kind::WithinOrg;
 use kernel::policy::{ManageApiKeys, ReadApiKeys};
 use kernel::{ApiKeyId, Error, OrgId, Permission, ProjectId, Result, Scope, Time};
@@ -9,7 +11,7 @@ use serde_json::{Value, json};
 use table::{Key, Page, Query, Record, Slice, Table, TableName, Write};
 use trail::{Chain, Change};
 
-use super::{ApiKey, ApiKeyPatch, NewApiKey, Rotation, Secret};
+use super::{ApiKey, ApiKeyPatch, NewApiKey, NewApiKeyView, Rotation, Secret};
 use crate::org::{self, Org};
 use crate::project::{self, Project};
 
@@ -102,20 +104,25 @@ fn noted(key: &ApiKey, now: Time) -> Value {
 }
 
 impl ApiKey {
-    /// Makes a key for a project and notes it; the secret is not stored.
+    /// Makes a key for a project and notes it. The secret is shown this once; it is stored nowhere but in the reply that is
+    /// kept for who sends the same request again.
     pub async fn create(
-        table: &Table,
-        now: Time,
+        app: &App,
         scope: &Scope<ManageApiKeys>,
         project: &Project,
         new: NewApiKey,
-    ) -> Result<(Self, Secret)> {
-        let user = scope.user()?;
-        let (key, secret) = Self::new(now, project, user, new)?;
-        let change = Change::new(user, "api_key.created", "api_key", key.id).to(noted(&key, now));
-        let writes = vec![Write::create(&key)?, Write::create(&Pointer::to(&key, &secret))?];
-        trail::commit(table, now, key.chain(scope)?, change, writes).await?;
-        Ok((key, secret))
+    ) -> Result<NewApiKeyView> {
+        let now = app.now();
+        let (key, secret) = Self::new(now, project, scope.user()?, new)?;
+        let change = Change::by(scope.actor(), "api_key.created", "api_key", key.id).to(noted(&key, now));
+        let view = NewApiKeyView::of(key.clone(), &secret, now);
+        Commit::by(app, scope)
+            .write("key", Write::create(&key)?)
+            .write("hash of the key", Write::create(&Pointer::to(&key, &secret))?)
+            .note(key.chain(scope)?, change)
+            .reply(Reply::created(&view)?)
+            .await?;
+        Ok(view)
     }
 
     /// Reads a key of a project; 404 if it has none with this id. The project proves that it is the tenant's.
@@ -146,29 +153,31 @@ impl ApiKey {
     }
 
     /// Changes it and notes it; nothing happens if it is so already.
-    pub async fn save(
-        mut self,
-        table: &Table,
-        now: Time,
-        scope: &Scope<ManageApiKeys>,
-        patch: ApiKeyPatch,
-    ) -> Result<Self> {
+    pub async fn save(mut self, app: &App, scope: &Scope<ManageApiKeys>, patch: ApiKeyPatch) -> Result<Self> {
+        let now = app.now();
         let old = noted(&self, now);
         if self.apply(now, patch)? {
-            let change = Change::new(scope.user()?, "api_key.updated", "api_key", self.id);
-            let change = change.from(old).to(noted(&self, now));
-            trail::commit(table, now, self.chain(scope)?, change, vec![Write::replace(&self)?]).await?;
+            self.store(app, scope, "api_key.updated", old).await?;
         }
         Ok(self)
     }
 
+    /// Stores what became of it, and notes it.
+    async fn store(&self, app: &App, scope: &Scope<ManageApiKeys>, action: &'static str, old: Value) -> Result<()> {
+        let change = Change::by(scope.actor(), action, "api_key", self.id);
+        Commit::by(app, scope)
+            .write("key", Write::replace(self)?)
+            .note(self.chain(scope)?, change.from(old).to(noted(self, app.now())))
+            .await?;
+        Ok(())
+    }
+
     /// Ends it for ever and notes it; nothing happens if it was ended before.
-    pub async fn end(mut self, table: &Table, now: Time, scope: &Scope<ManageApiKeys>) -> Result<()> {
+    pub async fn end(mut self, app: &App, scope: &Scope<ManageApiKeys>) -> Result<()> {
+        let now = app.now();
         let old = noted(&self, now);
         if self.revoke(now) {
-            let change = Change::new(scope.user()?, "api_key.revoked", "api_key", self.id);
-            let change = change.from(old).to(noted(&self, now));
-            trail::commit(table, now, self.chain(scope)?, change, vec![Write::replace(&self)?]).await?;
+            self.store(app, scope, "api_key.revoked", old).await?;
         }
         Ok(())
     }
@@ -176,22 +185,24 @@ impl ApiKey {
     /// Makes the key that takes its place and notes it; this one works for the grace only.
     pub async fn replace(
         mut self,
-        table: &Table,
-        now: Time,
+        app: &App,
         scope: &Scope<ManageApiKeys>,
         project: &Project,
         rotation: &Rotation,
-    ) -> Result<(Self, Secret)> {
-        let user = scope.user()?;
+    ) -> Result<NewApiKeyView> {
+        let now = app.now();
         let old = noted(&self, now);
-        let (key, secret) = self.rotate(now, project, user, rotation)?;
+        let (key, secret) = self.rotate(now, project, scope.user()?, rotation)?;
         let new = json!({"expiresAt": self.until, "successor": key.id});
-        let change = Change::new(user, "api_key.rotated", "api_key", self.id)
-            .from(old)
-            .to(new);
-        let pointer = Pointer::to(&key, &secret);
-        let writes = vec![Write::replace(&self)?, Write::create(&key)?, Write::create(&pointer)?];
-        trail::commit(table, now, key.chain(scope)?, change, writes).await?;
-        Ok((key, secret))
+        let change = Change::by(scope.actor(), "api_key.rotated", "api_key", self.id);
+        let view = NewApiKeyView::of(key.clone(), &secret, now);
+        Commit::by(app, scope)
+            .write("old key", Write::replace(&self)?)
+            .write("key", Write::create(&key)?)
+            .write("hash of the key", Write::create(&Pointer::to(&key, &secret))?)
+            .note(key.chain(scope)?, change.from(old).to(new))
+            .reply(Reply::created(&view)?)
+            .await?;
+        Ok(view)
     }
 }

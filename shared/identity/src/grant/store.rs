@@ -5,18 +5,17 @@
 
 use std::cmp::Reverse;
 
+use app::App;
+use commit::{Commit, Reply, again};
 use kernel::policy::ManageGrants;
-use kernel::{Error, GrantId, OrgId, Resource, Result, Scope, Time, UserId};
+use kernel::{Error, GrantId, OrgId, Resource, Result, Scope, UserId};
 use serde_json::{Value, json};
-use table::{Key, Page, Position, Query, Record, Slice, Table, TableName, Write, WriteError};
+use table::{Key, Page, Position, Query, Record, Slice, Table, TableName, Write};
 use trail::{Chain, Change};
 
-use super::{Grant, NewGrant, Wanted};
+use super::{Grant, GrantView, NewGrant, Wanted};
 use crate::member::Member;
 use crate::project::Project;
-
-/// Changes of one member that meet try this often.
-const ATTEMPTS: u32 = 8;
 
 impl Record for Grant {
     const KIND: &'static str = "grant";
@@ -67,42 +66,43 @@ fn noted(grant: &Grant) -> Value {
 impl Grant {
     /// Gives a member a role in a resource and notes it. 404 if the organization has no such member or resource; 403 for
     /// a role above the caller's own; 409 `already_granted` or `too_many_grants`.
-    pub async fn create(table: &Table, now: Time, scope: &Scope<ManageGrants>, new: &NewGrant) -> Result<Self> {
+    pub async fn create(app: &App, scope: &Scope<ManageGrants>, new: &NewGrant) -> Result<GrantView> {
         may_manage(scope, new.role)?;
         match new.resource() {
-            Resource::Project(project) => Project::load(table, scope, project).await?,
+            Resource::Project(project) => Project::load(&app.table, scope, project).await?,
         };
-        for _ in 0..ATTEMPTS {
-            let mut member = Member::load(table, scope, new.user_id).await?;
-            let grant = Self::new(now, scope.user()?, &mut member, new)?;
-            let change = Change::new(scope.user()?, "grant.created", "grant", grant.id).to(noted(&grant));
-            let writes = vec![Write::replace(&member)?, Write::create(&grant)?];
-            match trail::commit(table, now, Chain::Org(grant.org), change, writes).await {
-                Ok(()) => return Ok(grant),
-                Err(WriteError::Condition(_)) => {}
-                Err(WriteError::Other(error)) => return Err(error),
-            }
-        }
-        Err(Error::Busy)
+        again(|| async {
+            let mut member = Member::load(&app.table, scope, new.user_id).await?;
+            let grant = Self::new(app.now(), scope.user()?, &mut member, new)?;
+            let change = Change::by(scope.actor(), "grant.created", "grant", grant.id).to(noted(&grant));
+            let view = GrantView::from(grant.clone());
+            Commit::by(app, scope)
+                .write("member", Write::replace(&member)?)
+                .write("grant", Write::create(&grant)?)
+                .note(Chain::Org(grant.org), change)
+                .reply(Reply::created(&view)?)
+                .await?;
+            Ok(view)
+        })
+        .await
     }
 
     /// Takes a grant away and notes it; 404 if there is none with this id, 403 if its role is above the caller's own.
-    pub async fn revoke(table: &Table, now: Time, scope: &Scope<ManageGrants>, id: GrantId) -> Result<()> {
-        for _ in 0..ATTEMPTS {
-            let grant = table.get::<Self>(&key(scope.org(), id)).await?;
+    pub async fn revoke(app: &App, scope: &Scope<ManageGrants>, id: GrantId) -> Result<()> {
+        again(|| async {
+            let grant = app.table.get::<Self>(&key(scope.org(), id)).await?;
             let grant = grant.ok_or(Error::NotFound("grant"))?;
             may_manage(scope, grant.role)?;
-            let mut member = Member::load(table, scope, grant.user).await?;
+            let mut member = Member::load(&app.table, scope, grant.user).await?;
             member.grants.retain(|held| held.id != id);
-            let change = Change::new(scope.user()?, "grant.revoked", "grant", id).from(noted(&grant));
-            let writes = vec![Write::replace(&member)?, Write::delete(&grant)];
-            match trail::commit(table, now, Chain::Org(grant.org), change, writes).await {
-                Ok(()) => return Ok(()),
-                Err(WriteError::Condition(_)) => {}
-                Err(WriteError::Other(error)) => return Err(error),
-            }
-        }
-        Err(Error::Busy)
+            let change = Change::by(scope.actor(), "grant.revoked", "grant", id).from(noted(&grant));
+            Commit::by(app, scope)
+                .write("member", Write::replace(&member)?)
+                .write("grant", Write::delete(&grant))
+                .note(Chain::Org(grant.org), change)
+                .await
+        })
+        .await
     }
 
     /// Reads one page of the organization's grants, newest first.

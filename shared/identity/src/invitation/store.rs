@@ -1,21 +1,21 @@
 //! An invitation:         pk ORG#<org>                     sk INVITATION#<address>   (gone a week after the last mail)
 //! Those that are open:   gsi1pk ORG#<org>#INVITATIONS     gsi1sk <id>
 
+use app::App;
+use commit::{Commit, Reply, again};
 use kernel::policy::{AcceptInvitations, ManageMembers};
 use kernel::{Error, InvitationId, OrgId, OrgRole, Result, Scope, Time};
-use notifications::{Desk, Job, Letter, Mail, Owner};
+use notifications::{Desk, Letter, Mail, Owner};
 use serde_json::{Value, json};
-use table::{Key, Page, Query, Record, Slice, Table, TableName, Write, WriteError};
+use table::{Key, Page, Query, Record, Slice, Table, TableName, Write};
 use trail::{Chain, Change};
 
-use super::{Invitation, InvitationToken};
+use super::{Invitation, InvitationToken, InvitationView};
 use crate::member::{self, Member};
-use crate::org::{self, Org};
+use crate::org::{self, Org, OrgView};
 use crate::ticket::bad_token;
 use crate::user::{Address, User};
 
-/// Changes of one invitation that meet try this often.
-const ATTEMPTS: u32 = 8;
 /// The page of the console that mails lead to.
 const PAGE: &str = "/invitation";
 
@@ -65,21 +65,21 @@ impl Invitation {
     /// replaces the token. 409 `already_member`; 403 for a role above the caller's own; 409
     /// `too_many_mails` after five in an hour.
     pub async fn create(
-        table: &Table,
+        app: &App,
         desk: &Desk,
-        now: Time,
         scope: &Scope<ManageMembers>,
         email: &str,
         role: OrgRole,
-    ) -> Result<Self> {
+    ) -> Result<InvitationView> {
         member::may_change(scope.role().ok_or(Error::Denied)?, None, Some(role))?;
-        let email = email.to_lowercase();
+        let (email, table) = (email.to_lowercase(), &app.table);
         let org = Org::load(table, scope).await?;
         let inviter = User::find(table, scope.user()?).await?.ok_or(Error::Denied)?;
-        for _ in 0..ATTEMPTS {
+        again(|| async {
             if is_member(table, org.id, &email).await? {
-                return Err(member::already_member());
+                return Err(member::already_member().into());
             }
+            let now = app.now();
             let before = table.get::<Self>(&key(org.id, &email)).await?;
             let mut invitation = before
                 .clone()
@@ -93,21 +93,20 @@ impl Invitation {
             };
             let (owner, cause) = (Owner::Org(org.id), invitation.id.to_string());
             let job = desk.mail(now, owner, &cause, Mail::to(&email, letter))?;
-            let mut change = Change::new(inviter.id, "invitation.created", "invitation", invitation.id);
+            let mut change = Change::by(scope.actor(), "invitation.created", "invitation", invitation.id);
             if let Some(before) = before.as_ref().filter(|before| before.is_open(now)) {
                 change = change.from(noted(before));
             }
-            let write = match before {
-                None => Write::create(&invitation)?,
-                Some(_) => Write::replace(&invitation)?,
-            };
-            let change = change.to(noted(&invitation));
-            if commit(table, now, org.id, change, vec![write, job.write()?]).await? {
-                desk.nudge(&[Job::reference(&job)]).await;
-                return Ok(invitation);
-            }
-        }
-        Err(Error::Busy)
+            let view = InvitationView::from(invitation.clone());
+            Commit::by(app, scope)
+                .write("invitation", Write::save(&invitation)?)
+                .due(job.later())?
+                .note(Chain::Org(org.id), change.to(noted(&invitation)))
+                .reply(Reply::created(&view)?)
+                .await?;
+            Ok(view)
+        })
+        .await
     }
 
     /// Reads one page of the open invitations, newest first. A page may be short: those that ran out are left out.
@@ -119,18 +118,20 @@ impl Invitation {
     }
 
     /// Takes an invitation back and notes it; 404 if none with this id is open, 403 if its role is above the caller's.
-    pub async fn revoke(table: &Table, now: Time, scope: &Scope<ManageMembers>, id: InvitationId) -> Result<()> {
-        for _ in 0..ATTEMPTS {
-            let found = find(table, scope.org(), id).await?.filter(|found| found.is_open(now));
+    pub async fn revoke(app: &App, scope: &Scope<ManageMembers>, id: InvitationId) -> Result<()> {
+        again(|| async {
+            let found = find(&app.table, scope.org(), id).await?;
+            let found = found.filter(|found| found.is_open(app.now()));
             let mut invitation = found.ok_or(Error::NotFound("invitation"))?;
             member::may_change(scope.role().ok_or(Error::Denied)?, None, Some(invitation.role))?;
-            let change = Change::new(scope.user()?, "invitation.revoked", "invitation", id).from(noted(&invitation));
+            let change = Change::by(scope.actor(), "invitation.revoked", "invitation", id).from(noted(&invitation));
             invitation.withdraw();
-            if commit(table, now, scope.org(), change, vec![Write::replace(&invitation)?]).await? {
-                return Ok(());
-            }
-        }
-        Err(Error::Busy)
+            Commit::by(app, scope)
+                .write("invitation", Write::replace(&invitation)?)
+                .note(Chain::Org(scope.org()), change)
+                .await
+        })
+        .await
     }
 
     /// Makes the caller a member by the token from a mail, and notes it; since the token went to their address, that is
@@ -138,19 +139,15 @@ impl Invitation {
     ///
     /// 400 `bad_token`; 409 `invitation_for_another_address`, `already_member`, or `invitation_void` when whoever invited
     /// them may not do so any more: what someone who had to go has sent out ends with them.
-    pub async fn accept(
-        table: &Table,
-        now: Time,
-        scope: &Scope<AcceptInvitations>,
-        token: &str,
-    ) -> Result<(Org, OrgRole)> {
+    pub async fn accept(app: &App, scope: &Scope<AcceptInvitations>, token: &str) -> Result<OrgView> {
         let token = InvitationToken::parse(token)?;
-        for _ in 0..ATTEMPTS {
+        again(|| async {
+            let (now, table) = (app.now(), &app.table);
             let found = find(table, token.org(), token.invitation()).await?;
             let invitation = found.filter(|found| found.accepts(&token, now)).ok_or_else(bad_token)?;
             let mut user = User::find(table, scope.user()?).await?.ok_or(Error::Denied)?;
             if invitation.email != user.email {
-                return Err(for_another());
+                return Err(for_another().into());
             }
             let org = table.get::<Org>(&org::key(invitation.org)).await?;
             let mut org = org.filter(Org::is_live).ok_or_else(bad_token)?;
@@ -159,37 +156,26 @@ impl Invitation {
             let inviter = inviter.filter(may_invite).ok_or_else(void)?;
 
             let member = Member::new(now, org.id, user.id, invitation.role);
-            let mut writes = vec![
-                Write::create(&member)?,
-                Write::delete(&invitation),
-                Write::check(&inviter),
-            ];
+            let mut commit = Commit::by(app, scope)
+                .write("member", Write::create(&member)?)
+                .write("invitation", Write::delete(&invitation))
+                .write("inviter", Write::check(&inviter));
             if org.count_owner(None, Some(member.role))? {
-                writes.push(Write::replace(&org)?);
+                commit = commit.write("org", Write::replace(&org)?);
             }
             if user.email_verified_at.is_none() {
                 user.prove_email(now);
-                writes.push(Write::replace(&user)?);
+                commit = commit.write("user", Write::replace(&user)?);
             }
-            let change = Change::new(user.id, "member.joined", "member", user.id);
+            let change = Change::by(scope.actor(), "member.joined", "member", user.id);
             let change = change.to(json!({"role": member.role, "invitation": invitation.id}));
-            match trail::commit(table, now, Chain::Org(org.id), change, writes).await {
-                Ok(()) => return Ok((org, member.role)),
-                Err(error) if error.failed(0) => return Err(member::already_member()),
-                Err(WriteError::Condition(_)) => {}
-                Err(WriteError::Other(error)) => return Err(error),
-            }
-        }
-        Err(Error::Busy)
-    }
-}
-
-/// Does the writes and notes them; says whether it was done. If not, somebody else was faster: look again.
-async fn commit(table: &Table, now: Time, org: OrgId, change: Change, writes: Vec<Write>) -> Result<bool> {
-    match trail::commit(table, now, Chain::Org(org), change, writes).await {
-        Ok(()) => Ok(true),
-        Err(WriteError::Condition(_)) => Ok(false),
-        Err(WriteError::Other(error)) => Err(error),
+            let view = OrgView::of(org, member.role);
+            let done = commit.note(Chain::Org(view.id), change).reply(Reply::created(&view)?);
+            done.await
+                .map_err(|failed| failed.if_failed("member", member::already_member))?;
+            Ok(view)
+        })
+        .await
     }
 }
 

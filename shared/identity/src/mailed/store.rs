@@ -1,7 +1,7 @@
 //! What was mailed to a person:   pk USER#<user>   sk MAILED   (gone an hour after the last mail)
 
 use kernel::{Result, Time, UserId};
-use table::{Key, Record, Table, TableName, Write};
+use table::{Key, Record, Table, TableName};
 
 use super::{LIFETIME, Mailed};
 
@@ -31,14 +31,5 @@ impl Mailed {
     pub(crate) async fn to(table: &Table, user: UserId) -> Result<Self> {
         let found = table.get(&key(user)).await?;
         Ok(found.unwrap_or_else(|| Self::nothing(user)))
-    }
-
-    /// What stores it, if nobody changed it meanwhile: of two who spend one token one wins.
-    pub(crate) fn write(&self) -> Result<Write> {
-        if self.version == 0 {
-            Write::create(self)
-        } else {
-            Write::replace(self)
-        }
     }
 }

@@ -1,10 +1,12 @@
 //! A member:                      pk ORG#<org>            sk MEMBER#<user>
 //! A person's, by organization:   gsi1pk USER#<user>#ORGS gsi1sk <org>
 
+use app::App;
+use commit::{Commit, again};
 use kernel::policy::{LeaveOrg, ManageMembers, ReadMembers};
-use kernel::{Error, OrgId, OrgRole, OrgWide, Result, Scope, Time, UserId};
+use kernel::{Error, OrgId, OrgRole, OrgWide, Result, Scope, UserId};
 use serde_json::json;
-use table::{Key, Page, Query, Record, Slice, Table, TableName, Write, WriteError};
+use table::{Key, Page, Query, Record, Slice, Table, TableName, Write};
 use trail::{Chain, Change};
 
 use super::{Member, MemberView, may_change};
@@ -36,9 +38,6 @@ pub(crate) fn key(org: OrgId, user: UserId) -> Key {
 fn of_user(user: UserId) -> String {
     format!("USER#{user}#ORGS")
 }
-
-/// Two owners who change at once meet in the organization; whoever loses looks again, so often.
-const ATTEMPTS: u32 = 8;
 
 impl Member {
     /// Reads one page of a person's memberships, by organization.
@@ -78,100 +77,79 @@ impl Member {
     }
 
     /// Gives a member another role and notes it; nothing happens if they have it already. 409 `last_owner`.
-    pub async fn set_role(
-        table: &Table,
-        now: Time,
-        scope: &Scope<ManageMembers>,
-        user: UserId,
-        role: OrgRole,
-    ) -> Result<Self> {
-        for _ in 0..ATTEMPTS {
-            let mut member = Self::load(table, scope, user).await?;
+    pub async fn set_role(app: &App, scope: &Scope<ManageMembers>, user: UserId, role: OrgRole) -> Result<Self> {
+        again(|| async {
+            let mut member = Self::load(&app.table, scope, user).await?;
             may_change(scope.role().ok_or(Error::Denied)?, Some(member.role), Some(role))?;
             let old = std::mem::replace(&mut member.role, role);
             if old == role {
                 return Ok(member);
             }
-            let change = Change::new(scope.user()?, "member.role_changed", "member", user);
+            let change = Change::by(scope.actor(), "member.role_changed", "member", user);
             let change = change.from(json!({"role": old})).to(json!({"role": role}));
-            match commit(
-                table,
-                now,
-                scope,
-                change,
-                vec![Write::replace(&member)?],
-                Some(old),
-                Some(role),
-            )
-            .await
-            {
-                Ok(()) => return Ok(member),
-                Err(WriteError::Condition(_)) => {}
-                Err(WriteError::Other(error)) => return Err(error),
-            }
-        }
-        Err(Error::Busy)
+            Commit::by(app, scope)
+                .write("member", Write::replace(&member)?)
+                .write_all("org", recounted(app, scope, Some(old), Some(role)).await?)
+                .note(Chain::Org(member.org), change)
+                .await?;
+            Ok(member)
+        })
+        .await
     }
 
     /// Takes somebody else out and notes it. 409 `last_owner`.
-    pub async fn remove(table: &Table, now: Time, scope: &Scope<ManageMembers>, user: UserId) -> Result<()> {
+    pub async fn remove(app: &App, scope: &Scope<ManageMembers>, user: UserId) -> Result<()> {
         let by = scope.role().ok_or(Error::Denied)?;
-        end(table, now, scope, user, "member.removed", |role| {
+        end(app, scope, user, "member.removed", |role| {
             may_change(by, Some(role), None)
         })
         .await
     }
 
     /// Takes the caller out and notes it. 409 `last_owner`.
-    pub async fn leave(table: &Table, now: Time, scope: &Scope<LeaveOrg>) -> Result<()> {
-        end(table, now, scope, scope.user()?, "member.left", |_| Ok(())).await
+    pub async fn leave(app: &App, scope: &Scope<LeaveOrg>) -> Result<()> {
+        end(app, scope, scope.user()?, "member.left", |_| Ok(())).await
     }
 }
 
 /// Ends a membership, and with it its grants.
 async fn end<P: OrgWide>(
-    table: &Table,
-    now: Time,
+    app: &App,
     scope: &Scope<P>,
     user: UserId,
     action: &'static str,
     may_end: impl Fn(OrgRole) -> Result<()>,
 ) -> Result<()> {
-    for _ in 0..ATTEMPTS {
-        let member = Member::load(table, scope, user).await?;
+    again(|| async {
+        let member = Member::load(&app.table, scope, user).await?;
         may_end(member.role)?;
-        let grants = grant::of_member(table, &member).await?;
+        let grants = grant::of_member(&app.table, &member).await?;
         let ids: Vec<_> = grants.iter().map(|grant| grant.id).collect();
         let mut old = json!({"role": member.role});
         if !ids.is_empty() {
             old["grants"] = json!(ids);
         }
-        let change = Change::new(scope.user()?, action, "member", user).from(old);
-        let mut writes = vec![Write::delete(&member)];
-        writes.extend(grants.iter().map(Write::delete));
-        match commit(table, now, scope, change, writes, Some(member.role), None).await {
-            Ok(()) => return Ok(()),
-            Err(WriteError::Condition(_)) => {}
-            Err(WriteError::Other(error)) => return Err(error),
-        }
-    }
-    Err(Error::Busy)
+        Commit::by(app, scope)
+            .write("member", Write::delete(&member))
+            .write_all("grant", grants.iter().map(Write::delete))
+            .write_all("org", recounted(app, scope, Some(member.role), None).await?)
+            .note(
+                Chain::Org(member.org),
+                Change::by(scope.actor(), action, "member", user).from(old),
+            )
+            .await
+    })
+    .await
 }
 
-/// Does the writes that take a membership from `old` to `new`, counts the owners in the organization if their number
-/// changes, and notes it.
-async fn commit<P: OrgWide>(
-    table: &Table,
-    now: Time,
+/// What counts the owners in the organization when a membership goes from `old` to `new`, if their number changes.
+async fn recounted<P: OrgWide>(
+    app: &App,
     scope: &Scope<P>,
-    change: Change,
-    mut writes: Vec<Write>,
     old: Option<OrgRole>,
     new: Option<OrgRole>,
-) -> Result<(), WriteError> {
-    let mut org = Org::load(table, scope).await?;
-    if org.count_owner(old, new)? {
-        writes.push(Write::replace(&org)?);
-    }
-    trail::commit(table, now, Chain::Org(org.id), change, writes).await
+) -> Result<Option<Write>> {
+    let mut org = Org::load(&app.table, scope).await?;
+    let changed = org.count_owner(old, new)?;
+    changed.then(|| Write::replace(&org)).transpose()
 }

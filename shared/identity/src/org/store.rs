@@ -1,12 +1,14 @@
 //! An organization:   pk ORG#<org>   sk ORG   (its members, projects and everything else begin with ORG#<org> too)
 
+use app::App;
+use commit::{Commit, Reply};
 use kernel::policy::{CreateOrg, DeleteOrg, ListOwnOrgs, UpdateOrg};
-use kernel::{Anchor, Error, OrgId, OrgRole, OrgWide, Result, Scope, Time};
+use kernel::{Anchor, Error, OrgId, OrgRole, OrgWide, Result, Scope};
 use serde_json::json;
 use table::{Key, Page, Record, Slice, Table, TableName, Write};
 use trail::{Chain, Change};
 
-use super::Org;
+use super::{Org, OrgView};
 use crate::member::Member;
 
 impl Record for Org {
@@ -36,14 +38,19 @@ impl Org {
     }
 
     /// Makes an organization, owned by the caller, and notes it.
-    pub async fn create(table: &Table, now: Time, scope: &Scope<CreateOrg>, name: &str) -> Result<Self> {
-        let user = scope.user()?;
+    pub async fn create(app: &App, scope: &Scope<CreateOrg>, name: &str) -> Result<OrgView> {
+        let (now, user) = (app.now(), scope.user()?);
         let org = Self::new(now, user, name);
         let owner = Member::new(now, org.id, user, OrgRole::Owner);
-        let change = Change::new(user, "org.created", "org", org.id).to(json!({"name": name}));
-        let writes = vec![Write::create(&org)?, Write::create(&owner)?];
-        trail::commit(table, now, Chain::Org(org.id), change, writes).await?;
-        Ok(org)
+        let change = Change::by(scope.actor(), "org.created", "org", org.id).to(json!({"name": name}));
+        let view = OrgView::of(org.clone(), OrgRole::Owner);
+        Commit::by(app, scope)
+            .write("org", Write::create(&org)?)
+            .write("owner", Write::create(&owner)?)
+            .note(Chain::Org(org.id), change)
+            .reply(Reply::created(&view)?)
+            .await?;
+        Ok(view)
     }
 
     /// Reads the scope's organization; 404 once it was deleted.
@@ -69,24 +76,31 @@ impl Org {
     }
 
     /// Renames it and notes it; nothing happens if it is called so already.
-    pub async fn rename(mut self, table: &Table, now: Time, scope: &Scope<UpdateOrg>, name: &str) -> Result<Self> {
+    pub async fn rename(mut self, app: &App, scope: &Scope<UpdateOrg>, name: &str) -> Result<Self> {
         if self.name == name {
             return Ok(self);
         }
         let old = std::mem::replace(&mut self.name, name.to_owned());
-        self.updated_at = now;
-        let change = Change::new(scope.user()?, "org.renamed", "org", self.id);
+        self.updated_at = app.now();
+        let change = Change::by(scope.actor(), "org.renamed", "org", self.id);
         let change = change.from(json!({"name": old})).to(json!({"name": name}));
-        trail::commit(table, now, Chain::Org(self.id), change, vec![Write::replace(&self)?]).await?;
+        Commit::by(app, scope)
+            .write("org", Write::replace(&self)?)
+            .note(Chain::Org(self.id), change)
+            .await?;
         Ok(self)
     }
 
     /// Deletes it and notes it: from then on nobody is a member, and its keys are no good. Its data stay.
-    pub async fn delete(mut self, table: &Table, now: Time, scope: &Scope<DeleteOrg>) -> Result<()> {
+    pub async fn delete(mut self, app: &App, scope: &Scope<DeleteOrg>) -> Result<()> {
+        let now = app.now();
         self.deleted_at = Some(now);
         self.updated_at = now;
-        let change = Change::new(scope.user()?, "org.deleted", "org", self.id).from(json!({"name": self.name}));
-        trail::commit(table, now, Chain::Org(self.id), change, vec![Write::replace(&self)?]).await?;
+        let change = Change::by(scope.actor(), "org.deleted", "org", self.id).from(json!({"name": self.name}));
+        Commit::by(app, scope)
+            .write("org", Write::replace(&self)?)
+            .note(Chain::Org(self.id), change)
+            .await?;
         Ok(())
     }
 }

@@ -1,14 +1,16 @@
 //! A project:            pk ORG#<org>   sk PROJECT#<project>
 //! One that is deleted:  pk ORG#<org>   sk DELETED#PROJECT#<project>   (kept, and in no list)
 
+use app::App;
+use commit::{Commit, Reply};
 use kernel::policy::kind::WithinOrg;
 use kernel::policy::{CreateProjects, DeleteProjects, ReadProjects, WriteProjects};
-use kernel::{Error, OrgId, Permission, ProjectId, Result, Scope, Time};
+use kernel::{Error, OrgId, Permission, ProjectId, Result, Scope};
 use serde_json::json;
 use table::{Key, Page, Query, Record, Slice, Table, TableName, Write};
 use trail::{Chain, Change};
 
-use super::{NewProject, Project, ProjectPatch};
+use super::{NewProject, Project, ProjectPatch, ProjectView};
 
 impl Record for Project {
     const KIND: &'static str = "project";
@@ -36,18 +38,14 @@ fn partition(org: OrgId) -> String {
 
 impl Project {
     /// Makes a project and notes it.
-    pub async fn create(table: &Table, now: Time, scope: &Scope<CreateProjects>, new: NewProject) -> Result<Self> {
-        let user = scope.user()?;
-        let project = Self::new(now, scope.org(), user, new);
-        let change = Change::new(user, "project.created", "project", project.id).to(json!(project.settings()));
-        trail::commit(
-            table,
-            now,
-            Chain::Org(project.org),
-            change,
-            vec![Write::create(&project)?],
-        )
-        .await?;
+    pub async fn create(app: &App, scope: &Scope<CreateProjects>, new: NewProject) -> Result<Self> {
+        let project = Self::new(app.now(), scope.org(), scope.user()?, new);
+        let change = Change::by(scope.actor(), "project.created", "project", project.id);
+        Commit::by(app, scope)
+            .write("project", Write::create(&project)?)
+            .note(Chain::Org(project.org), change.to(json!(project.settings())))
+            .reply(Reply::created(&ProjectView::from(project.clone()))?)
+            .await?;
         Ok(project)
     }
 
@@ -70,38 +68,36 @@ impl Project {
     }
 
     /// Changes it and notes it; nothing happens if it is so already. 412 when someone else changed it meanwhile.
-    pub async fn save(
-        mut self,
-        table: &Table,
-        now: Time,
-        scope: &Scope<WriteProjects>,
-        patch: ProjectPatch,
-    ) -> Result<Self> {
+    pub async fn save(mut self, app: &App, scope: &Scope<WriteProjects>, patch: ProjectPatch) -> Result<Self> {
         let old = json!(self.settings());
         self.apply(patch);
         let new = json!(self.settings());
         if old == new {
             return Ok(self);
         }
-        self.updated_at = now;
-        let change = Change::new(scope.user()?, "project.updated", "project", self.id)
-            .from(old)
-            .to(new);
-        let chain = Chain::Org(scope.org_of(self.id)?);
-        trail::commit(table, now, chain, change, vec![Write::replace(&self)?]).await?;
+        self.updated_at = app.now();
+        let change = Change::by(scope.actor(), "project.updated", "project", self.id);
+        Commit::by(app, scope)
+            .write("project", Write::replace(&self)?)
+            .note(Chain::Org(scope.org_of(self.id)?), change.from(old).to(new))
+            .await?;
         Ok(self)
     }
 
     /// Deletes it and notes it: it is in no list, and its keys are no good. Its data stay.
-    pub async fn delete(self, table: &Table, now: Time, scope: &Scope<DeleteProjects>) -> Result<()> {
-        let change = Change::new(scope.user()?, "project.deleted", "project", self.id).from(json!(self.settings()));
-        let chain = Chain::Org(scope.org_of(self.id)?);
+    pub async fn delete(self, app: &App, scope: &Scope<DeleteProjects>) -> Result<()> {
+        let now = app.now();
+        let change = Change::by(scope.actor(), "project.deleted", "project", self.id);
         let deleted = Self {
             deleted_at: Some(now),
             updated_at: now,
             ..self.clone()
         };
-        let writes = vec![Write::delete(&self), Write::create(&deleted)?];
-        Ok(trail::commit(table, now, chain, change, writes).await?)
+        Commit::by(app, scope)
+            .write("project", Write::delete(&self))
+            .write("deleted project", Write::create(&deleted)?)
+            .note(Chain::Org(scope.org_of(self.id)?), change.from(json!(self.settings())))
+            .await?;
+        Ok(())
     }
 }

@@ -1,17 +1,16 @@
 //! A session:        pk USER#<user>   sk SESSION#<session>          (gone when it ended)
 //! A spent token:    pk USER#<user>   sk SPENT#<session>#<hash>     (gone a week later)
 
+use app::App;
+use commit::{Commit, again};
 use kernel::policy::ManageOwnAccount;
-use kernel::{Error, Result, Scope, SessionId, Time, UserId};
+use kernel::{Error, Origin, Result, Scope, SessionId, Time, UserId};
 use serde_json::json;
-use table::{Key, Page, Query, Record, Slice, Table, TableName, Write, WriteError};
+use table::{Key, Page, Query, Record, Slice, Table, TableName, Write};
 use trail::{Chain, Change};
 
 use super::{LIFETIME, RefreshToken, Session, Spent, Turn, bad_refresh_token, refresh_reused, session_ended};
 use crate::user::User;
-
-/// Requests that rotate one token at once try this often; one wins, and the others then find it spent.
-const ATTEMPTS: u32 = 8;
 
 impl Record for Session {
     const KIND: &'static str = "session";
@@ -55,11 +54,6 @@ fn spent_key(user: UserId, session: SessionId, hash: &str) -> Key {
     Key::of(partition(user), format!("SPENT#{session}#{hash}"))
 }
 
-/// Stores a session that was just opened.
-pub(crate) fn create(session: &Session) -> Result<Write> {
-    Write::create(session)
-}
-
 /// A session that has not ended by itself.
 async fn lasting(table: &Table, now: Time, user: UserId, id: SessionId) -> Result<Option<Session>> {
     let session = table.get::<Session>(&key(user, id)).await?;
@@ -96,43 +90,42 @@ pub(crate) async fn must_be_current(table: &Table, now: Time, user: &User, token
 }
 
 /// Spends a person's refresh token for its successor. Whoever comes with the same token within 30 seconds gets the same
-/// successor; whoever comes later ends the session: 401 `refresh_reused`.
-pub(crate) async fn rotate(table: &Table, now: Time, user: &User, token: &RefreshToken) -> Result<RefreshToken> {
-    for _ in 0..ATTEMPTS {
-        let Some(mut session) = live(table, now, user, token).await? else {
-            return Err(bad_refresh_token());
-        };
-        let spent = spent(table, &session, token).await?;
-        let written = match session.turn(token, spent.as_ref(), now) {
-            Turn::Unknown => return Err(bad_refresh_token()),
-            Turn::Repeat(nonce) => return Ok(token.successor(&nonce)),
+/// successor; whoever comes later ends the session: 401 `refresh_reused`. Of requests that rotate one token at once one
+/// wins, and the others then find it spent.
+pub(crate) async fn rotate(app: &App, user: &User, token: &RefreshToken) -> Result<RefreshToken> {
+    again(|| async {
+        let now = app.now();
+        let session = live(&app.table, now, user, token).await?;
+        let mut session = session.ok_or_else(bad_refresh_token)?;
+        let spent = spent(&app.table, &session, token).await?;
+        match session.turn(token, spent.as_ref(), now) {
+            Turn::Unknown => Err(bad_refresh_token().into()),
+            Turn::Repeat(nonce) => Ok(token.successor(&nonce)),
             Turn::Reused => {
                 tracing::warn!(session.id = %session.id, user.id = %session.user, "a spent refresh token came again");
-                let change = Change::new(user.id, "session.ended", "session", session.id);
-                let change = change.to(json!({"because": "refresh_reused"}));
-                let writes = vec![Write::delete(&session)];
-                let ended = trail::commit(table, now, Chain::User(user.id), change, writes).await;
-                ended.map(|()| Err(refresh_reused()))
+                let change = Change::by(user.id, "session.ended", "session", session.id);
+                Commit::of(app, &Origin::default())
+                    .write("session", Write::delete(&session))
+                    .note(Chain::User(user.id), change.to(json!({"because": "refresh_reused"})))
+                    .await?;
+                Err(refresh_reused().into())
             }
             Turn::Rotate => {
                 let (spent, successor) = session.rotate(token, now);
-                table
-                    .write([Write::replace(&session)?, Write::create(&spent)?])
-                    .await
-                    .map(|()| Ok(successor))
+                Commit::of(app, &Origin::default())
+                    .write("session", Write::replace(&session)?)
+                    .write("spent token", Write::create(&spent)?)
+                    .await?;
+                Ok(successor)
             }
-        };
-        match written {
-            Ok(outcome) => return outcome,
-            Err(WriteError::Condition(_)) => {}
-            Err(WriteError::Other(error)) => return Err(error),
         }
-    }
-    Err(Error::Busy)
+    })
+    .await
 }
 
 /// Ends the session of a refresh token, current or spent. One that has ended stays so.
-pub(crate) async fn end_by_token(table: &Table, now: Time, token: &RefreshToken) -> Result<()> {
+pub(crate) async fn end_by_token(app: &App, token: &RefreshToken) -> Result<()> {
+    let (table, now) = (&app.table, app.now());
     let Some(session) = lasting(table, now, token.user, token.session).await? else {
         return Ok(());
     };
@@ -140,24 +133,24 @@ pub(crate) async fn end_by_token(table: &Table, now: Time, token: &RefreshToken)
     if session.turn(token, spent.as_ref(), now) == Turn::Unknown {
         return Err(bad_refresh_token());
     }
-    end(table, now, token.user, token.session).await.map(|_| ())
+    end(app, &Origin::default(), token.user, token.session)
+        .await
+        .map(|_| ())
 }
 
-/// Ends a session and notes it; says whether there was one.
-async fn end(table: &Table, now: Time, user: UserId, id: SessionId) -> Result<bool> {
-    for _ in 0..ATTEMPTS {
-        let Some(session) = lasting(table, now, user, id).await? else {
+/// Ends a session and notes it; says whether there was one. If it is refreshed meanwhile, that is ended too.
+async fn end(app: &App, origin: &Origin, user: UserId, id: SessionId) -> Result<bool> {
+    again(|| async {
+        let Some(session) = lasting(&app.table, app.now(), user, id).await? else {
             return Ok(false);
         };
-        let change = Change::new(user, "session.ended", "session", id);
-        match trail::commit(table, now, Chain::User(user), change, vec![Write::delete(&session)]).await {
-            Ok(()) => return Ok(true),
-            // It was refreshed meanwhile: end that.
-            Err(WriteError::Condition(_)) => {}
-            Err(WriteError::Other(error)) => return Err(error),
-        }
-    }
-    Err(Error::Busy)
+        Commit::of(app, origin)
+            .write("session", Write::delete(&session))
+            .note(Chain::User(user), Change::by(user, "session.ended", "session", id))
+            .await?;
+        Ok(true)
+    })
+    .await
 }
 
 impl Session {
@@ -170,14 +163,14 @@ impl Session {
     }
 
     /// Ends one of the caller's sessions; 404 if they have none with this id.
-    pub async fn end(table: &Table, now: Time, scope: &Scope<ManageOwnAccount>, id: SessionId) -> Result<()> {
-        let ended = end(table, now, scope.user()?, id).await?;
+    pub async fn end(app: &App, scope: &Scope<ManageOwnAccount>, id: SessionId) -> Result<()> {
+        let ended = end(app, scope.origin(), scope.user()?, id).await?;
         if ended { Ok(()) } else { Err(Error::NotFound("session")) }
     }
 
     /// Ends the session that the caller calls in.
-    pub async fn end_own(table: &Table, now: Time, scope: &Scope<ManageOwnAccount>) -> Result<()> {
+    pub async fn end_own(app: &App, scope: &Scope<ManageOwnAccount>) -> Result<()> {
         let id = scope.session().ok_or(Error::Denied)?;
-        end(table, now, scope.user()?, id).await.map(|_| ())
+        end(app, scope.origin(), scope.user()?, id).await.map(|_| ())
     }
 }

@@ -3,8 +3,10 @@
 //! In the table of logins:
 //! A password:          pk LOGIN#password#<email>       sk LOGIN     (one person per way to log in and address)
 
+use app::App;
+use commit::Commit;
 use kernel::policy::{ManageOwnAccount, ManageUsers};
-use kernel::{Error, PlatformRole, Result, Scope, Time, UserId};
+use kernel::{Error, PlatformRole, Result, Scope, UserId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use table::{Key, Page, Query, Record, Slice, Table, TableName, Write};
@@ -139,57 +141,47 @@ impl User {
     }
 
     /// Changes their role and notes it; nothing happens if they have it already.
-    pub async fn save_role(
-        mut self,
-        table: &Table,
-        now: Time,
-        by: &Scope<ManageUsers>,
-        role: PlatformRole,
-    ) -> Result<Self> {
+    pub async fn save_role(mut self, app: &App, by: &Scope<ManageUsers>, role: PlatformRole) -> Result<Self> {
         let old = json!({"role": self.role});
         if self.set_role(by, role)? {
-            self.save(table, now, by, "user.role_changed", old, json!({"role": role}))
+            self.save(app, by, "user.role_changed", old, json!({"role": role}))
                 .await?;
         }
         Ok(self)
     }
 
     /// Lets them in or keeps them out and notes it; nothing happens if that is so already.
-    pub async fn save_status(
-        mut self,
-        table: &Table,
-        now: Time,
-        by: &Scope<ManageUsers>,
-        status: UserStatus,
-    ) -> Result<Self> {
+    pub async fn save_status(mut self, app: &App, by: &Scope<ManageUsers>, status: UserStatus) -> Result<Self> {
         let old = json!({"status": self.status});
         if self.set_status(by, status)? {
             let action = match status {
                 UserStatus::Active => "user.reactivated",
                 UserStatus::Deactivated => "user.deactivated",
             };
-            self.save(table, now, by, action, old, json!({"status": status}))
-                .await?;
+            self.save(app, by, action, old, json!({"status": status})).await?;
         }
         Ok(self)
     }
 
     async fn save(
         &self,
-        table: &Table,
-        now: Time,
+        app: &App,
         by: &Scope<ManageUsers>,
         action: &'static str,
         old: Value,
         new: Value,
     ) -> Result<()> {
         // Who acts must still be who they were when they asked: of two managers who demote each other, one is too late.
-        let actor = Self::find(table, by.user()?).await?.ok_or(Error::Denied)?;
+        let actor = Self::find(&app.table, by.user()?).await?.ok_or(Error::Denied)?;
         if actor.role != by.platform_role() || actor.status != UserStatus::Active {
             return Err(Error::Denied);
         }
-        let change = Change::new(actor.id, action, "user", self.id).from(old).to(new);
-        let writes = vec![Write::replace(self)?, Write::check(&actor)];
-        Ok(trail::commit(table, now, Chain::User(self.id), change, writes).await?)
+        let change = Change::by(by.actor(), action, "user", self.id).from(old).to(new);
+        Commit::by(app, by)
+            .write("user", Write::replace(self)?)
+            .write("actor", Write::check(&actor))
+            .note(Chain::User(self.id), change)
+            .await?;
+        Ok(())
     }
 }

@@ -54,6 +54,8 @@ fn events(job: &JobRecord) -> Vec<Event> {
 
 #[test]
 fn a_job_is_tried_as_often_as_its_queue_says_with_longer_and_longer_pauses() {
+    use Event::{Dead, Failed, Started};
+
     let (mut job, mut now) = (job(), NOW);
     for pause in [5, 10] {
         assert_eq!(job.begin(now, &QUEUE), Begin::Try);
@@ -69,7 +71,6 @@ fn a_job_is_tried_as_often_as_its_queue_says_with_longer_and_longer_pauses() {
     assert_eq!(job.finished_at, Some(now));
     assert!(job.contents.is_some(), "a person may have it tried again");
     assert_eq!(job.begin(now.plus_seconds(3_600), &QUEUE), Begin::Over);
-    use Event::{Dead, Failed, Started};
     assert_eq!(events(&job), [Started, Failed, Started, Failed, Started, Dead]);
     assert_eq!(job.history[5].error.as_deref(), Some("still no"));
 }
@@ -136,6 +137,8 @@ fn a_server_may_ask_for_patience() {
 
 #[test]
 fn what_is_given_back_is_as_it_was() {
+    use Event::{Failed, Returned, Started};
+
     let mut job = job();
     for _ in 0..100 {
         assert_eq!(job.begin(job.due_at, &QUEUE), Begin::Try);
@@ -148,7 +151,6 @@ fn what_is_given_back_is_as_it_was() {
     job.begin(job.due_at, &QUEUE);
     job.give_back(job.due_at, Duration::ZERO);
     assert_eq!((job.state, job.attempts), (State::Failed, 1));
-    use Event::{Failed, Returned, Started};
     assert_eq!(events(&job), [Returned, Started, Failed, Returned]);
 }
 

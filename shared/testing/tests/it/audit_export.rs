@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
-use kernel::{Actor, OrgId, UserId};
+use commit::Commit;
+use kernel::{Actor, OrgId, Origin, UserId};
 use serde_json::{Value, json};
 use testing::{Client, Tenant, TestApp};
 use trail::{Chain, Change, Verifier};
@@ -176,8 +177,10 @@ async fn pages_are_bounded_in_bytes_however_large_the_entries_are() {
     let (org, actor): (OrgId, UserId) = (acme.org.parse().unwrap(), acme.owner.id.parse().unwrap());
     for number in 0..14 {
         let large = "é🏠".repeat(25_000);
-        let change = Change::new(actor, "note.written", "note", number).to(json!({"text": large}));
-        let done = trail::commit(&app.table(), app.now(), Chain::Org(org), change, Vec::new()).await;
+        let change = Change::by(actor, "note.written", "note", number).to(json!({"text": large}));
+        let done = Commit::of(&app.app().await, &Origin::default())
+            .note(Chain::Org(org), change)
+            .await;
         done.unwrap();
     }
     let pages = pages(&acme.client, &path(&acme)).await;
@@ -193,8 +196,10 @@ async fn what_keys_and_the_system_did_stands_in_the_same_chain() {
     let org: OrgId = acme.org.parse().unwrap();
     let key = acme.key_id.parse().unwrap();
     for actor in [Actor::ApiKey(key), Actor::System] {
-        let change = Change::new(actor, "note.written", "note", 1);
-        let done = trail::commit(&app.table(), app.now(), Chain::Org(org), change, Vec::new()).await;
+        let change = Change::by(actor, "note.written", "note", 1);
+        let done = Commit::of(&app.app().await, &Origin::default())
+            .note(Chain::Org(org), change)
+            .await;
         done.unwrap();
     }
     let shown = acme

@@ -243,7 +243,7 @@ async fn a_worker_that_dies_at_any_moment_loses_nothing() {
         let world = World::new().await;
         let (job, text) = world.made(&count(1)).await;
         let worker = Worker::default();
-        finished = dies_after(polls, work(&world.app, &worker, &text)).await;
+        finished = Box::pin(dies_after(polls, work(&world.app, &worker, &text))).await;
         // Whatever was on its way to the table arrives.
         tokio::time::sleep(Duration::from_millis(20)).await;
         world.testing.take(QUEUE_ID).await;
@@ -649,7 +649,9 @@ fn put_many(world: &World, job: &JobRecord, shards: u32, many: u32) {
     for numbers in (0..many).collect::<Vec<_>>().chunks(10_000) {
         let items: Value = numbers.iter().map(|number| item(*number)).collect();
         let items = serde_json::from_value(items).unwrap();
-        database.import_items(&table, items, ImportOptions::default()).unwrap();
+        #[expect(clippy::default_trait_access, reason = "the type is the database's own")]
+        let plain = Default::default();
+        database.import_items(&table, items, plain).unwrap();
     }
 }
 
@@ -988,4 +990,24 @@ async fn what_does_not_fit_the_queue_is_redriven_by_the_sweeper() {
         assert!(world.sweep().await.told <= 20);
     }
     assert_eq!(BTreeSet::from_iter(&told).len(), 50);
+}
+
+#[tokio::test]
+async fn a_job_is_made_with_the_deed_that_causes_it_or_not_at_all() {
+    let app = TestApp::start().await;
+    let parts = app.app().await;
+    let due = |key: &str| Count {
+        org: org(),
+        number: 1,
+        key: Some(key.to_owned()),
+    };
+    let commit = || commit::Commit::of(&parts, &kernel::Origin::default());
+    commit().later(&due("a"), app.now()).unwrap().await.unwrap();
+    assert_eq!(app.jobs_of(&org().to_string()).await, 1);
+    // One with its key is there: neither job is made, and no queue is told.
+    let again = commit().later(&due("b"), app.now()).unwrap();
+    let again = again.later(&due("a"), app.now()).unwrap().await;
+    assert!(again.is_err_and(|not_done| not_done.failed("job")));
+    assert_eq!(app.jobs_of(&org().to_string()).await, 1);
+    assert_eq!(app.take(QUEUE_ID).await.len(), 1);
 }

@@ -188,7 +188,7 @@ async fn a_relay_that_dies_at_any_moment_loses_nothing() {
         let text = testing.take(QUEUE).await.remove(0);
         let ear = Ear::default();
         let listeners: [&dyn Listener; 1] = [&ear];
-        finished = crate::jobs::dies_after(polls, relay(&app, &listeners, &text)).await;
+        finished = Box::pin(crate::jobs::dies_after(polls, relay(&app, &listeners, &text))).await;
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         testing.advance(Time::MINUTE);
         sweep(&app).await.unwrap();

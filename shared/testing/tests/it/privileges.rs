@@ -50,7 +50,7 @@ where
         match call(client(app, &function.id)).await {
             Err(SdkError::ServiceError(refused)) if refused.err().code() == Some("AccessDeniedException") => {}
             Err(SdkError::ServiceError(other)) => panic!("{}: {:?}", function.id, other.err().message()),
-            Err(_) => panic!("{}: no answer", function.id),
+            Err(error) => panic!("{}: no answer: {error}", function.id),
             Ok(_) => {
                 granted.insert(function.id.clone());
             }

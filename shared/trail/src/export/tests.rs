@@ -20,7 +20,7 @@ fn export(org: u128, length: usize, texts: &[String]) -> Vec<String> {
             _ => Actor::System,
         };
         let text = texts.get(place).map_or("plain", String::as_str);
-        let change = Change::new(actor, "project.updated", "project", text)
+        let change = Change::by(actor, "project.updated", "project", text)
             .from(json!({"name": text, "\u{e000}": [place, null, true], "\u{1f600}": {text: -1}}))
             .to(json!({"name": text.repeat(place), "ratio": 0.25}));
         let entry = Entry::after(&head, chain, &change, NOW.plus_seconds(1));
