@@ -11,3 +11,4 @@ mod queues;
 mod s3;
 mod services;
 mod sqs;
+mod uploads;

@@ -284,6 +284,9 @@ async fn an_address_is_good_for_what_was_signed_and_no_more() {
     check_refused(told(s3.get("up/a").await).await, 404, "NoSuchKey");
     assert_eq!(s3.put(&url, b"hello".to_vec()).await.status(), StatusCode::OK);
     assert_eq!(s3.get("up/a").await.text().await.unwrap(), "hello");
+    // A client that sends nothing gives no length.
+    let url = s3.presigned(&signer, "PUT", "up/a", &[]);
+    check_refused(told(s3.put(&url, Vec::new()).await).await, 411, "MissingContentLength");
 }
 
 #[tokio::test]
@@ -295,11 +298,11 @@ async fn an_address_expires_by_the_test_clock() {
         ..signer.clone()
     };
     let late = s3.presigned(&past, "PUT", "up/a", &[]);
-    check_refused(told(s3.put(&late, vec![]).await).await, 403, "AccessDenied");
+    check_refused(told(s3.put(&late, b"x".to_vec()).await).await, 403, "AccessDenied");
     let url = s3.presigned(&signer, "PUT", "up/a", &[]);
-    assert_eq!(s3.put(&url, vec![]).await.status(), StatusCode::OK);
+    assert_eq!(s3.put(&url, b"x".to_vec()).await.status(), StatusCode::OK);
     s3.clock.advance(3600).unwrap();
-    let (status, text) = told(s3.put(&url, vec![]).await).await;
+    let (status, text) = told(s3.put(&url, b"x".to_vec()).await).await;
     assert!(status == StatusCode::FORBIDDEN && text.contains("expired"), "{text}");
     // By the machine's time this one is signed after the move.
     let fresh = Signer {
@@ -307,14 +310,14 @@ async fn an_address_expires_by_the_test_clock() {
         ..signer
     };
     let url = s3.presigned(&fresh, "PUT", "up/a", &[]);
-    assert_eq!(s3.put(&url, vec![]).await.status(), StatusCode::OK);
+    assert_eq!(s3.put(&url, b"x".to_vec()).await.status(), StatusCode::OK);
     let for_ever = Signer {
         expires: Duration::from_secs(604_801),
         ..Signer::default()
     };
     let url = s3.presigned(&for_ever, "PUT", "up/a", &[]);
     check_refused(
-        told(s3.put(&url, vec![]).await).await,
+        told(s3.put(&url, b"x".to_vec()).await).await,
         400,
         "AuthorizationQueryParametersError",
     );
@@ -499,7 +502,7 @@ async fn a_function_may_do_what_its_policy_grants_also_by_an_address() {
         access_key: "Web",
         ..Signer::default()
     };
-    let call = async |method: Method, key: &str| told(s3.call_as(&web, method, key, &[], b"").await).await;
+    let call = async |method: Method, key: &str| told(s3.call_as(&web, method, key, &[], b"x").await).await;
     assert_eq!(call(Method::PUT, "up/a").await.0, StatusCode::OK);
     assert_eq!(call(Method::GET, "up/a").await.0, StatusCode::OK);
     check_refused(call(Method::PUT, "down/a").await, 403, "AccessDenied");
@@ -508,7 +511,7 @@ async fn a_function_may_do_what_its_policy_grants_also_by_an_address() {
     // Without the right to list, absence is no knowledge of its.
     check_refused(call(Method::GET, "up/none").await, 403, "AccessDenied");
     let url = s3.presigned(&web, "PUT", "down/a", &[]);
-    check_refused(told(s3.put(&url, vec![]).await).await, 403, "AccessDenied");
+    check_refused(told(s3.put(&url, b"x".to_vec()).await).await, 403, "AccessDenied");
     let many = "<Delete><Object><Key>up/a</Key></Object></Delete>";
     let reply = s3.call_as(&web, Method::POST, "?delete", &[], many.as_bytes()).await;
     assert_eq!(between(&reply.text().await.unwrap(), "Code"), "AccessDenied");
@@ -522,7 +525,8 @@ async fn objects_are_listed_by_folder_and_by_page() {
     }
     let list = async |query: &str| s3.get(&format!("?list-type=2{query}")).await.text().await.unwrap();
     let keys = |text: &str, tag: &str| -> Vec<String> {
-        let parts = text.split(&format!("<{tag}>")).skip(1);
+        let start = format!("<{tag}>");
+        let parts = text.split(&start).skip(1);
         parts.map(|part| part.split("</").next().unwrap().to_owned()).collect()
     };
     let all = list("").await;
@@ -575,6 +579,7 @@ async fn what_is_not_served_is_named() {
         (Method::PUT, "a", &[("x-amz-copy-source", "/b/c")], "x-amz-copy-source"),
         (Method::PUT, "a", &[("x-amz-acl", "public-read")], "public-read"),
         (Method::PUT, "a", &[("if-match", "x")], "if-match"),
+        (Method::POST, "a?uploads", &[("if-none-match", "*")], "if-none-match"),
     ] {
         let (status, text) = told(s3.call(method, target, headers, b"").await).await;
         assert!(text.contains(named), "{text}");

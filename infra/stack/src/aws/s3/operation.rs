@@ -146,7 +146,8 @@ impl Operation {
         }
         let conditions: &[&str] = match self {
             GetObject | HeadObject => &["if-modified-since", "if-unmodified-since"],
-            _ => &["if-match", "if-modified-since", "if-unmodified-since"],
+            PutObject => &["if-match", "if-modified-since", "if-unmodified-since"],
+            _ => &["if-match", "if-modified-since", "if-none-match", "if-unmodified-since"],
         };
         match conditions.iter().find(|name| headers.contains_key(**name)) {
             Some(name) => Err(not_served(format_args!("{self:?} with {name}"))),
