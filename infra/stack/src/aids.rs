@@ -9,12 +9,15 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::assembly::Stack;
+use crate::aws::SECRET;
 use crate::clock::{real_ms, rfc3339};
+use crate::template::REGION;
 
 /// The farthest that one move takes the clock: ten years.
 const MAX_ADVANCE_SECONDS: u32 = 10 * 366 * 86_400;
 
-const AIDS: [(&str, &[Method]); 5] = [
+const AIDS: [(&str, &[Method]); 6] = [
+    ("aws", &[Method::GET]),
     ("chaos", &[Method::GET, Method::POST]),
     ("emails", &[Method::GET]),
     ("clock", &[Method::GET, Method::POST]),
@@ -57,6 +60,7 @@ pub async fn answer(stack: &Stack, request: Request<Body>) -> Response {
         );
     }
     let done = match name {
+        "aws" => Ok(aws(stack)),
         "emails" => emails(stack, parts.uri.query().unwrap_or_default()),
         "clock" if parts.method == Method::GET => Ok(json!({"now": rfc3339(stack.clock.now_ms())})),
         "clock" => {
@@ -79,6 +83,12 @@ pub async fn answer(stack: &Stack, request: Request<Body>) -> Response {
 async fn small(body: Body) -> Result<Bytes, String> {
     let read = axum::body::to_bytes(body, 1024).await;
     read.map_err(|_| "the body is too large".to_owned())
+}
+
+/// Where the services of AWS are, for other clients than functions, and what such a client signs with.
+fn aws(stack: &Stack) -> Value {
+    let buckets: Vec<&str> = stack.template.buckets.iter().map(|it| it.name.as_str()).collect();
+    json!({"endpoint": stack.aws.endpoint(), "region": REGION, "accessKey": "developer", "secretKey": SECRET, "buckets": buckets})
 }
 
 fn emails(stack: &Stack, query: &str) -> Result<Value, String> {

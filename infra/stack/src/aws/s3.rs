@@ -1,9 +1,8 @@
 //! S3: objects in the buckets of the template, whole or uploaded in parts, by requests that are signed in a header or in
 //! their address.
 //!
-//! Not a library behind a layer: the one there is (s3s) brings 30 seconds of CPU time to every clean build, takes sums,
-//! ETags and headers that S3 refuses, and knows no clock but the machine's. What is served here is what a product with
-//! uploads needs; an operation, a parameter or a header that is not served is an error that names it.
+//! What is served here is what a product with uploads needs; an operation, a parameter or a header that is not served is
+//! an error that names it. Why not by a library: `docs/decisions/024-local-s3.md`.
 
 mod body;
 mod checksum;

@@ -531,7 +531,9 @@ async fn objects_are_listed_by_folder_and_by_page() {
     };
     let all = list("").await;
     assert_eq!(keys(&all, "Key"), ["a/1", "a/2", "b", "c/1", "d&amp;e"]);
-    assert_eq!(keys(&list("&encoding-type=url").await, "Key")[4], "d%26e");
+    let encoded = list("&encoding-type=url").await;
+    assert_eq!(keys(&encoded, "Key")[4], "d%26e");
+    assert_eq!(between(&encoded, "EncodingType"), "url");
     let folders = list("&delimiter=%2F").await;
     assert_eq!(keys(&folders, "Key"), ["b", "d&amp;e"]);
     assert_eq!(

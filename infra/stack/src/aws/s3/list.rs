@@ -32,6 +32,14 @@ fn shown(target: &Target, key: &str) -> String {
     }
 }
 
+/// Tells a client that it has to decode the keys.
+fn encoding(target: &Target) -> &'static str {
+    match target.parameter("encoding-type") {
+        Some("url") => "<EncodingType>url</EncodingType>",
+        _ => "",
+    }
+}
+
 impl S3 {
     pub(super) fn list_buckets(&self) -> Response {
         let mut out = String::new();
@@ -60,11 +68,12 @@ impl S3 {
             }
         }
         Ok(xml(&format!(
-            "<ListBucketResult><Name>{}</Name><Prefix>{}</Prefix><KeyCount>{}</KeyCount><MaxKeys>{most}</MaxKeys><IsTruncated>{}</IsTruncated>{}{}{}</ListBucketResult>",
+            "<ListBucketResult><Name>{}</Name><Prefix>{}</Prefix><KeyCount>{}</KeyCount><MaxKeys>{most}</MaxKeys><IsTruncated>{}</IsTruncated>{}{}{}{}</ListBucketResult>",
             escape(&target.bucket),
             shown(target, listing.prefix),
             listing.count,
             listing.is_truncated,
+            encoding(target),
             listing.next_token(),
             listing.contents,
             listing.folders,
@@ -91,8 +100,9 @@ impl S3 {
         }
         let is_truncated = own.next().is_some();
         Ok(xml(&format!(
-            "<ListMultipartUploadsResult><Bucket>{}</Bucket><MaxUploads>{most}</MaxUploads><IsTruncated>{is_truncated}</IsTruncated>{out}</ListMultipartUploadsResult>",
-            escape(&target.bucket)
+            "<ListMultipartUploadsResult><Bucket>{}</Bucket><MaxUploads>{most}</MaxUploads><IsTruncated>{is_truncated}</IsTruncated>{}{out}</ListMultipartUploadsResult>",
+            escape(&target.bucket),
+            encoding(target)
         )))
     }
 
