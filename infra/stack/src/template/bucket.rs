@@ -151,10 +151,9 @@ pub(super) fn policy(properties: &Value) -> Result<()> {
     )?;
     for statement in list_of(&properties["PolicyDocument"]["Statement"]) {
         let of_a_service = statement["Principal"].get("Service").is_some();
-        let insecure = &statement["Condition"]["Bool"]["aws:SecureTransport"];
         let forbids_plain = statement["Effect"] == "Deny"
             && flag(&statement["Condition"]["Bool"], "aws:SecureTransport")? == Some(false);
-        if !of_a_service && !(forbids_plain && !insecure.is_null()) {
+        if !of_a_service && !forbids_plain {
             bail!(
                 "of a bucket's policy, only a Deny without aws:SecureTransport and grants to services of AWS are known"
             );

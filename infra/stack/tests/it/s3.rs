@@ -141,7 +141,7 @@ impl S3 {
         between(&reply.text().await.unwrap(), "UploadId").to_owned()
     }
 
-    /// Uploads a part by an address for exactly so many bytes; yields its ETag.
+    /// Uploads a part by an address for exactly so many bytes; yields its `ETag`.
     async fn part(&self, key: &str, upload: &str, number: u32, bytes: Vec<u8>) -> String {
         let length = bytes.len().to_string();
         let query = format!("{key}?partNumber={number}&uploadId={upload}");
@@ -173,13 +173,9 @@ fn between<'a>(text: &'a str, tag: &str) -> &'a str {
 }
 
 #[track_caller]
-fn check_refused(reply: (StatusCode, String), status: u16, code: &str) {
-    assert_eq!(
-        (reply.0.as_u16(), between(&reply.1, "Code")),
-        (status, code),
-        "{}",
-        reply.1
-    );
+fn check_refused((found, text): (StatusCode, String), status: u16, code: &str) {
+    let text = text.as_str();
+    assert_eq!((found.as_u16(), between(text, "Code")), (status, code), "{text}");
 }
 
 async fn told(reply: Response) -> (StatusCode, String) {

@@ -27,7 +27,7 @@ const MAX_LINE: usize = 4096;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Kept {
     pub(super) size: u64,
-    /// MD5 sum in hexadecimal digits: the ETag, without its quotes.
+    /// MD5 sum in hexadecimal digits: the `ETag`, without its quotes.
     pub(super) md5: String,
     /// The algorithm and the sum that the client gave, and that is right.
     pub(super) checksum: Option<(String, String)>,

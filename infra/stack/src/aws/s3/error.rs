@@ -1,6 +1,6 @@
 //! Errors of S3: a status, a code and words, as XML.
 
-use std::fmt::Display;
+use std::fmt::{Display, Write as _};
 
 use axum::body::Body;
 use axum::response::Response;
@@ -78,7 +78,9 @@ pub(super) fn escape(text: &str) -> String {
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
-            c if c < ' ' => out.push_str(&format!("&#{};", u32::from(c))),
+            c if c < ' ' => {
+                let _ = write!(out, "&#{};", u32::from(c));
+            }
             c => out.push(c),
         }
     }

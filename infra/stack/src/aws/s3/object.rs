@@ -1,5 +1,6 @@
 //! Objects in one piece: putting, getting and deleting them.
 
+use std::fmt::Write as _;
 use std::io::SeekFrom;
 
 use axum::body::{Body, Bytes};
@@ -12,7 +13,7 @@ use tokio::fs::File;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 
 use super::error::{denied, failed, invalid, missing, refused, xml};
-use super::store::Object;
+use super::store::{Object, new_file};
 use super::target::Target;
 use super::{S3, body};
 use crate::aws::s3::error::escape;
@@ -93,7 +94,7 @@ impl S3 {
                 )));
             }
         };
-        let file = self.objects.new_file();
+        let file = new_file();
         let kept = body::keep(body, headers, &self.objects.path(&file)).await;
         let kept = kept.inspect_err(|_| self.objects.discard([file.clone()]))?;
         let object = Object::of(&target.key, &file, kept, kept_headers(headers), self.clock.now_ms());
@@ -210,14 +211,15 @@ impl S3 {
         for key in keys {
             let shown = escape(&key);
             if !self.may(caller, "s3:DeleteObject", &format!("{bucket}/{key}")) {
-                out.push_str(&format!(
+                let _ = write!(
+                    out,
                     "<Error><Key>{shown}</Key><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
-                ));
+                );
                 continue;
             }
             self.objects.delete(&target.bucket, &key).map_err(failed)?;
             if !is_quiet {
-                out.push_str(&format!("<Deleted><Key>{shown}</Key></Deleted>"));
+                let _ = write!(out, "<Deleted><Key>{shown}</Key></Deleted>");
             }
         }
         Ok(xml(&format!("<DeleteResult>{out}</DeleteResult>")))

@@ -26,7 +26,8 @@ struct Signature {
     /// `access key/date/region/service/aws4_request`.
     credential: String,
     signed_headers: String,
-    signature: String,
+    /// In hexadecimal digits.
+    digest: String,
     /// `20261127T110000Z`.
     date: String,
     /// For how long it is good, in seconds, where it stands in a query.
@@ -66,7 +67,7 @@ pub(super) fn verify(parts: &Parts, clock: &Clock, real_ms: i64) -> Result<(), S
         signed_ms.ok_or_else(|| invalid("AuthorizationQueryParametersError", "the date of the signature is none"))?;
     check_headers(parts, &signature)?;
     let expected = sign(parts, &signature, day, region);
-    let given = hex::decode(&signature.signature).unwrap_or_default();
+    let given = hex::decode(&signature.digest).unwrap_or_default();
     if aws_lc_rs::constant_time::verify_slices_are_equal(&expected, &given).is_err() {
         let message = "The request signature we calculated does not match the signature you provided. Check your key and signing method.";
         return Err(refused(http::StatusCode::FORBIDDEN, "SignatureDoesNotMatch", message));
@@ -96,7 +97,7 @@ fn of_header(parts: &Parts, fields: &str) -> Result<Signature, ServiceError> {
     Ok(Signature {
         credential: field("Credential")?,
         signed_headers: field("SignedHeaders")?,
-        signature: field("Signature")?,
+        digest: field("Signature")?,
         date: text(&parts.headers, "x-amz-date").to_owned(),
         expires_s: None,
     })
@@ -108,7 +109,7 @@ fn of_query(query: &[(String, String)]) -> Result<Signature, ServiceError> {
         let missing = || malformed(format_args!("the query has no {name}"));
         found.map(|(_, value)| value.clone()).ok_or_else(missing)
     };
-    let Ok(signature) = field("X-Amz-Signature") else {
+    let Ok(digest) = field("X-Amz-Signature") else {
         return Err(denied("the request is not signed with signature version 4"));
     };
     if field("X-Amz-Algorithm")? != "AWS4-HMAC-SHA256" {
@@ -119,7 +120,7 @@ fn of_query(query: &[(String, String)]) -> Result<Signature, ServiceError> {
     Ok(Signature {
         credential: field("X-Amz-Credential")?,
         signed_headers: field("X-Amz-SignedHeaders")?,
-        signature,
+        digest,
         date: field("X-Amz-Date")?,
         expires_s: Some(expires_s.ok_or_else(|| malformed("X-Amz-Expires must be between 1 and 604800"))?),
     })

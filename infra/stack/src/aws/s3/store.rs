@@ -106,11 +106,6 @@ impl Objects {
         Ok(())
     }
 
-    /// Names a file that is not there yet.
-    pub(super) fn new_file(&self) -> String {
-        uuid::Uuid::new_v4().simple().to_string()
-    }
-
     pub(super) fn path(&self, file: &str) -> PathBuf {
         self.folder.join(file)
     }
@@ -242,7 +237,7 @@ impl Objects {
 
     /// Joins files into a new one.
     pub(super) fn join(&self, files: &[String]) -> std::io::Result<String> {
-        let joined = self.new_file();
+        let joined = new_file();
         let mut out = std::fs::File::create_new(self.path(&joined))?;
         for file in files {
             std::io::copy(&mut std::fs::File::open(self.path(file))?, &mut out)?;
@@ -250,6 +245,11 @@ impl Objects {
         out.sync_all()?;
         Ok(joined)
     }
+}
+
+/// Names a file that is not there yet.
+pub(super) fn new_file() -> String {
+    uuid::Uuid::new_v4().simple().to_string()
 }
 
 impl Object {

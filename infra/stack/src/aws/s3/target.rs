@@ -1,5 +1,7 @@
 //! What a request to S3 is about: a bucket, a key in it, and the parameters of its query.
 
+use std::fmt::Write as _;
+
 use http::request::Parts;
 
 use crate::aws::service::text;
@@ -76,7 +78,7 @@ pub(super) fn encode(text: &str, keeps_slashes: bool) -> String {
         if plain {
             out.push(char::from(byte));
         } else {
-            out.push_str(&format!("%{byte:02X}"));
+            let _ = write!(out, "%{byte:02X}");
         }
     }
     out

@@ -8,7 +8,7 @@ use http::{HeaderMap, StatusCode};
 
 use super::error::{escape, failed, invalid, missing, xml};
 use super::object::{document, kept_headers, malformed, set};
-use super::store::{Object, Part, Upload};
+use super::store::{Object, Part, Upload, new_file};
 use super::target::Target;
 use super::{S3, body};
 use crate::aws::service::ServiceError;
@@ -36,7 +36,7 @@ impl S3 {
     /// Begins an upload.
     pub(super) fn create_upload(&self, target: &Target, headers: &HeaderMap) -> Result<Response, ServiceError> {
         let upload = Upload {
-            id: self.objects.new_file(),
+            id: new_file(),
             key: target.key.clone(),
             headers: kept_headers(headers),
             begun_ms: self.clock.now_ms(),
@@ -71,7 +71,7 @@ impl S3 {
             )
         })?;
         let upload = self.upload(target)?;
-        let file = self.objects.new_file();
+        let file = new_file();
         let kept = body::keep(body, headers, &self.objects.path(&file)).await;
         let kept = kept.inspect_err(|_| self.objects.discard([file.clone()]))?;
         let part = Part {
@@ -179,7 +179,7 @@ fn named(part: &roxmltree::Node) -> Result<Named, ServiceError> {
     })
 }
 
-/// Finds the parts that are named, each with the ETag and the sums that it has.
+/// Finds the parts that are named, each with the `ETag` and the sums that it has.
 fn matched<'a>(named: &[Named], known: &'a [Part]) -> Result<Vec<&'a Part>, ServiceError> {
     if !named.is_sorted_by(|a, b| a.number < b.number) {
         let message =
