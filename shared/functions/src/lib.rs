@@ -21,6 +21,7 @@ pub const ALL: &[Function] = &[
     projects::FUNCTION,
     reset_mailer::FUNCTION,
     sweeper::FUNCTION,
+    usage_settler::FUNCTION,
     users::FUNCTION,
     webhook_deliverer::FUNCTION,
 ];

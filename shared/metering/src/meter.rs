@@ -88,6 +88,10 @@ impl Meter {
         Ok(Self(inner))
     }
 
+    pub(crate) fn app(&self) -> &App {
+        &self.0.app
+    }
+
     /// Closes the leases that are over.
     pub async fn close_over(&self) {
         self.0.leases.close_over(self.0.app.now()).await;
