@@ -40,3 +40,4 @@ mod sessions;
 mod template;
 mod tidy;
 mod users;
+mod whole_commits;
