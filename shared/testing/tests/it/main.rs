@@ -39,4 +39,6 @@ mod secrets;
 mod sessions;
 mod template;
 mod tidy;
+mod usage;
 mod users;
+mod wallet;
