@@ -25,7 +25,7 @@ impl Consumer for EventWriter {
         };
         let deliveries = messages.into_iter().map(delivery).collect();
         let mut free = self.0.lock().await;
-        let mut writer = free.take().unwrap_or_else(|| Writer::new(app.table.clone()));
+        let mut writer = free.take().unwrap_or_else(|| Writer::new(app.clone()));
         let failed = writer.write(deliveries, app.now()).await;
         *free = Some(writer);
         failed

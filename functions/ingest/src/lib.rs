@@ -3,9 +3,10 @@
 use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use gate::{Guarded, Routes, Serve, routes};
+use gate::{Metered, MeteredState, Routes, Serve, routes};
 use kernel::{Error, Scope, policy};
 use lambda::{App, Function, Json};
+use metering::Operation;
 use serde::{Deserialize, Serialize};
 use telemetry::batch::{self, CloudEvent, Format, Rejected};
 use telemetry::event::NewEvent;
@@ -16,10 +17,10 @@ pub const FUNCTION: Function = gate::function::<Ingest>("ingest");
 struct Ingest;
 
 impl Serve for Ingest {
-    type State = Guarded;
+    type State = MeteredState;
 
-    fn routes() -> Routes<Guarded> {
-        Routes::new().api_key(routes![ingest_event, ingest_events])
+    fn routes() -> Routes<MeteredState> {
+        Routes::new().api_key(Operation::IngestEvent, routes![ingest_event, ingest_events])
     }
 }
 
@@ -55,6 +56,7 @@ struct NewEvents {
 async fn ingest_event(
     State(app): State<App>,
     scope: Scope<policy::IngestEvents>,
+    metered: Metered,
     request: Request,
 ) -> lambda::Result<(StatusCode, Json<Taken>)> {
     let (headers, body) = read(request).await?;
@@ -69,7 +71,8 @@ async fn ingest_event(
     } else {
         batch::read_one(&body, Format::of(content_type(&headers))?, now)?
     };
-    telemetry::enqueue(&app, &scope, now, vec![(0, event)]).await?;
+    let charge = metered.cover(1).await?;
+    telemetry::enqueue(&app, &scope, now, vec![(0, event)], charge).await?;
     Ok(taken(1, Vec::new()))
 }
 
@@ -84,6 +87,7 @@ async fn ingest_event(
 async fn ingest_events(
     State(app): State<App>,
     scope: Scope<policy::IngestEvents>,
+    metered: Metered,
     request: Request,
 ) -> lambda::Result<(StatusCode, Json<Taken>)> {
     let (headers, body) = read(request).await?;
@@ -92,7 +96,8 @@ async fn ingest_events(
     let many = good.len();
     let mut lost = Vec::new();
     if many > 0 {
-        lost = telemetry::enqueue(&app, &scope, now, good).await?;
+        let charge = metered.cover(many).await?;
+        lost = telemetry::enqueue(&app, &scope, now, good, charge).await?;
     }
     let accepted = many - lost.len();
     let detail = "the queue is away; send this event again";

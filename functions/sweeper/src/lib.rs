@@ -1,5 +1,5 @@
 //! Each minute: finds the jobs that are due and the facts that are not relayed and that nobody seems to be told of (a crash
-//! after the commit, a lost message, a worker that died), and tells their queues, as far as those have room. Running it
+//! after the commit, a lost message, a worker that died), and the leases of wallets that nobody closed, and tells their queues, as far as those have room. Running it
 //! twice, late or several times at once only tells workers what they then find done.
 
 use kernel::Result;
@@ -20,6 +20,7 @@ impl Start for Sweeper {
 impl Schedule for Sweeper {
     async fn fire(&self, app: &App) -> Result<()> {
         let (swept, facts) = (jobs::sweep(app, jobs::queue::ALL).await, outbox::sweep(app).await);
+        let leases = metering::sweep(app).await;
         let jobs::Swept { told, lost, held_back } = swept?;
         if told + lost + held_back > 0 {
             tracing::info!(told, lost, held_back, "jobs were overdue");
@@ -27,6 +28,10 @@ impl Schedule for Sweeper {
         let facts = facts?;
         if facts > 0 {
             tracing::info!(facts, "facts were not relayed");
+        }
+        let leases = leases?;
+        if leases > 0 {
+            tracing::info!(leases, "leases of wallets were left behind");
         }
         Ok(())
     }

@@ -22,6 +22,7 @@ pub const ALL: &[Function] = &[
     projects::FUNCTION,
     reset_mailer::FUNCTION,
     sweeper::FUNCTION,
+    usage_settler::FUNCTION,
     users::FUNCTION,
     wallet::FUNCTION,
     webhook_deliverer::FUNCTION,

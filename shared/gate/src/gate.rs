@@ -86,7 +86,7 @@ pub(crate) async fn address(State(Gate(gate)): State<Gate>, request: Request, ne
 }
 
 /// Lets a call pass that its limits admit. Every reply tells what is left of them.
-async fn pass(verdict: &Verdict, request: Request, next: Next) -> Response {
+pub(crate) async fn pass(verdict: &Verdict, request: Request, next: Next) -> Response {
     let mut response = match verdict.refusal() {
         Some(refusal) => Problem::from(refusal).into_response(),
         None => next.run(request).await,
@@ -152,27 +152,20 @@ pub(crate) async fn member(State(Gate(gate)): State<Gate>, request: Request, nex
     Ok(pass(&verdict, Request::from_parts(parts, body), next).await)
 }
 
-pub(crate) async fn server(
-    State(Gate(gate)): State<Gate>,
-    mut request: Request,
-    next: Next,
-) -> Result<Response, Problem> {
-    let given = request.headers().get(&KEY_HEADER);
-    let given = given.ok_or(Error::Unauthenticated {
+/// The key that a request comes with, if it works.
+pub(crate) async fn api_key(Gate(gate): &Gate, headers: &HeaderMap) -> Result<ApiKey> {
+    let given = headers.get(&KEY_HEADER).ok_or(Error::Unauthenticated {
         code: "missing_api_key",
         detail: "send your API key as `x-api-key`",
     })?;
     let secret = given.to_str().ok().and_then(Secret::parse).ok_or_else(bad_api_key)?;
-    let key = gate.server(&secret).await?;
+    gate.server(&secret).await
+}
+
+/// What the limits of a key and its tenant say to a call.
+pub(crate) async fn key_limits(Gate(gate): &Gate, key: &ApiKey) -> Result<Verdict> {
     let rate = key.rate_limit_per_minute;
-    let verdict = gate.limits.key(key.id, rate, key.org, || gate.app.now()).await?;
-    request.extensions_mut().insert(Caller::ApiKey {
-        key: key.id,
-        org: key.org,
-        project: key.project,
-        scopes: key.scopes,
-    });
-    Ok(pass(&verdict, request, next).await)
+    gate.limits.key(key.id, rate, key.org, || gate.app.now()).await
 }
 
 fn bad_api_key() -> Error {

@@ -26,6 +26,7 @@
 
 mod describe;
 mod gate;
+mod metered;
 mod once;
 mod recent;
 mod routes;
@@ -33,9 +34,11 @@ mod routes;
 use anyhow::Result;
 use axum::extract::FromRef;
 use lambda::{App, Env, Function, Start};
+use metering::Meter;
 
 pub use gate::Gate;
 pub use limits::Rates;
+pub use metered::Metered;
 #[doc(hidden)]
 pub use pastey::paste;
 pub use routes::{Route, Routes};
@@ -74,6 +77,24 @@ impl Start for Guarded {
     async fn start(env: &Env, app: App) -> Result<Self> {
         Ok(Self {
             gate: Gate::of(env, &app)?,
+            app,
+        })
+    }
+}
+
+/// The state of a function for servers with API keys, whose calls are metered.
+#[derive(Clone, Debug, FromRef)]
+pub struct MeteredState {
+    app: App,
+    gate: Gate,
+    meter: Meter,
+}
+
+impl Start for MeteredState {
+    async fn start(env: &Env, app: App) -> Result<Self> {
+        Ok(Self {
+            gate: Gate::of(env, &app)?,
+            meter: Meter::of(env, &app)?,
             app,
         })
     }

@@ -21,6 +21,11 @@ pub(crate) async fn remember(State(app): State<App>, request: Request, next: Nex
     idempotency::remember(once, || app.now(), &who, request, next).await
 }
 
+/// Whether a reply was given before, and nothing was done for it now.
+pub(crate) fn is_replayed(response: &Response) -> bool {
+    response.headers().contains_key(idempotency::REPLAYED)
+}
+
 /// A key belongs to the tenant, or the person, or else to strangers. A reply is not replayed to someone who lost the role
 /// that it took; so the roles are part of who they are, by names that no change of the code changes.
 fn who(caller: Option<&Caller>) -> Who {

@@ -6,12 +6,14 @@ use axum::handler::Handler;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodFilter, MethodRouter, on};
 use lambda::App;
+use metering::Meter;
 use utoipa::__dev::{SchemaReferences, Tags};
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::{HttpMethod, OpenApi, RefOr, Schema};
 
 use crate::describe::Description;
 use crate::gate::{self, Gate};
+use crate::metered::{self, Till};
 use crate::once;
 
 /// Lists handlers of this module that `utoipa::path` describes: `routes![create, list]`.
@@ -107,8 +109,11 @@ impl Kind {
 /// What it is, and how it is put around routes.
 pub(crate) struct Guard<S> {
     pub(crate) kind: Kind,
-    layer: fn(&S, Router<S>) -> Router<S>,
+    layer: Layer<S>,
 }
+
+/// Puts a guard around routes.
+type Layer<S> = Box<dyn Fn(&S, Router<S>) -> Router<S>>;
 
 /// Routes behind the same guards, the innermost first.
 pub(crate) struct Group<S> {
@@ -153,7 +158,9 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     {
         let person = Guard {
             kind: Kind::Person,
-            layer: |state, routes| routes.route_layer(from_fn_with_state(Gate::from_ref(state), gate::person)),
+            layer: Box::new(|state, routes| {
+                routes.route_layer(from_fn_with_state(Gate::from_ref(state), gate::person))
+            }),
         };
         self.group(routes, vec![remembering(), person])
     }
@@ -165,9 +172,9 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     {
         let guard = Guard {
             kind: Kind::PersonOrNobody,
-            layer: |state, routes| {
+            layer: Box::new(|state, routes| {
                 routes.route_layer(from_fn_with_state(Gate::from_ref(state), gate::person_or_nobody))
-            },
+            }),
         };
         self.group(routes, vec![guard])
     }
@@ -181,20 +188,32 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     {
         let member = Guard {
             kind: Kind::Member,
-            layer: |state, routes| routes.route_layer(from_fn_with_state(Gate::from_ref(state), gate::member)),
+            layer: Box::new(|state, routes| {
+                routes.route_layer(from_fn_with_state(Gate::from_ref(state), gate::member))
+            }),
         };
         self.group(routes, vec![remembering(), member])
     }
 
-    /// Adds routes that let in servers with an API key, and honour `Idempotency-Key`.
-    pub fn api_key(self, routes: Vec<Route<S>>) -> Self
+    /// Adds routes that let in servers with an API key whose organization can pay for `operation`, and honour
+    /// `Idempotency-Key`. A handler that takes [`Metered`](crate::Metered) says what was paid for; where none does, a call
+    /// that succeeds is one operation.
+    pub fn api_key(self, operation: metering::Operation, routes: Vec<Route<S>>) -> Self
     where
         App: FromRef<S>,
         Gate: FromRef<S>,
+        Meter: FromRef<S>,
     {
         let server = Guard {
             kind: Kind::ApiKey,
-            layer: |state, routes| routes.route_layer(from_fn_with_state(Gate::from_ref(state), gate::server)),
+            layer: Box::new(move |state, routes| {
+                let till = Till {
+                    gate: Gate::from_ref(state),
+                    meter: Meter::from_ref(state),
+                    operation,
+                };
+                routes.route_layer(from_fn_with_state(till, metered::server))
+            }),
         };
         self.group(routes, vec![remembering(), server])
     }
@@ -208,7 +227,9 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         for mut group in routes.0 {
             group.guards.push(Guard {
                 kind: Kind::Address,
-                layer: |state, routes| routes.route_layer(from_fn_with_state(Gate::from_ref(state), gate::address)),
+                layer: Box::new(|state, routes| {
+                    routes.route_layer(from_fn_with_state(Gate::from_ref(state), gate::address))
+                }),
             });
             self.0.push(group);
         }
@@ -257,6 +278,6 @@ where
 {
     Guard {
         kind: Kind::Remembering,
-        layer: |state, routes| routes.route_layer(from_fn_with_state(App::from_ref(state), once::remember)),
+        layer: Box::new(|state, routes| routes.route_layer(from_fn_with_state(App::from_ref(state), once::remember))),
     }
 }

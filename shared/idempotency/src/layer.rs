@@ -11,7 +11,8 @@ use kernel::{Error, Origin, Problem, Result, Time};
 use crate::once::{Answer, Ask, Once, Reply};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+/// The header of a reply that was given before.
+pub const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 /// The longest request that is taken with a key: no route takes a longer one without.
 const LONGEST_REQUEST: usize = 1024 * 1024;
 /// The longest reply that is remembered, so that it fits an item.

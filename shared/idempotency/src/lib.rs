@@ -24,6 +24,6 @@ mod layer;
 mod once;
 mod record;
 
-pub use layer::{Who, remember};
+pub use layer::{REPLAYED, Who, remember};
 pub use once::{Answer, Ask, Once, Reply, Stamp, stamp};
 pub use record::{LEASE, MEMORY};

@@ -36,7 +36,8 @@ pub mod meter;
 pub mod month;
 pub mod plan;
 pub mod price;
-pub mod recovery;
+pub mod queue;
+mod recovery;
 mod report;
 pub mod topup;
 pub mod usage;
@@ -44,5 +45,6 @@ pub mod wallet;
 
 pub use meter::{Admission, Buyer, Charge, Meter, Receipt};
 pub use price::Operation;
+pub use recovery::sweep;
 pub use report::{Refunds, report};
 pub use wallet::Wallet;

@@ -88,6 +88,10 @@ impl Meter {
         Ok(Self(inner))
     }
 
+    pub(crate) fn app(&self) -> &App {
+        &self.0.app
+    }
+
     /// Closes the leases that are over.
     pub async fn close_over(&self) {
         self.0.leases.close_over(self.0.app.now()).await;
@@ -121,8 +125,9 @@ impl Meter {
                     }));
                 }
             };
+            let tally = self.tally(buyer);
             match hold {
-                Some(hold) if !self.sold().has_room(hold.lease(), &self.tally(buyer)) => {
+                Some(hold) if !self.sold().has_room(hold.lease(), &tally) => {
                     drop(hold);
                     self.0.leases.close_one(&buyer.org, self.0.app.now()).await;
                 }

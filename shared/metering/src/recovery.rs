@@ -2,13 +2,11 @@
 
 use app::{App, Outgoing, Queue};
 use kernel::{LeaseId, OrgId, Result, Time};
-use serde::{Deserialize, Serialize};
 
 use crate::lease::{self, Lease};
+use crate::queue::{self, Message};
 use crate::wallet::Wallet;
 
-/// What settles leases is told here which.
-pub const SETTLE: Queue = Queue("USAGE_QUEUE_URL");
 /// Reports that ride in events come by this queue.
 const EVENTS: Queue = Queue("EVENT_QUEUE_URL");
 /// After its end a call that holds credits of a lease may still run (15 s), clocks may be apart, and its report be under
@@ -18,14 +16,6 @@ const GRACE: i64 = 2 * Time::MINUTE;
 const MOST_WAITING: u64 = 1_000;
 const PAGE: u16 = 100;
 const PAGES: usize = 20;
-
-/// Names a lease that is to be settled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Named {
-    org: OrgId,
-    lease: LeaseId,
-}
 
 /// Tells the settler of the leases that ended long ago and that nobody closed. How many those are; none while the event
 /// queue lags.
@@ -41,7 +31,7 @@ pub async fn sweep(app: &App) -> Result<usize> {
             }
             let messages: Vec<_> = found.records.iter().map(message).collect();
             told += messages.len();
-            app.queues.nudge(SETTLE, &messages).await;
+            app.queues.nudge(queue::USAGE, &messages).await;
             after = found.next;
             if after.is_none() {
                 break;
@@ -52,26 +42,17 @@ pub async fn sweep(app: &App) -> Result<usize> {
 }
 
 fn message(lease: &Lease) -> Outgoing {
-    let named = Named {
-        org: lease.org,
-        lease: lease.id,
-    };
-    Outgoing {
-        group: Some(lease.org.to_string()),
-        ..Outgoing::now(serde_json::json!(named).to_string())
-    }
+    let (org, lease) = (lease.org, lease.id);
+    Message::GiveUp { org, lease }.outgoing()
 }
 
-/// Settles the lease that a message names, by what was reported of it, if nobody has closed it and its time is long over.
-pub async fn settle(app: &App, message: &str) -> Result<()> {
-    let Ok(named) = serde_json::from_str::<Named>(message) else {
-        return Err(anyhow::anyhow!("a message that is none of ours").into());
-    };
+/// Gives a lease up if nobody has closed it and its time is long over: by what was reported of it.
+pub(crate) async fn give_up(app: &App, org: OrgId, id: LeaseId) -> Result<()> {
     let before = app.now().plus_millis(-GRACE);
-    Wallet::settle_lease(app, named.org, named.lease, |lease| {
+    Wallet::settle_lease(app, org, id, |lease| {
         let lost = lease.is_open() && lease.ends_at < before;
         if lost {
-            tracing::warn!(lease.id = %lease.id, org.id = %lease.org, units = lease.units, "a lease was given up");
+            tracing::warn!(lease.id = %id, org.id = %org, units = lease.units, "a lease was given up");
             lease.give_up();
         }
         lost

@@ -11,6 +11,7 @@ use app::{App, Outgoing, Queue};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use kernel::{ApiKeyId, Error, EventId, OrgId, Origin, ProjectId, Result, Scope, Time, policy};
+use metering::{Charge, Receipt};
 use serde::{Deserialize, Serialize};
 use zstd::bulk::Compressor;
 
@@ -22,6 +23,8 @@ const EVENTS: Queue = Queue("EVENT_QUEUE_URL");
 /// SQS bills 64 KiB parts and takes 1 MiB; past this a request becomes several messages. Its chunks stay below
 /// DynamoDB's 400 KiB an item: 256 KiB of base64 are 192 KiB.
 const LONGEST_MESSAGE: usize = 256 * 1024;
+/// What a message says beside its events is shorter than this: ids, a trace, a receipt.
+const BESIDE: usize = 2 * 1024;
 /// What a compressed list of events begins with.
 const VERSION: u8 = 1;
 /// How hard zstd tries. Level 6 makes a batch of 100 log lines not a byte smaller, in four times the time.
@@ -50,6 +53,9 @@ pub struct Message {
     /// The request that they came with.
     #[serde(default)]
     pub origin: Origin,
+    /// What was paid for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<Receipt>,
 }
 
 /// Some of a message's events: those of one day.
@@ -153,60 +159,64 @@ pub fn place_of(id: EventId) -> (u64, usize) {
 
 /// A request's events on their way, and which of them.
 struct Part {
-    message: String,
+    chunk: u64,
+    events: String,
     places: Vec<usize>,
 }
 
-/// Sends a request's events, each with its place in the request. Returns the places of those that could not be
-/// sent; `Busy` if none could.
+/// Sends a request's events, each with its place in the request, with receipts of what `charge` pays for them. Returns the
+/// places of those that could not be sent; `Busy` if none could.
 pub async fn enqueue(
     app: &App,
     scope: &Scope<policy::IngestEvents>,
     received_at: Time,
     events: Vec<Placed>,
+    mut charge: Charge,
 ) -> Result<Vec<usize>> {
     let Some(kernel::Caller::ApiKey { key, org, project, .. }) = scope.caller() else {
         return Err(Error::Denied);
     };
-    let message = |chunk, events| Message {
-        org: *org,
-        project: *project,
-        key: *key,
-        received_at,
-        chunk,
-        events,
-        origin: scope.origin().for_later(),
-    };
     let mut parts = Vec::new();
-    cut(
-        events,
-        &mut |chunk, events| message(chunk, events).to_text(),
-        &mut parts,
-    )?;
-    let mut lost = Vec::new();
-    let many = parts.len();
-    let mut failed = 0;
-    for part in parts {
-        if let Err(error) = app.queues.send(EVENTS, Outgoing::now(part.message)).await {
+    cut(events, &mut parts)?;
+    let many: usize = parts.iter().map(|part| part.places.len()).sum();
+    let mut parts = parts.into_iter();
+    while let Some(part) = parts.next() {
+        let message = Message {
+            org: *org,
+            project: *project,
+            key: *key,
+            received_at,
+            chunk: part.chunk,
+            events: part.events,
+            origin: scope.origin().for_later(),
+            receipt: charge.sell(part.places.len() as u64),
+        };
+        if let Err(error) = app.queues.send(EVENTS, Outgoing::now(message.to_text()?)).await {
             tracing::error!(error = format!("{:#}", anyhow!(error)), "events could not be queued");
-            lost.extend(part.places);
-            failed += 1;
+            // It may be in the queue all the same. Whatever came after it would be reported with it, so nothing does.
+            charge.in_doubt();
+            let lost: Vec<usize> = part
+                .places
+                .into_iter()
+                .chain(parts.flat_map(|part| part.places))
+                .collect();
+            return if lost.len() == many { Err(Error::Busy) } else { Ok(lost) };
         }
     }
-    if failed == many { Err(Error::Busy) } else { Ok(lost) }
+    charge.done();
+    Ok(Vec::new())
 }
 
 /// Makes messages of events, halving them until each fits.
-fn cut(
-    mut events: Vec<Placed>,
-    message: &mut dyn FnMut(u64, String) -> Result<String>,
-    parts: &mut Vec<Part>,
-) -> Result<()> {
+fn cut(mut events: Vec<Placed>, parts: &mut Vec<Part>) -> Result<()> {
     let plain: Vec<&Event> = events.iter().map(|(_, event)| event).collect();
-    let text = message(new_chunk(), STANDARD.encode(encode(&plain)?))?;
-    if text.len() <= LONGEST_MESSAGE {
-        let places = events.iter().map(|(place, _)| *place).collect();
-        parts.push(Part { message: text, places });
+    let text = STANDARD.encode(encode(&plain)?);
+    if text.len() <= LONGEST_MESSAGE - BESIDE {
+        parts.push(Part {
+            chunk: new_chunk(),
+            events: text,
+            places: events.iter().map(|(place, _)| *place).collect(),
+        });
         return Ok(());
     }
     // One event is at most 64 KiB, so this ends with a message that fits.
@@ -214,8 +224,8 @@ fn cut(
         return Err(Error::TooLarge("an event is too large".to_owned()));
     }
     let second = events.split_off(events.len() / 2);
-    cut(events, message, parts)?;
-    cut(second, message, parts)
+    cut(events, parts)?;
+    cut(second, parts)
 }
 
 fn new_chunk() -> u64 {
@@ -250,6 +260,7 @@ mod tests {
             chunk: new_chunk(),
             events: STANDARD.encode(encode(events).unwrap()),
             origin: Origin::default(),
+            receipt: None,
         }
     }
 
@@ -274,8 +285,8 @@ mod tests {
         let noise = |_| hex::encode(kernel::id::random::<30_000>());
         let events: Vec<_> = (0..16).map(|n| (n, event(1, noise(n)))).collect();
         let mut parts = Vec::new();
-        cut(events, &mut |_, events| Ok(events), &mut parts).unwrap();
-        assert!(parts.len() > 1 && parts.iter().all(|part| part.message.len() <= LONGEST_MESSAGE));
+        cut(events, &mut parts).unwrap();
+        assert!(parts.len() > 1 && parts.iter().all(|part| part.events.len() <= LONGEST_MESSAGE - BESIDE));
         assert_eq!(
             parts.iter().flat_map(|part| part.places.clone()).collect::<Vec<_>>(),
             (0..16).collect::<Vec<_>>()

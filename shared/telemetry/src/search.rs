@@ -149,7 +149,8 @@ impl Walk<'_> {
                         last_ms: self.highest(entry.last_ms),
                     }));
                 }
-                if entry.first_ms > self.start.before.time().millis() || !self.wanted.may_be_in(&entry) {
+                let later = entry.first_ms > self.start.before.time().millis();
+                if later || entry.events == 0 || !self.wanted.may_be_in(&entry) {
                     continue;
                 }
                 self.read(&entry).await?;

@@ -11,6 +11,8 @@ use crate::rollup::Rollup;
 
 /// How many days of use an API key's figures cover.
 const USAGE_DAYS: i64 = 30;
+/// How long a chunk of which no event counts is known.
+const VOID_KEPT: i64 = 15 * Time::DAY;
 /// The partition of a project's events of one day.
 fn day_pk(project: ProjectId, day: &str) -> String {
     format!("PRJ#{project}#DAY#{day}")
@@ -84,6 +86,11 @@ impl Record for ChunkRecord {
 
     fn key(&self) -> Key {
         chunk_key(self.project, &self.day, self.place())
+    }
+
+    /// One of which no event counts only says that it was here, for as long as SQS may deliver it again.
+    fn expires_at(&self) -> Option<Time> {
+        (self.events == 0).then(|| self.received_at.plus_millis(VOID_KEPT))
     }
 }
 

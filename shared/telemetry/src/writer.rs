@@ -8,7 +8,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use anyhow::anyhow;
+use app::App;
 use kernel::{ProjectId, Result, Time};
+use metering::{Receipt, Refunds};
 use table::{Table, Write, WriteError};
 
 use crate::message::{self, Chunk, Message};
@@ -17,8 +19,9 @@ use crate::search::Filter;
 use crate::seen::{self, Seen};
 use crate::store::{self, BlobRecord, ChunkRecord, DayHead, RollupRecord, Span};
 
-/// A transaction takes 100 items: 40 entries, at most as many days, and two for the ids.
-const CHUNKS: usize = 40;
+/// A transaction takes 100 items: 32 entries, at most as many days, as many leases that are given something back, and two
+/// for the ids.
+const CHUNKS: usize = 32;
 /// A transaction is tried this often before the message goes back to the queue.
 const ATTEMPTS: usize = 12;
 /// Today, with this many pending chunks, is folded.
@@ -33,7 +36,7 @@ const PROJECTS: usize = 64;
 /// Writes messages. One lives as long as its process, for what it remembers.
 #[derive(Debug)]
 pub struct Writer {
-    table: Table,
+    app: App,
     seen: HashMap<ProjectId, Seen>,
     /// Today, and the projects that have written today.
     today: (String, HashSet<ProjectId>),
@@ -54,13 +57,14 @@ struct Pending {
     request: String,
     record: ChunkRecord,
     chunk: Chunk,
+    receipt: Option<Receipt>,
 }
 
 impl Writer {
-    /// A writer to this table that remembers nothing yet.
-    pub fn new(table: Table) -> Self {
+    /// A writer that remembers nothing yet.
+    pub fn new(app: App) -> Self {
         Self {
-            table,
+            app,
             seen: HashMap::new(),
             today: (String::new(), HashSet::new()),
         }
@@ -83,21 +87,37 @@ impl Writer {
                 }
             }
         }
+        let mut receipts: BTreeMap<String, Receipt> = BTreeMap::new();
         for (project, mut chunks) in projects {
             let days: HashSet<String> = chunks.iter().map(|pending| pending.chunk.day.clone()).collect();
             while !chunks.is_empty() {
                 let rest = chunks.split_off(chunks.len().min(CHUNKS));
                 let ids: Vec<String> = chunks.iter().map(|pending| pending.delivery.clone()).collect();
+                let paid = chunks
+                    .iter()
+                    .filter_map(|pending| Some((pending.delivery.clone(), pending.receipt.clone()?)));
+                let paid: Vec<_> = paid.collect();
                 let requests: BTreeSet<String> = chunks.iter().map(|pending| pending.request.clone()).collect();
                 if let Err(error) = self.commit(project, chunks, now).await {
                     let error = format!("{:#}", anyhow!(error));
                     tracing::error!(project.id = %project, request.ids = ?requests, error, "events were not written");
                     self.seen.remove(&project);
                     failed.extend(ids);
+                } else {
+                    receipts.extend(paid);
                 }
                 chunks = rest;
             }
             self.fold_days(project, days, now).await;
+        }
+        // What was written is not written again when its message comes again, but reported.
+        let (paid, receipts): (Vec<_>, Vec<_>) = receipts.into_iter().unzip();
+        if let Err(error) = metering::report(&self.app, receipts).await {
+            tracing::error!(
+                error = format!("{:#}", anyhow!(error)),
+                "what events cost was not reported"
+            );
+            failed.extend(paid);
         }
         failed.into_iter().collect()
     }
@@ -118,7 +138,7 @@ impl Writer {
         }
         for (day, at_least) in folds {
             // A fold that loses against another writer, or fails, is made up for by the next.
-            if let Err(error) = fold(&self.table, project, &day, at_least).await {
+            if let Err(error) = fold(&self.app.table, project, &day, at_least).await {
                 tracing::warn!(project.id = %project, error = format!("{:#}", anyhow!(error)), "a day was not folded");
             }
         }
@@ -152,17 +172,18 @@ impl Writer {
             if let Some(seen) = seen {
                 // A process that has just started, or met another writer, first learns what is there.
                 if attempt > 0 || seen.is_new() {
-                    seen.refresh(&self.table, project, now).await?;
+                    seen.refresh(&self.app.table, project, now).await?;
                 }
                 fresh = mark_repeated(&mut chunks, seen, now);
-                chunks.retain(|pending| pending.record.events > 0);
+                // One of which nothing counts is written if it was paid for, so that it is paid back once.
+                chunks.retain(|pending| pending.record.events > 0 || pending.receipt.is_some());
             }
             if chunks.is_empty() {
                 return Ok(());
             }
             self.put_blobs(project, &chunks, &mut put).await?;
             let (writes, change) = self.writes(project, &chunks, fresh, now)?;
-            match self.table.write(writes).await {
+            match self.app.table.write(writes).await {
                 Ok(()) => {
                     if let (Some(change), Some(seen)) = (change, self.seen.get_mut(&project)) {
                         seen.apply(change);
@@ -184,16 +205,15 @@ impl Writer {
     }
 
     async fn put_blobs(&self, project: ProjectId, chunks: &[Pending], put: &mut HashSet<(String, u64)>) -> Result<()> {
-        let fresh = chunks
-            .iter()
-            .filter(|pending| put.insert((pending.chunk.day.clone(), pending.record.chunk)));
+        let counted = chunks.iter().filter(|pending| pending.record.events > 0);
+        let fresh = counted.filter(|pending| put.insert((pending.chunk.day.clone(), pending.record.chunk)));
         let blobs = fresh.map(|pending| BlobRecord {
             project,
             day: pending.chunk.day.clone(),
             chunk: pending.record.chunk,
             data: pending.chunk.bytes.clone(),
         });
-        self.table.put_all(&blobs.collect::<Vec<_>>()).await
+        self.app.table.put_all(&blobs.collect::<Vec<_>>()).await
     }
 
     fn writes(
@@ -208,13 +228,21 @@ impl Writer {
             .map(|pending| Write::create(&pending.record))
             .collect::<Result<Vec<_>>>()?;
         let mut days: BTreeMap<&str, Vec<&ChunkRecord>> = BTreeMap::new();
+        let mut refunds = Refunds::default();
         for pending in chunks {
+            if let Some(receipt) = &pending.receipt {
+                refunds.add(receipt, pending.record.repeated.len() as u64);
+            }
+            if pending.record.events == 0 {
+                continue;
+            }
             days.entry(&pending.chunk.day).or_default().push(&pending.record);
         }
         writes.extend(
             days.into_iter()
                 .map(|(day, chunks)| store::add_pending(project, day, &chunks)),
         );
+        writes.extend(refunds.writes());
         let Some(seen) = self.seen.get(&project).filter(|_| !fresh.is_empty()) else {
             return Ok((writes, None));
         };
@@ -245,6 +273,7 @@ fn read(delivery: &Delivery) -> anyhow::Result<(ProjectId, Vec<Pending>)> {
             request: message.origin.request.clone(),
             record,
             chunk,
+            receipt: message.receipt.clone(),
         }
     };
     Ok((message.project, message.chunks()?.into_iter().map(pending).collect()))

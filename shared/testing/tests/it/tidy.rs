@@ -445,7 +445,8 @@ fn may_use(package: &str) -> Option<Vec<&'static str>> {
         "lease" | "table" => Some(vec!["kernel"]),
         // Of these, `idempotency` is what is done once: it knows nothing of what is done.
         "app" | "idempotency" | "trail" => Some(vec!["kernel", "table"]),
-        "jobs" | "lambda" | "outbox" | "telemetry" => Some(vec!["app", "kernel", "table"]),
+        "telemetry" => Some(vec!["app", "kernel", "metering", "table"]),
+        "jobs" | "lambda" | "outbox" => Some(vec!["app", "kernel", "table"]),
         "notifications" => Some(vec!["app", "jobs", "kernel", "table"]),
         "commit" => Some(vec!["app", "idempotency", "jobs", "kernel", "outbox", "table", "trail"]),
         // The world in which sources of leases are tried.
@@ -476,7 +477,17 @@ fn may_use(package: &str) -> Option<Vec<&'static str>> {
             "table",
             "trail",
         ]),
-        "gate" => Some(vec!["idempotency", "identity", "kernel", "lambda", "limits"]),
+        "metering" => Some(vec![
+            "app", "commit", "identity", "kernel", "lease", "outbox", "table", "trail",
+        ]),
+        "gate" => Some(vec![
+            "idempotency",
+            "identity",
+            "kernel",
+            "lambda",
+            "limits",
+            "metering",
+        ]),
         // The list of functions, and what sees everything.
         "functions" | "testing" => None,
         other => panic!("say on what shared/{other} may depend"),

@@ -1,0 +1,5 @@
+//! The Lambda `usage-settler`.
+
+fn main() -> anyhow::Result<()> {
+    lambda::run(usage_settler::FUNCTION)
+}
