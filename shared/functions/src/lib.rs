@@ -5,6 +5,7 @@ use lambda::Function;
 
 /// Every function but `docs`, which describes these, and so depends on this list: see `docs::all`.
 pub const ALL: &[Function] = &[
+    admin::FUNCTION,
     alert_check::FUNCTION,
     alert_evaluator::FUNCTION,
     alerts::FUNCTION,
@@ -23,5 +24,6 @@ pub const ALL: &[Function] = &[
     sweeper::FUNCTION,
     usage_settler::FUNCTION,
     users::FUNCTION,
+    wallet::FUNCTION,
     webhook_deliverer::FUNCTION,
 ];

@@ -123,7 +123,7 @@ impl CreditGrantView {
             remaining: wallet.left_of(grant.id),
             id: grant.id,
             credits: grant.credits,
-            expired: grant.expired,
+            expired: grant.expired + wallet.ended_of(grant.id),
             reason: grant.reason,
             priority: grant.priority,
             expires_at: grant.expires_at,

@@ -26,13 +26,7 @@ pub struct Adjustment {
 
 /// Adds credits to an organization's wallet, or takes some back, and notes it. Credits that are added fulfil the top-up that
 /// the wallet asked for by itself, if one is open.
-pub async fn adjust(
-    app: &App,
-    scope: &Scope<GrantCredits>,
-    org: OrgId,
-    adjustment: &Adjustment,
-    reply: impl Fn(Adjusted) -> Result<Reply> + Send + Sync,
-) -> Result<Adjusted> {
+pub async fn adjust(app: &App, scope: &Scope<GrantCredits>, org: OrgId, adjustment: &Adjustment) -> Result<Adjusted> {
     if adjustment.expires_at.is_some_and(|end| end <= app.now()) {
         return Err(Error::invalid("expiresAt", "must be in the future"));
     }
@@ -62,7 +56,7 @@ pub async fn adjust(
         };
         let change = Change::by(scope.actor(), "wallet.credits_adjusted", "wallet", org);
         let change = change.to(json!({"credits": adjustment.credits, "reason": reason}));
-        commit = commit.note(Chain::Org(org), change).reply(reply(done.clone())?);
+        commit = commit.note(Chain::Org(org), change).reply(Reply::created(&done)?);
         wallet.commit(app, scope.origin(), Some(commit))?.await?;
         Ok(done)
     })
@@ -85,6 +79,9 @@ pub async fn set_auto_topup(app: &App, scope: &Scope<TopUpWallet>, auto: Option<
     again(|| async {
         let now = app.now();
         let mut wallet = Wallet::current(&app.table, scope.org(), now).await?;
+        if wallet.auto_topup == auto {
+            return Ok(());
+        }
         let change = Change::by(scope.actor(), "wallet.auto_topup_set", "wallet", scope.org());
         let change = change.from(json!(wallet.auto_topup)).to(json!(auto));
         wallet.set_auto_topup(now, auto);

@@ -31,6 +31,9 @@ pub enum Threshold {
 /// The thresholds in the order in which they are reached, and the percentage of each.
 const THRESHOLDS: [(Threshold, u64); 2] = [(Threshold::Low, 80), (Threshold::Exhausted, 100)];
 
+/// More than clocks of two zones are apart, which is 26 hours.
+const APART: i64 = 2 * Time::DAY;
+
 impl Month {
     /// None: one that is over.
     pub fn none() -> Self {
@@ -52,6 +55,17 @@ impl Month {
             spent: 0,
             told: 0,
         }
+    }
+
+    /// The month that follows this one, which is over. Where the zone was changed meanwhile, calendar months do not join: the
+    /// rest of a month that was paid for in the zone before is part of the next one, so that nobody has two months in one.
+    #[must_use]
+    pub fn next(&self, now: Time, zone: Zone, included: u64) -> Self {
+        let month = Self::of(now, zone, included);
+        if month.ends_at.millis() - self.ends_at.millis() < APART {
+            return Self::of(month.ends_at, month.zone, included);
+        }
+        month
     }
 
     /// Whether the next one has begun.
@@ -77,6 +91,31 @@ impl Month {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[track_caller]
+    fn check_next(zone: &str, ended: &str, now: &str, ends: &str) {
+        let mut before = Month::none();
+        before.ends_at = ended.parse().unwrap();
+        let next = before.next(now.parse().unwrap(), zone.parse().unwrap(), 1);
+        assert_eq!(next.ends_at.to_string(), ends);
+    }
+
+    #[test]
+    fn a_change_of_zone_gives_nobody_two_months_in_one() {
+        let november = "2026-12-01T00:00:00.000Z";
+        check_next("UTC", november, november, "2027-01-01T00:00:00.000Z");
+        check_next("Europe/Berlin", november, november, "2026-12-31T23:00:00.000Z");
+        // There it is November for eight hours more, or for twelve.
+        check_next("America/Los_Angeles", november, november, "2027-01-01T08:00:00.000Z");
+        check_next(
+            "Etc/GMT+12",
+            november,
+            "2026-12-01T11:59:59Z",
+            "2027-01-01T12:00:00.000Z",
+        );
+        // Who was away for months begins in the middle of one, or at its very end.
+        check_next("UTC", november, "2027-03-31T23:59:59Z", "2027-04-01T00:00:00.000Z");
+    }
 
     #[test]
     fn each_threshold_is_reached_once() {

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use kernel::{Check, Input, Time};
 use serde::{Deserialize, Serialize};
 
+use crate::wallet::amount;
+
 pub use store::{load, set};
 
 /// The most that an operation may cost.
@@ -49,6 +51,13 @@ pub struct PriceList {
 }
 
 impl PriceList {
+    /// Replaces the prices by those that were checked.
+    fn set(&mut self, now: Time, prices: &Prices) {
+        let price = |(name, price): (&String, &i64)| Some((name.clone(), u64::try_from(*price).ok()?));
+        self.prices = prices.prices.iter().filter_map(price).collect();
+        self.changed_at = now;
+    }
+
     /// What an operation costs.
     pub fn of(&self, operation: Operation) -> u64 {
         self.prices.get(operation.name()).copied().unwrap_or(DEFAULT)
@@ -61,7 +70,7 @@ impl PriceList {
 pub struct Prices {
     /// Credits by operation, 0 to 1,000,000. An operation that is left out costs 1.
     #[schema(example = json!({"ingest.event": 1, "public.call": 1}))]
-    pub prices: BTreeMap<String, u64>,
+    pub prices: BTreeMap<String, i64>,
 }
 
 impl Input for Prices {
@@ -70,14 +79,14 @@ impl Input for Prices {
             let field = format!("prices.{name}");
             let known = Operation::ALL.iter().any(|operation| operation.name() == name);
             check.that(known, &field, "is no operation that costs credits");
-            check.range(&field, *price, 0..=MOST);
+            check.range(&field, *price, 0..=amount(MOST));
         }
     }
 }
 
 impl From<&PriceList> for Prices {
     fn from(list: &PriceList) -> Self {
-        let price = |operation: &Operation| (operation.name().to_owned(), list.of(*operation));
+        let price = |operation: &Operation| (operation.name().to_owned(), amount(list.of(*operation)));
         Self {
             prices: Operation::ALL.iter().map(price).collect(),
         }

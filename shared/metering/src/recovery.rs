@@ -3,7 +3,7 @@
 use app::{App, Outgoing, Queue};
 use kernel::{LeaseId, OrgId, Result, Time};
 
-use crate::lease::{self, Lease};
+use crate::lease::{self, OpenLease};
 use crate::queue::{self, Message};
 use crate::wallet::Wallet;
 
@@ -24,7 +24,7 @@ pub async fn sweep(app: &App) -> Result<usize> {
     for shard in 0..lease::SHARDS {
         let mut after = None;
         for page in 0..PAGES {
-            let found = Lease::over(&app.table, shard, before, PAGE, after).await?;
+            let found = OpenLease::over(&app.table, shard, before, PAGE, after).await?;
             if page == 0 && !found.records.is_empty() && app.queues.depth(EVENTS).await? > MOST_WAITING {
                 tracing::warn!("leases are held back, for events wait");
                 return Ok(told);
@@ -41,8 +41,8 @@ pub async fn sweep(app: &App) -> Result<usize> {
     Ok(told)
 }
 
-fn message(lease: &Lease) -> Outgoing {
-    let (org, lease) = (lease.org, lease.id);
+fn message(open: &OpenLease) -> Outgoing {
+    let OpenLease { org, lease, .. } = *open;
     Message::GiveUp { org, lease }.outgoing()
 }
 

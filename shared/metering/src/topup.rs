@@ -3,18 +3,18 @@
 
 mod store;
 
-use kernel::{Check, Input, OrgId, PaymentId, Time};
+use kernel::{OrgId, PaymentId, Time};
 use serde::{Deserialize, Serialize};
 
 pub use store::{create, list};
 pub(crate) use store::{fulfil, open};
 
 /// So many credits can be bought at once.
-pub const MOST: u64 = 1_000_000_000_000;
+pub const MOST: i64 = 1_000_000_000_000;
 
 /// How a wallet is topped up by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct AutoTopup {
     /// When the balance falls below this, credits are bought.
     #[schema(minimum = 1, example = 1_000)]
@@ -29,13 +29,6 @@ impl AutoTopup {
     pub(crate) fn wanted(self, balance: u64) -> Option<u64> {
         let gap = self.threshold.checked_sub(balance).filter(|gap| *gap > 0)?;
         Some(gap.div_ceil(self.step).saturating_mul(self.step))
-    }
-}
-
-impl Input for AutoTopup {
-    fn check(&self, check: &mut Check) {
-        check.range("threshold", self.threshold, 1..=MOST);
-        check.range("step", self.step, 1..=MOST);
     }
 }
 
@@ -115,6 +108,26 @@ impl From<Topup> for TopupView {
             automatic: topup.automatic,
             status: topup.status,
             created_at: topup.created_at,
+        }
+    }
+}
+
+/// What answers whoever asks for a top-up.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StartedTopup {
+    /// The payment of it.
+    pub payment: TopupView,
+    /// Where it is paid; null as long as nothing is to be paid there: then somebody of the platform grants the credits.
+    #[schema(required)]
+    pub payment_url: Option<String>,
+}
+
+impl From<Topup> for StartedTopup {
+    fn from(topup: Topup) -> Self {
+        Self {
+            payment: topup.into(),
+            payment_url: None,
         }
     }
 }

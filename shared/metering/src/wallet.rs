@@ -7,6 +7,8 @@
 mod store;
 mod view;
 
+use std::collections::BTreeMap;
+
 use kernel::{CreditGrantId, Error, LeaseId, OrgId, PaymentId, Result, Time};
 use serde::{Deserialize, Serialize};
 
@@ -16,12 +18,15 @@ use crate::ledger::{Account, Entry};
 use crate::month::{Month, Threshold};
 use crate::topup::{AutoTopup, Topup};
 
-pub(crate) use store::{open_topup, partition};
+pub(crate) use store::{LOOKS, open_topup, partition};
 pub use view::WalletView;
 
-/// So many grants may have credits left. Those of a month and of a top-up come one after the other; only who adds small
-/// ones by hand meets this.
-pub const MOST_POTS: usize = 50;
+/// So many grants may have credits left: 30 KB of the wallet's item. Those of a month and of a top-up come one after the
+/// other; only who adds small ones by hand meets this.
+pub const MOST_POTS: usize = 250;
+/// So many grants are told with one change that credits of them ended; those of more with the next ones. A change has far
+/// fewer other writes than the rest of a transaction's 100.
+const MOST_TOLD: usize = 30;
 /// So many credits can be in a wallet: a number that JSON's readers all keep whole.
 pub const MOST_CREDITS: u64 = 1_000_000_000_000_000;
 /// A process spends a lease for so long, …
@@ -50,6 +55,9 @@ pub struct Wallet {
     pub debt: u64,
     /// What is left of grants.
     pots: Vec<Pot>,
+    /// What ended unspent of grants whose records do not say it yet.
+    #[serde(default)]
+    ended: BTreeMap<CreditGrantId, u64>,
     /// The leases that are open.
     pub open: Vec<LeaseId>,
     /// What the current month includes.
@@ -112,8 +120,6 @@ pub(crate) enum Happened {
     Moved(Entry),
     /// Credits were granted.
     Granted(CreditGrant),
-    /// Credits of a grant ended unspent.
-    Expired(CreditGrantId, u64),
     /// So much of what the month includes was spent.
     Reached(Threshold),
     /// A top-up was asked for.
@@ -134,6 +140,7 @@ impl Wallet {
             expired: 0,
             debt: 0,
             pots: Vec::new(),
+            ended: BTreeMap::new(),
             open: Vec::new(),
             month: Month::none(),
             auto_topup: None,
@@ -153,16 +160,18 @@ impl Wallet {
     pub fn advance(&mut self, now: Time, begin: impl FnOnce() -> Month) {
         let over = self.pots.iter_mut().filter(|pot| pot.left > 0 && pot.is_over(now));
         let ended: Vec<_> = over.map(|pot| (pot.grant, std::mem::take(&mut pot.left))).collect();
-        for (grant, credits) in ended {
-            self.balance -= credits;
-            self.expire(now, grant, credits);
-        }
+        self.balance -= ended.iter().map(|(_, credits)| credits).sum::<u64>();
+        let has_ended = !ended.is_empty();
+        self.expire(now, ended);
         if self.month.is_over(now) {
             self.month = begin();
             if self.month.included > 0 {
                 let (included, end) = (self.month.included, self.month.ends_at);
                 self.grant(now, CreditGrant::monthly(now, self.org, included, end));
             }
+        }
+        if has_ended {
+            self.consider_topup(now);
         }
         self.tidy();
     }
@@ -320,16 +329,14 @@ impl Wallet {
             rest -= used;
             pot.leased -= part;
             let back = part - used;
-            if pot.is_over(now) {
-                ended.push((pot.grant, back));
-            } else {
+            if !pot.is_over(now) {
                 pot.left += back;
                 self.balance += back;
+            } else if back > 0 {
+                ended.push((pot.grant, back));
             }
         }
-        for (grant, credits) in ended.into_iter().filter(|(_, credits)| *credits > 0) {
-            self.expire(now, grant, credits);
-        }
+        self.expire(now, ended);
         true
     }
 
@@ -422,14 +429,30 @@ impl Wallet {
         self.happened.push(Happened::ToppedUp);
     }
 
-    fn expire(&mut self, now: Time, grant: CreditGrantId, credits: u64) {
+    /// Books what ended unspent of grants.
+    fn expire(&mut self, now: Time, ended: Vec<(CreditGrantId, u64)>) {
+        let credits = ended.iter().map(|(_, credits)| credits).sum();
+        if credits == 0 {
+            return;
+        }
+        for (grant, credits) in ended {
+            *self.ended.entry(grant).or_default() += credits;
+        }
         self.expired += credits;
         let lines = vec![
             (Account::Balance, -amount(credits)),
             (Account::Expired, amount(credits)),
         ];
         self.moved(now, "expired", lines);
-        self.happened.push(Happened::Expired(grant, credits));
+    }
+
+    /// What ended unspent of grants, to be told to their records: of some, if it is of many.
+    fn take_ended(&mut self) -> Vec<(CreditGrantId, u64)> {
+        let mut told = std::mem::take(&mut self.ended);
+        if let Some((first_untold, _)) = told.iter().nth(MOST_TOLD) {
+            self.ended = told.split_off(&first_untold.clone());
+        }
+        told.into_iter().collect()
     }
 
     fn moved(&mut self, now: Time, why: &str, lines: Vec<(Account, i64)>) {
@@ -446,6 +469,11 @@ impl Wallet {
     pub fn left_of(&self, grant: CreditGrantId) -> u64 {
         let pots = self.pots.iter().filter(|pot| pot.grant == grant);
         pots.map(|pot| pot.left + pot.leased).sum()
+    }
+
+    /// What ended unspent of a grant, besides what its record says.
+    pub fn ended_of(&self, grant: CreditGrantId) -> u64 {
+        self.ended.get(&grant).copied().unwrap_or(0)
     }
 
     /// The sums that always hold.

@@ -148,6 +148,11 @@ impl Write {
         write
     }
 
+    /// Deletes a record whatever it is, and if it is there.
+    pub fn remove<R: Record>(record: &R) -> Self {
+        Self::new(R::TABLE, Action::Delete(record.key().item()))
+    }
+
     /// Changes nothing, but wants a record to be as it was read; only in a transaction.
     pub fn check<R: Record>(record: &R) -> Self {
         let mut write = Self::new(R::TABLE, Action::Check(record.key().item()));
@@ -298,7 +303,6 @@ pub struct Update {
     set: Vec<String>,
     add: Vec<String>,
     delete: Vec<String>,
-    remove: Vec<String>,
 }
 
 impl Update {
@@ -310,7 +314,6 @@ impl Update {
             set: Vec::new(),
             add: Vec::new(),
             delete: Vec::new(),
-            remove: Vec::new(),
         };
         update.set("kind", record::text(R::KIND))
     }
@@ -319,16 +322,6 @@ impl Update {
     #[must_use]
     pub fn set_number(self, name: &str, value: i64) -> Self {
         self.set(name, number(value))
-    }
-
-    /// Takes the record out of the first index.
-    #[must_use]
-    pub fn leave_index1(mut self) -> Self {
-        for name in ["gsi1pk", "gsi1sk"] {
-            let name = self.write.name(name);
-            self.remove.push(name);
-        }
-        self
     }
 
     /// Adds to a number, which starts at 0.
@@ -411,12 +404,7 @@ impl Update {
 
 impl From<Update> for Write {
     fn from(update: Update) -> Self {
-        let clauses = [
-            ("SET", update.set),
-            ("ADD", update.add),
-            ("DELETE", update.delete),
-            ("REMOVE", update.remove),
-        ];
+        let clauses = [("SET", update.set), ("ADD", update.add), ("DELETE", update.delete)];
         let clauses = clauses.iter().filter(|(_, clauses)| !clauses.is_empty());
         let expression = clauses.map(|(word, clauses)| format!("{word} {}", clauses.join(", ")));
         let expression = expression.collect::<Vec<_>>().join(" ");

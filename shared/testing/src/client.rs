@@ -94,6 +94,11 @@ impl Client {
         self.json(Method::POST, path.as_ref(), &body).await
     }
 
+    /// Sends PUT with JSON.
+    pub async fn put(&self, path: impl AsRef<str>, body: Value) -> Reply {
+        self.json(Method::PUT, path.as_ref(), &body).await
+    }
+
     /// Sends PATCH with JSON.
     pub async fn patch(&self, path: impl AsRef<str>, body: Value) -> Reply {
         self.json(Method::PATCH, path.as_ref(), &body).await

@@ -1,5 +1,7 @@
-//! A lease:      pk ORG#<org>#WALLET   sk LEASE#<lease>
-//! Open ones:    gsi1pk DUE#LEASE#<shard>   gsi1sk <endsAt>#<lease>       (whoever looks for those whose owners are gone)
+//! A lease:      pk ORG#<org>#WALLET     sk LEASE#<lease>
+//! An open one:  pk DUE#LEASE#<shard>    sk <endsAt>#<lease>       (whoever looks for those whose owners are gone)
+//!
+//! The latter is an item of its own, not an index: each report would change what an index shows, and cost as much again.
 //!
 //! What is sold of it are attributes of its item, by tally: `s:` what was reported, `b:` what was given back, `a:` what the
 //! wallet knows of; `p:` credits by grant. Reports change them one by one, beside one another.
@@ -47,11 +49,42 @@ impl Record for LeaseRecord {
     fn key(&self) -> Key {
         key(self.org, self.id)
     }
+}
 
-    fn index1(&self) -> Option<Key> {
-        self.closed
-            .is_none()
-            .then(|| Key::of(due_in(shard(self.id)), format!("{}#{}", self.ends_at, self.id)))
+/// That a lease is open.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct OpenLease {
+    pub(crate) org: OrgId,
+    pub(crate) lease: LeaseId,
+    ends_at: Time,
+}
+
+impl Record for OpenLease {
+    const KIND: &'static str = "open-lease";
+    const TABLE: TableName = TableName::Ledger;
+
+    fn key(&self) -> Key {
+        Key::of(due_in(shard(self.lease)), format!("{}#{}", self.ends_at, self.lease))
+    }
+
+    /// As it is never changed, it is always the first.
+    fn version(&self) -> u64 {
+        0
+    }
+}
+
+impl OpenLease {
+    /// Reads those of a shard that ended before a time, those that ended first first.
+    pub(crate) async fn over(
+        table: &Table,
+        shard: u8,
+        before: Time,
+        limit: u16,
+        after: Option<Position>,
+    ) -> Result<Page<Self>> {
+        let query = Query::of(due_in(shard), limit).between(String::new(), before.to_string());
+        table.query(query.after(after)).await
     }
 }
 
@@ -69,7 +102,7 @@ fn shard(id: LeaseId) -> u8 {
 
 impl From<LeaseRecord> for Lease {
     fn from(record: LeaseRecord) -> Self {
-        let mut lease = Lease::new(record.ends_at, record.org, record.id, 0);
+        let mut lease = Self::new(record.ends_at, record.org, record.id, 0);
         for (name, value) in &record.rest {
             let (Some((kind, name)), Some(units)) = (name.split_once(':'), value.as_u64()) else {
                 continue;
@@ -101,13 +134,21 @@ impl From<LeaseRecord> for Lease {
 }
 
 impl Lease {
+    fn opened(&self) -> OpenLease {
+        OpenLease {
+            org: self.org,
+            lease: self.id,
+            ends_at: self.ends_at,
+        }
+    }
+
     /// What stores a new one.
-    pub(crate) fn create(&self) -> Result<Write> {
+    pub(crate) fn create(&self) -> Result<Vec<Write>> {
         let parts = self
             .parts
             .iter()
             .map(|(grant, units)| (format!("p:{grant}"), (*units).into()));
-        Write::create(&LeaseRecord {
+        let lease = Write::create(&LeaseRecord {
             id: self.id,
             org: self.org,
             ends_at: self.ends_at,
@@ -116,7 +157,8 @@ impl Lease {
             settled: 0,
             given_back: 0,
             rest: parts.collect(),
-        })
+        })?;
+        Ok(vec![lease, Write::put(&self.opened())?])
     }
 
     /// What adds to an open one the credits that it has more than `before`.
@@ -136,7 +178,7 @@ impl Lease {
 
     /// What stores that the wallet is up to date with it, if nobody else brought it so and nothing was given back since it
     /// was read.
-    pub(crate) fn save(&self, now: Time) -> Write {
+    pub(crate) fn save(&self, now: Time) -> Vec<Write> {
         let closed = match self.closed {
             Some(ClosedBy::Owner) => BY_OWNER,
             Some(ClosedBy::Finder) | None => BY_FINDER,
@@ -147,8 +189,7 @@ impl Lease {
             .add_number("settled", 1)
             .if_number("settled", amount(self.settled))
             .if_number("givenBack", amount(self.given_back))
-            .if_more_than("units", 0)
-            .leave_index1();
+            .if_more_than("units", 0);
         for (tally, sale) in &self.sales {
             let before = self.written.get(tally).copied().unwrap_or_default();
             // What a report has raised meanwhile is the next one's to settle: only the owner's word replaces it.
@@ -159,7 +200,11 @@ impl Lease {
                 update = update.set_number(&format!("a:{tally}"), amount(sale.applied));
             }
         }
-        update.into()
+        let mut writes = vec![update.into()];
+        if self.settled == 0 {
+            writes.push(Write::remove(&self.opened()));
+        }
+        writes
     }
 
     /// Reads one as it is now.
@@ -172,22 +217,6 @@ impl Lease {
         let keys: Vec<Key> = ids.iter().map(|id| key(org, *id)).collect();
         let found = table.get_many::<LeaseRecord>(&keys, true).await?;
         Ok(found.into_iter().map(Into::into).collect())
-    }
-
-    /// Reads open ones of a shard that ended before a time, those that ended first first.
-    pub(crate) async fn over(
-        table: &Table,
-        shard: u8,
-        before: Time,
-        limit: u16,
-        after: Option<Position>,
-    ) -> Result<Page<Self>> {
-        let query = Query::of(due_in(shard), limit).between(String::new(), format!("{before}"));
-        let page = table.query::<LeaseRecord>(query.index1().after(after)).await?;
-        Ok(Page {
-            records: page.records.into_iter().map(Into::into).collect(),
-            next: page.next,
-        })
     }
 }
 

@@ -117,14 +117,14 @@ impl Source for Wallets {
             if ask.pool.is_none() && ask.units > (wallet.balance / SIZING.share).max(1) || ask.units > wallet.balance {
                 return Ok(Answer::Refused(Some(pool(&wallet))));
             }
-            let (lease, write) = match self.extend(&mut wallet, ask, now).await? {
+            let (lease, writes) = match self.extend(&mut wallet, ask, now).await? {
                 Some(extended) => extended,
                 None => {
                     let Some(lease) = wallet.lease(now, LeaseId::new(now), ask.units) else {
                         return Ok(Answer::Refused(Some(pool(&wallet))));
                     };
-                    let write = lease.create()?;
-                    (lease, write)
+                    let writes = lease.create()?;
+                    (lease, writes)
                 }
             };
             let granted = Answer::Granted(
@@ -135,7 +135,7 @@ impl Source for Wallets {
                 pool(&wallet),
             );
             let commit = wallet.commit(&self.app, &Origin::default(), None)?;
-            commit.write("lease", write).await?;
+            commit.write_all("lease", writes).await?;
             Ok::<_, NotDone>(granted)
         })
         .await
@@ -160,7 +160,12 @@ impl Source for Wallets {
 
 impl Wallets {
     /// Adds to the lease that is held, if it runs and the credits do not end before it.
-    async fn extend(&self, wallet: &mut Wallet, ask: Ask<LeaseId>, now: Time) -> Result<Option<(Lease, table::Write)>> {
+    async fn extend(
+        &self,
+        wallet: &mut Wallet,
+        ask: Ask<LeaseId>,
+        now: Time,
+    ) -> Result<Option<(Lease, Vec<table::Write>)>> {
         let Some(id) = ask.lease else { return Ok(None) };
         let Some(before) = Lease::load(&self.app.table, wallet.org, id).await? else {
             return Ok(None);
@@ -169,7 +174,7 @@ impl Wallets {
         if !wallet.extend(now, &mut lease, ask.units) {
             return Ok(None);
         }
-        let write = lease.add_more(&before);
-        Ok(Some((lease, write)))
+        let writes = vec![lease.add_more(&before)];
+        Ok(Some((lease, writes)))
     }
 }

@@ -37,8 +37,7 @@ pub async fn set(app: &App, scope: &Scope<ManagePrices>, prices: &Prices) -> Res
     again(|| async {
         let mut list = load(&app.table).await?;
         let before = Prices::from(&list);
-        list.prices.clone_from(&prices.prices);
-        list.changed_at = app.now();
+        list.set(app.now(), prices);
         let change = Change::by(scope.actor(), "prices.changed", "prices", "prices");
         let change = change.from(json!(before)).to(json!(Prices::from(&list)));
         Commit::by(app, scope)

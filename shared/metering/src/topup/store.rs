@@ -8,7 +8,7 @@ use serde_json::json;
 use table::{Key, Page, Query, Record, Slice, Table, TableName, Write};
 use trail::{Chain, Change};
 
-use super::{Topup, TopupStatus};
+use super::{StartedTopup, Topup, TopupStatus};
 use crate::wallet;
 
 const PREFIX: &str = "TOPUP#";
@@ -30,21 +30,17 @@ fn key(org: OrgId, id: PaymentId) -> Key {
     Key::of(wallet::partition(org), format!("{PREFIX}{id}"))
 }
 
-/// Stores a top-up that somebody asks for, with the reply that `reply` makes of it, and notes it.
-pub async fn create(
-    app: &App,
-    scope: &Scope<TopUpWallet>,
-    credits: u64,
-    reply: impl FnOnce(Topup) -> Result<Reply>,
-) -> Result<Topup> {
+/// Stores a top-up that somebody asks for, and notes it.
+pub async fn create(app: &App, scope: &Scope<TopUpWallet>, credits: u64) -> Result<StartedTopup> {
     let topup = Topup::by_hand(app.now(), scope.org(), credits);
     let change = Change::by(scope.actor(), "wallet.topup_requested", "payment", topup.id);
+    let started = StartedTopup::from(topup.clone());
     Commit::by(app, scope)
         .write("topup", Write::create(&topup)?)
         .note(Chain::Org(topup.org), change.to(json!({"credits": credits})))
-        .reply(reply(topup.clone())?)
+        .reply(Reply::created(&started)?)
         .await?;
-    Ok(topup)
+    Ok(started)
 }
 
 /// Reads a top-up that is pending.

@@ -14,7 +14,7 @@ use crate::month::{Month, Threshold};
 use crate::{credit_grant, plan, topup, usage};
 
 /// A wallet and its open leases are read this often until both are of one moment.
-const LOOKS: u32 = 4;
+pub(crate) const LOOKS: u32 = 4;
 
 impl Record for Wallet {
     const KIND: &'static str = "wallet";
@@ -45,7 +45,7 @@ impl Wallet {
         if wallet.is_due(now) {
             let month = if wallet.month.is_over(now) {
                 match Org::load(table, &Scope::<ReadOrg>::system(org)).await {
-                    Ok(org) => Month::of(now, org.time_zone, plan::FREE.included_credits),
+                    Ok(org) => wallet.month.next(now, org.time_zone, plan::FREE.included_credits),
                     // What is left to settle of one that was deleted.
                     Err(Error::NotFound(_)) => Month::of(now, Zone::UTC, 0),
                     Err(error) => return Err(error),
@@ -58,7 +58,7 @@ impl Wallet {
         Ok(wallet)
     }
 
-    /// Begins the commit that stores it with all that came of its changes. `sold` is the usage that a lease adds.
+    /// Begins the commit that stores it with all that came of its changes, or adds to one.
     pub(crate) fn commit<'a>(
         mut self,
         app: &'a App,
@@ -69,6 +69,9 @@ impl Wallet {
         for happened in std::mem::take(&mut self.happened) {
             commit = self.add(commit, happened)?;
         }
+        let told = self.take_ended().into_iter();
+        let ended = told.map(|(grant, credits)| credit_grant::expired(self.org, grant, credits));
+        commit = commit.write_all("grant", ended);
         Ok(commit.write("wallet", Write::save(&self)?))
     }
 
@@ -76,7 +79,6 @@ impl Wallet {
         Ok(match happened {
             Happened::Moved(entry) => commit.write("entry", Write::create(&entry)?),
             Happened::Granted(grant) => commit.write("grant", Write::create(&grant)?),
-            Happened::Expired(grant, credits) => commit.write("grant", credit_grant::expired(self.org, grant, credits)),
             Happened::Asked(topup) => commit.write("topup", Write::create(&topup)?),
             Happened::Reached(Threshold::Low) => commit.tell(&WalletLow(self.tell()))?,
             Happened::Reached(Threshold::Exhausted) => commit.tell(&WalletExhausted(self.tell()))?,
@@ -94,33 +96,28 @@ impl Wallet {
         }
     }
 
-    /// Changes a wallet and stores it with what comes of that.
-    pub(crate) async fn change(
-        app: &App,
-        org: OrgId,
-        change: impl Fn(&mut Self, Time) -> Result<()> + Send + Sync,
-    ) -> Result<Self> {
+    /// Reads the wallet of the scope's organization as it is now. What time has changed of it is stored on the way, and that
+    /// the organization is in another zone.
+    pub async fn now(app: &App, scope: &Scope<ReadWallet>) -> Result<Self> {
+        let org = Org::load(&app.table, scope).await?;
         again(|| async {
-            let now = app.now();
-            let mut wallet = Self::current(&app.table, org, now).await?;
-            change(&mut wallet, now)?;
-            wallet.clone().commit(app, &Origin::default(), None)?.await?;
+            let mut wallet = Self::current(&app.table, org.id, app.now()).await?;
+            let moves = wallet.month.zone != org.time_zone;
+            if moves || !wallet.happened.is_empty() {
+                wallet.month.zone = org.time_zone.clone();
+                wallet.commit(app, &Origin::default(), None)?.await?;
+                wallet = Self::current(&app.table, org.id, app.now()).await?;
+            }
             Ok(wallet)
         })
         .await
     }
 
-    /// Reads the wallet of the scope's organization as it is now, with its open leases. What time has changed of it is
-    /// stored on the way.
+    /// Reads the wallet of the scope's organization as it is now, with its open leases.
     pub async fn view(app: &App, scope: &Scope<ReadWallet>) -> Result<(Self, Vec<Lease>)> {
-        let org = scope.org();
         for _ in 0..LOOKS {
-            let now = app.now();
-            let mut wallet = Self::current(&app.table, org, now).await?;
-            if !wallet.happened.is_empty() {
-                wallet = Self::change(app, org, |_, _| Ok(())).await?;
-            }
-            let leases = Lease::load_many(&app.table, org, &wallet.open).await?;
+            let wallet = Self::now(app, scope).await?;
+            let leases = Lease::load_many(&app.table, scope.org(), &wallet.open).await?;
             // One that was settled since counts in a wallet that was not read yet.
             if leases.iter().all(Lease::is_open) {
                 return Ok((wallet, leases));
@@ -148,7 +145,7 @@ impl Wallet {
             let mut wallet = Self::current(&app.table, org, now).await?;
             wallet.settle(now, &mut lease);
             let commit = Commit::of(app, &Origin::default())
-                .write("lease", lease.save(now))
+                .write_all("lease", lease.save(now))
                 .write_all("usage", usage::add(org, lease.used()));
             wallet.commit(app, &Origin::default(), Some(commit))?.await?;
             Ok::<_, NotDone>(())

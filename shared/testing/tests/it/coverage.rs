@@ -43,6 +43,10 @@ pub(crate) const WHO: &[(&str, &str, &str)] = &[
     ("GET",    "/v1/audit",                                             "ReadPlatformAudit"),
     ("GET",    "/v1/audit/export",                                      "ReadPlatformAudit"),
 
+    ("GET",    "/v1/admin/prices",                                      "ManagePrices"),
+    ("PUT",    "/v1/admin/prices",                                      "ManagePrices"),
+    ("POST",   "/v1/admin/orgs/{orgId}/credits",                        "GrantCredits"),
+
     ("POST",   "/v1/orgs",                                              "CreateOrg"),
     ("GET",    "/v1/orgs",                                              "ListOwnOrgs"),
     ("GET",    "/v1/orgs/{orgId}",                                      "ReadOrg"),
@@ -81,6 +85,17 @@ pub(crate) const WHO: &[(&str, &str, &str)] = &[
     ("GET",    "/v1/metrics/errors/top",                                "ReadMetrics"),
     ("GET",    "/v1/events",                                            "ReadEvents"),
     ("GET",    "/v1/events/{eventId}",                                  "ReadEvents"),
+
+    ("GET",    "/v1/wallet",                                            "ReadWallet"),
+    ("GET",    "/v1/wallet/ledger",                                     "ReadWallet"),
+    ("GET",    "/v1/wallet/grants",                                     "ReadWallet"),
+    ("GET",    "/v1/wallet/topups",                                     "ReadWallet"),
+    ("POST",   "/v1/wallet/topups",                                     "TopUpWallet"),
+    ("GET",    "/v1/wallet/auto-topup",                                 "ReadWallet"),
+    ("PUT",    "/v1/wallet/auto-topup",                                 "TopUpWallet"),
+    ("DELETE", "/v1/wallet/auto-topup",                                 "TopUpWallet"),
+    ("GET",    "/v1/usage",                                             "ReadWallet"),
+    ("GET",    "/v1/entitlements",                                      "ReadWallet"),
 
     ("GET",    "/v1/alerts",                                            "ReadAlerts"),
     ("POST",   "/v1/alerts",                                            "ManageAlerts"),

@@ -150,7 +150,16 @@ async fn events_are_counted_once_whatever_is_lost() {
         lost("BatchWriteItem").to_vec(),
     ]
     .concat();
-    let (app, acme) = under(&faults).await;
+    let chaos = Chaos::only(&faults);
+    let app = TestApp::start_under(chaos.clone()).await;
+    let acme = app.tenant().await;
+    // Credits are held before anything is lost.
+    acme.server
+        .post("/v1/ingest/event", json!({"type": "A", "name": "before"}))
+        .await
+        .expect(202);
+    app.take_messages().await;
+    chaos.enable(true);
     let events: Vec<_> = (0..20)
         .map(|id| json!({"id": id.to_string(), "type": "A", "name": "a"}))
         .collect();

@@ -466,3 +466,52 @@ async fn a_path_that_cannot_be_decoded_names_no_other_organization() {
     acme.client.delete("/v1/orgs/%ff").await.problem(400, "malformed_id");
     acme.client.get(format!("/v1/orgs/{}", acme.org)).await.expect(200);
 }
+
+#[tokio::test]
+async fn an_organization_has_a_time_zone() {
+    let app = TestApp::start().await;
+    let acme = app.tenant().await;
+    let path = format!("/v1/orgs/{}", acme.org);
+    assert_eq!(acme.client.get(&path).await.expect(200).json["timeZone"], "UTC");
+    let body = json!({"name": "Elsewhere", "timeZone": "america/new_york"});
+    let made = acme.owner.client.post("/v1/orgs", body).await.expect(201);
+    assert_eq!(made.json["timeZone"], "America/New_York");
+    let moved = acme
+        .client
+        .patch(&path, json!({"timeZone": "Europe/Berlin"}))
+        .await
+        .expect(200);
+    assert_eq!(
+        (&moved.json["timeZone"], &moved.json["name"]),
+        (&json!("Europe/Berlin"), &json!("Tenant 1"))
+    );
+    assert_eq!(
+        acme.client.get(&path).await.expect(200).json["timeZone"],
+        "Europe/Berlin"
+    );
+    let audit = acme.client.get(format!("{path}/audit")).await.expect(200);
+    assert_eq!(audit.data()[0]["action"], "org.updated");
+    assert_eq!(audit.data()[0]["oldValue"], json!({"timeZone": "UTC"}));
+    assert_eq!(audit.data()[0]["newValue"], json!({"timeZone": "Europe/Berlin"}));
+
+    for bad in ["Berlin", "", "+01:00", "Europe/Berlin ", "Mars/Olympus"] {
+        let made = acme
+            .owner
+            .client
+            .post("/v1/orgs", json!({"name": "a", "timeZone": bad}))
+            .await;
+        assert_eq!(made.problem(422, "invalid").fields(), ["timeZone"], "{bad}");
+        let patched = acme.client.patch(&path, json!({"timeZone": bad})).await;
+        assert_eq!(patched.problem(422, "invalid").fields(), ["timeZone"], "{bad}");
+    }
+    for bad in [json!(null), json!(1)] {
+        let patched = acme.client.patch(&path, json!({"timeZone": bad})).await;
+        assert_eq!(patched.problem(400, "wrong_type").fields(), ["timeZone"]);
+    }
+    let member = app.member(&acme, "member").await;
+    member
+        .client
+        .patch(&path, json!({"timeZone": "UTC"}))
+        .await
+        .problem(403, "forbidden");
+}

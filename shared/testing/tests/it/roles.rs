@@ -10,6 +10,7 @@ use crate::coverage::WHO;
 const ROLES: [&str; 5] = ["owner", "admin", "accountant", "member", "viewer"];
 const ALL: [bool; 5] = [true; 5];
 const BUILDERS: [bool; 5] = [true, true, false, true, false];
+const PAYERS: [bool; 5] = [true, true, true, false, false];
 const ADMINS: [bool; 5] = [true, true, false, false, false];
 const OWNER: [bool; 5] = [true, false, false, false, false];
 const ADMIN: usize = 1;
@@ -59,6 +60,24 @@ fn rows_of_the_org() -> Vec<Row> {
             json!({"name": "New", "environment": "dev"}),
             BUILDERS,
         ),
+    ]
+}
+
+/// What is about its wallet.
+fn rows_of_the_wallet() -> Vec<Row> {
+    let none = Value::Null;
+    let auto = json!({"threshold": 10, "step": 5});
+    vec![
+        row("GET", "/v1/wallet", none.clone(), ALL),
+        row("GET", "/v1/wallet/ledger", none.clone(), ALL),
+        row("GET", "/v1/wallet/grants", none.clone(), ALL),
+        row("GET", "/v1/wallet/topups", none.clone(), ALL),
+        row("POST", "/v1/wallet/topups", json!({"credits": 5}), PAYERS),
+        row("PUT", "/v1/wallet/auto-topup", auto, PAYERS),
+        row("GET", "/v1/wallet/auto-topup", none.clone(), ALL),
+        row("DELETE", "/v1/wallet/auto-topup", none.clone(), PAYERS),
+        row("GET", "/v1/usage", none.clone(), ALL),
+        row("GET", "/v1/entitlements", none, ALL),
     ]
 }
 
@@ -190,7 +209,8 @@ async fn every_role_may_do_what_is_written_here_and_nothing_else() {
     );
     // Last, for nothing is left after it.
     let end = row("DELETE", "/v1/orgs/{org}", Value::Null, OWNER);
-    let rows = rows_of_the_org().into_iter().chain(rows_of_a_project());
+    let rows = [rows_of_the_org(), rows_of_the_wallet(), rows_of_a_project()];
+    let rows = rows.into_iter().flatten();
     for row in rows.chain([end]) {
         // The least first, so that what deletes comes last.
         for (place, person) in people.iter().enumerate().rev() {

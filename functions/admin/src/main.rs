@@ -1,0 +1,5 @@
+//! The Lambda `admin`.
+
+fn main() -> anyhow::Result<()> {
+    lambda::run(admin::FUNCTION)
+}

@@ -1,0 +1,5 @@
+//! The Lambda `wallet`.
+
+fn main() -> anyhow::Result<()> {
+    lambda::run(wallet::FUNCTION)
+}

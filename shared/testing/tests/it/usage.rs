@@ -1,0 +1,193 @@
+//! Usage: what credits went on, by day and month of the organization's zone, by project, key and endpoint; the same while
+//! leases are open and after they were settled.
+
+use std::collections::BTreeMap;
+
+use kernel::Time;
+use lambda::{App, Env};
+use metering::{Buyer, Meter, Operation, Receipt, report};
+use serde_json::{Value, json};
+use testing::{Client, START, Tenant, TestApp};
+
+use crate::wallet::{agreed, wallet};
+
+const ONE: &str = "POST /v1/ingest/event";
+const MANY: &str = "POST /v1/ingest/events";
+
+/// A process that sells calls.
+struct Shop {
+    app: App,
+    meter: Meter,
+}
+
+impl Shop {
+    async fn of(testing: &TestApp) -> Self {
+        let app = testing.app().await;
+        let console = ("CONSOLE_URL".to_owned(), "https://console.example.com/".to_owned());
+        let env = Env::of(BTreeMap::from([console]), app.clock.clone());
+        let meter = Meter::of(&env, &app).unwrap();
+        Self { app, meter }
+    }
+
+    /// Sells so many calls, and says so. Yields what was said.
+    async fn sell(&self, tenant: &Tenant, endpoint: &str, times: u64) -> Receipt {
+        let buyer = Buyer {
+            org: tenant.org.parse().unwrap(),
+            project: tenant.project.parse().unwrap(),
+            key: tenant.key_id.parse().unwrap(),
+            endpoint: endpoint.to_owned(),
+        };
+        let admission = self.meter.admit(buyer, Operation::IngestEvent).await.unwrap();
+        let mut charge = admission.cover(times).await.unwrap();
+        let receipt = charge.sell(times).unwrap();
+        charge.done();
+        report(&self.app, [receipt.clone()]).await.unwrap();
+        receipt
+    }
+
+    /// Its leases are over, and it closes them.
+    async fn close(&self, testing: &TestApp) {
+        testing.advance(61_000);
+        self.meter.close_over().await;
+    }
+}
+
+async fn usage(client: &Client, query: &str) -> Vec<Value> {
+    client
+        .get(format!("/v1/usage?{query}"))
+        .await
+        .expect(200)
+        .data()
+        .to_vec()
+}
+
+fn line(at: &str, group: Option<&str>, credits: i64) -> Value {
+    match group {
+        Some(group) => json!({"at": at, "group": group, "credits": credits}),
+        None => json!({"at": at, "credits": credits}),
+    }
+}
+
+const TODAY: &str = "2027-01-15T00:00:00.000Z";
+
+#[tokio::test]
+async fn usage_is_told_by_project_key_and_endpoint_before_and_after_leases_are_settled() {
+    let app = TestApp::start().await;
+    let [acme, rival] = app.tenants().await;
+    let (other, shop) = (app.project(&acme).await, Shop::of(&app).await);
+    shop.sell(&acme, ONE, 1).await;
+    shop.sell(&acme, MANY, 20).await;
+    shop.sell(&acme, MANY, 30).await;
+    shop.sell(&other, ONE, 7).await;
+    shop.sell(&rival, ONE, 99).await;
+    for settled in [false, true] {
+        let of = |group: &str, credits| line(TODAY, Some(group), credits);
+        let by_project = usage(&acme.client, "groupBy=project").await;
+        assert_eq!(by_project, [of(&acme.project, 51), of(&other.project, 7)], "{settled}");
+        let by_key = usage(&acme.client, "groupBy=key&interval=day").await;
+        assert_eq!(by_key, [of(&acme.key_id, 51), of(&other.key_id, 7)], "{settled}");
+        let by_endpoint = usage(&acme.client, "groupBy=endpoint").await;
+        assert_eq!(by_endpoint, [of(ONE, 8), of(MANY, 50)], "{settled}");
+        assert_eq!(usage(&acme.client, "").await, [line(TODAY, None, 58)], "{settled}");
+        let by_month = usage(&acme.client, "interval=month").await;
+        assert_eq!(by_month, [line("2027-01-01T00:00:00.000Z", None, 58)], "{settled}");
+        assert_eq!(usage(&rival.client, "").await, [line(TODAY, None, 99)], "{settled}");
+        let shown = agreed(&acme.client).await;
+        assert_eq!(shown["spent"], 58, "{settled}");
+        assert_eq!(shown["leased"] == 0, settled, "{shown}");
+        shop.close(&app).await;
+    }
+}
+
+#[tokio::test]
+async fn days_and_months_are_those_of_the_zone() {
+    let app = TestApp::start().await;
+    let (acme, shop) = (app.tenant().await, Shop::of(&app).await);
+    acme.client
+        .patch(format!("/v1/orgs/{}", acme.org), json!({"timeZone": "Asia/Tokyo"}))
+        .await
+        .expect(200);
+    // 23:59 and 00:00 there, at the end of January.
+    app.advance("2027-01-31T14:59:00Z".parse::<Time>().unwrap().millis() - START.millis());
+    shop.sell(&acme, ONE, 1).await;
+    shop.close(&app).await;
+    shop.sell(&acme, ONE, 10).await;
+    shop.close(&app).await;
+    let client = acme.owner.logged_in_again(&app).await.client.within(&acme.org);
+    let (january, february) = ("2027-01-30T15:00:00.000Z", "2027-01-31T15:00:00.000Z");
+    let both = [line(january, None, 1), line(february, None, 10)];
+    assert_eq!(usage(&client, "").await, both);
+    let months = [line("2026-12-31T15:00:00.000Z", None, 1), line(february, None, 10)];
+    assert_eq!(usage(&client, "interval=month").await, months);
+    // Whole days count: the one in which `from` lies, and none that begins at `to`.
+    let range = |from: &str, to: &str| format!("from={from}&to={to}");
+    assert_eq!(
+        usage(&client, &range("2027-01-31T14:59:59.999Z", february)).await,
+        both[..1]
+    );
+    assert_eq!(
+        usage(&client, &range(february, "2027-01-31T15:00:00.001Z")).await,
+        both[1..]
+    );
+    assert!(usage(&client, &range("2027-01-01T00:00:00Z", january)).await.is_empty());
+
+    // A new zone counts at once; what was counted stays in its day.
+    client
+        .patch(format!("/v1/orgs/{}", acme.org), json!({"timeZone": "UTC"}))
+        .await
+        .expect(200);
+    let moved = [
+        line("2027-01-31T00:00:00.000Z", None, 1),
+        line("2027-02-01T00:00:00.000Z", None, 10),
+    ];
+    assert_eq!(usage(&client, "to=2027-02-02T00:00:00Z").await, moved);
+    shop.sell(&acme, ONE, 100).await;
+    let now = usage(&client, "to=2027-02-02T00:00:00Z").await;
+    assert_eq!(now[0]["credits"], 101, "{now:?}");
+}
+
+#[tokio::test]
+async fn prices_count_from_the_moment_they_are_known() {
+    let app = TestApp::start().await;
+    let (acme, shop, manager) = (app.tenant().await, Shop::of(&app).await, app.manager().await);
+    shop.sell(&acme, ONE, 2).await;
+    let dear = json!({"prices": {"ingest.event": 5}});
+    manager.client.put("/v1/admin/prices", dear).await.expect(200);
+    app.advance(60_000);
+    let receipt = shop.sell(&acme, ONE, 2).await;
+    assert_eq!(receipt.price, 5);
+    assert_eq!(usage(&acme.client, "").await, [line(TODAY, None, 2 + 10)]);
+    assert_eq!(wallet(&acme.client).await["spent"], 12);
+}
+
+#[tokio::test]
+async fn what_is_asked_wrongly_is_named() {
+    let app = TestApp::start().await;
+    let [acme, rival] = app.tenants().await;
+    let ask = async |query: &str| acme.client.get(format!("/v1/usage?{query}")).await;
+    for (query, code, field) in [
+        ("interval=hour", "wrong_type", "interval"),
+        ("groupBy=colour", "wrong_type", "groupBy"),
+        ("from=yesterday", "wrong_type", "from"),
+        ("to=2027-01-15", "wrong_type", "to"),
+        ("group_by=key", "unknown_field", "group_by"),
+        ("interval=day&interval=day", "duplicate_field", "interval"),
+    ] {
+        assert_eq!(ask(query).await.problem(400, code).fields(), [field], "{query}");
+    }
+    for (query, field) in [
+        ("from=2027-01-15T00:00:00Z&to=2027-01-15T00:00:00Z", "to"),
+        ("from=2027-01-15T00:00:00Z&to=2027-01-14T00:00:00Z", "to"),
+        ("from=2025-12-01T00:00:00Z&to=2027-01-15T00:00:00Z", "to"),
+        ("from=9999-01-01T00:00:00Z", "to"),
+    ] {
+        assert_eq!(ask(query).await.problem(422, "invalid").fields(), [field], "{query}");
+    }
+    assert!(
+        usage(&acme.client, "from=1970-01-01T00:00:00Z&to=1970-02-01T00:00:00Z")
+            .await
+            .is_empty()
+    );
+    let theirs = rival.owner.client.within(&acme.org);
+    theirs.get("/v1/usage").await.problem(404, "not_found");
+}
