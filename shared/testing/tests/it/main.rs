@@ -42,3 +42,4 @@ mod tidy;
 mod usage;
 mod users;
 mod wallet;
+mod wallet_mails;
