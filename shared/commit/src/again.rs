@@ -13,19 +13,19 @@ const PATIENT_TRIES: u32 = 24;
 /// else has changed something since it was read. After eight tries, with pauses that grow from 5 to 640 ms, `Busy`.
 ///
 /// Not an async closure: the compiler cannot tell yet whether the future of one may change threads.
-pub async fn again<T, F>(attempt: impl Fn() -> F) -> Result<T>
+pub fn again<T, F>(attempt: impl Fn() -> F) -> impl Future<Output = Result<T>>
 where
     F: Future<Output = Result<T, NotDone>>,
 {
-    tries(TRIES, attempt).await
+    tries(TRIES, attempt)
 }
 
 /// Does `attempt` as [`again`] does, up to 24 times: for what many do to one thing at the same moment.
-pub async fn again_patiently<T, F>(attempt: impl Fn() -> F) -> Result<T>
+pub fn again_patiently<T, F>(attempt: impl Fn() -> F) -> impl Future<Output = Result<T>>
 where
     F: Future<Output = Result<T, NotDone>>,
 {
-    tries(PATIENT_TRIES, attempt).await
+    tries(PATIENT_TRIES, attempt)
 }
 
 async fn tries<T, F>(most: u32, attempt: impl Fn() -> F) -> Result<T>
