@@ -4,27 +4,38 @@
 //! any order.
 
 use lambda::{App, Consumer, Env, Function, Message, Start, each};
+use metering::mails::Mails;
 use outbox::Listener;
 
 /// The function.
 pub const FUNCTION: Function = Function::queue::<OutboxRelay>("outbox-relay");
 
-/// Everybody who listens: a new one is a line here. None does yet; facts are relayed to nobody, and kept.
-const LISTENERS: &[&dyn Listener] = &[];
+/// Relays facts to these.
+struct OutboxRelay {
+    mails: Mails,
+}
 
-/// Relays facts.
-struct OutboxRelay;
+impl OutboxRelay {
+    /// Everybody who listens: a new one is a line here, and in the struct.
+    fn listeners(&self) -> [&dyn Listener; 1] {
+        [&self.mails]
+    }
+}
 
 impl Start for OutboxRelay {
-    async fn start(_: &Env, _: App) -> anyhow::Result<Self> {
-        Ok(Self)
+    async fn start(env: &Env, app: App) -> anyhow::Result<Self> {
+        Ok(Self {
+            mails: Mails::of(env, &app)?,
+        })
     }
 }
 
 impl Consumer for OutboxRelay {
     async fn consume(&self, app: &App, messages: Vec<Message>) -> Vec<String> {
+        let listeners = self.listeners();
+        let listeners = &listeners;
         each(messages, |message| async move {
-            outbox::relay(app, LISTENERS, &message.body).await
+            outbox::relay(app, listeners, &message.body).await
         })
         .await
     }

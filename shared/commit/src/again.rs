@@ -6,16 +6,33 @@ use crate::NotDone;
 
 /// So often is something tried that somebody else was faster with.
 const TRIES: u32 = 8;
+/// So often if many may change the same thing at once, and each has to come through: with pauses, 12 s at most.
+const PATIENT_TRIES: u32 = 24;
 
 /// Does `attempt`, which reads, decides and commits, again for as long as a condition of its commit does not hold: somebody
 /// else has changed something since it was read. After eight tries, with pauses that grow from 5 to 640 ms, `Busy`.
 ///
 /// Not an async closure: the compiler cannot tell yet whether the future of one may change threads.
-pub async fn again<T, F>(attempt: impl Fn() -> F) -> Result<T>
+pub fn again<T, F>(attempt: impl Fn() -> F) -> impl Future<Output = Result<T>>
 where
     F: Future<Output = Result<T, NotDone>>,
 {
-    for number in 0..TRIES {
+    tries(TRIES, attempt)
+}
+
+/// Does `attempt` as [`again`] does, up to 24 times: for what many do to one thing at the same moment.
+pub fn again_patiently<T, F>(attempt: impl Fn() -> F) -> impl Future<Output = Result<T>>
+where
+    F: Future<Output = Result<T, NotDone>>,
+{
+    tries(PATIENT_TRIES, attempt)
+}
+
+async fn tries<T, F>(most: u32, attempt: impl Fn() -> F) -> Result<T>
+where
+    F: Future<Output = Result<T, NotDone>>,
+{
+    for number in 0..most {
         match attempt().await {
             Ok(done) => return Ok(done),
             Err(NotDone::Conditions(names)) => {
@@ -53,6 +70,17 @@ mod tests {
         assert!(matches!(check(1, lost).await, (1, Ok(7))));
         assert!(matches!(check(8, lost).await, (8, Ok(7))));
         assert!(matches!(check(9, lost).await, (8, Err(Error::Busy))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn patience_ends_too() {
+        let tries = Cell::new(0);
+        let done: Result<()> = again_patiently(|| async {
+            tries.set(tries.get() + 1);
+            Err(lost())
+        })
+        .await;
+        assert!(matches!((tries.get(), done), (24, Err(Error::Busy))));
     }
 
     #[tokio::test(start_paused = true)]

@@ -29,7 +29,7 @@ mod again;
 mod commit;
 mod not_done;
 
-pub use again::again;
+pub use again::{again, again_patiently};
 pub use commit::Commit;
 pub use idempotency::Reply;
 pub use not_done::{NotDone, TooLarge};

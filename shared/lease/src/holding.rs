@@ -54,7 +54,7 @@ pub enum Answer<I> {
 pub enum Take<I> {
     /// Go on, with these units.
     Taken(Portion<I>),
-    /// Come again later: so much is not left.
+    /// Come again later: so much is left, with what this process holds.
     Short(Pool),
     /// Ask the pool first.
     Wanting(Ask<I>),
@@ -151,7 +151,10 @@ impl<I: Copy + Eq> Holding<I> {
         }
         let missing = units - block;
         match pool {
-            Some(pool) if pool.left < missing => Take::Short(pool),
+            Some(pool) if pool.left < missing => Take::Short(Pool {
+                left: pool.left + block,
+                ..pool
+            }),
             _ => Take::Wanting(Ask {
                 units: sizing.block(pool.map(|pool| pool.left), self.size).max(missing),
                 pool,

@@ -36,7 +36,8 @@ pub struct CreditGrant {
     pub reason: String,
     /// Those with a lower number are used first.
     pub priority: u8,
-    /// From then on nothing of it can be spent.
+    /// From then on nothing of it can be spent. Stored under another name than the item's own end.
+    #[serde(rename = "endsAt")]
     pub expires_at: Option<Time>,
     /// When it was made.
     pub created_at: Time,

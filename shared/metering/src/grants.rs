@@ -1,7 +1,7 @@
 //! What people change of wallets: credits that the platform grants or takes back, and how a wallet is topped up by itself.
 
 use app::App;
-use commit::{Commit, Reply, again};
+use commit::{Commit, Reply, again, again_patiently};
 use kernel::policy::{GrantCredits, ReadOrg, TopUpWallet};
 use kernel::{Error, OrgId, Result, Scope, Time};
 use serde_json::json;
@@ -31,7 +31,7 @@ pub async fn adjust(app: &App, scope: &Scope<GrantCredits>, org: OrgId, adjustme
         return Err(Error::invalid("expiresAt", "must be in the future"));
     }
     identity::Org::load(&app.table, &Scope::<ReadOrg>::system(org)).await?;
-    again(|| async {
+    again_patiently(|| async {
         let now = app.now();
         let mut wallet = Wallet::current(&app.table, org, now).await?;
         let mut commit = Commit::by(app, scope);

@@ -32,6 +32,7 @@ pub mod facts;
 pub mod grants;
 pub mod lease;
 pub mod ledger;
+pub mod mails;
 pub mod meter;
 pub mod month;
 pub mod plan;
@@ -43,8 +44,8 @@ pub mod topup;
 pub mod usage;
 pub mod wallet;
 
+pub use self::wallet::Wallet;
 pub use meter::{Admission, Buyer, Charge, Meter, Receipt};
 pub use price::Operation;
 pub use recovery::sweep;
 pub use report::{Refunds, report};
-pub use wallet::Wallet;

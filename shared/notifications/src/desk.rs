@@ -70,11 +70,26 @@ impl Desk {
     ///
     /// `cause` is an id or a word: letters, digits and `_`.
     pub fn mail(&self, now: Time, owner: Owner, cause: &str, mail: Mail) -> Result<Job> {
+        self.mail_of(now, owner, cause, mail, None)
+    }
+
+    /// A mail of a cause that was at `at` and that may be told more than once: the address gets one of it. The condition of
+    /// [`Job::write`] does not hold for another.
+    pub fn mail_once(&self, now: Time, owner: Owner, cause: &str, at: Time, mail: Mail) -> Result<Job> {
+        self.mail_of(now, owner, cause, mail, Some(at))
+    }
+
+    fn mail_of(&self, now: Time, owner: Owner, cause: &str, mail: Mail, once_of: Option<Time>) -> Result<Job> {
         let mut check = Check::default();
         check.email("email", &mail.to);
         check.done()?;
-        let cause = cause.to_owned();
-        Ok(self.job(Later::of(now, &MailNotice { owner, cause, mail }, now)?))
+        let notice = MailNotice {
+            owner,
+            cause: cause.to_owned(),
+            mail,
+            once_of,
+        };
+        Ok(self.job(Later::of(now, &notice, now)?))
     }
 
     /// A webhook call to be made, signed by the Standard Webhooks' scheme `v1`: posts `{"type":event,"timestamp":now,

@@ -100,6 +100,32 @@ pub enum Letter {
         /// Its page.
         link: Line,
     },
+    /// Says that most of what a wallet's month includes was spent.
+    WalletLow {
+        /// Who gets it.
+        name: Line,
+        /// Whose wallet it is.
+        organization: Line,
+        /// Credits that the month includes.
+        included: u64,
+        /// Credits that are left in the wallet.
+        left: u64,
+        /// Its page.
+        link: Line,
+    },
+    /// Says that all of what a wallet's month includes was spent.
+    WalletExhausted {
+        /// Who gets it.
+        name: Line,
+        /// Whose wallet it is.
+        organization: Line,
+        /// Credits that the month includes.
+        included: u64,
+        /// Credits that are left in the wallet.
+        left: u64,
+        /// Its page.
+        link: Line,
+    },
 }
 
 /// A text without line breaks and other control characters: what people chose as a name must not add a header to a mail
@@ -285,6 +311,20 @@ struct HtmlPart<'a> {
     preview: &'a str,
     reason: &'a str,
     unsubscribe: Option<&'a Unsubscribe>,
+}
+
+/// A number for people: `100,000`.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "templates hand over references")]
+fn count(number: &u64) -> String {
+    let digits = number.to_string();
+    let (mut text, many) = (String::new(), digits.len());
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (many - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 /// A moment for people, in HTML: `2026-11-27 11:40:05 UTC`.

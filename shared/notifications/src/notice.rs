@@ -1,6 +1,7 @@
 //! The two ways a notice goes, each a job of its own queue: neither waits for the other's targets.
 
-use jobs::{Job, Owner, Place, Queue};
+use jobs::{Job, JobKey, Owner, Place, Queue};
+use kernel::Time;
 use serde::{Deserialize, Serialize};
 
 use crate::mails::Mail;
@@ -14,6 +15,9 @@ pub struct MailNotice {
     pub cause: String,
     /// What is sent.
     pub mail: Mail,
+    /// When its cause was, if that sends one to an address and no more, however often it is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub once_of: Option<Time>,
 }
 
 impl Job for MailNotice {
@@ -27,6 +31,10 @@ impl Job for MailNotice {
 
     fn label(&self) -> Option<String> {
         Some(self.mail.to.clone())
+    }
+
+    fn key(&self) -> Option<JobKey> {
+        self.once_of.map(|at| JobKey::of(&self.mail.to, at))
     }
 }
 
@@ -77,7 +85,7 @@ impl Job for WebhookNotice {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kernel::{OrgId, Time};
+    use kernel::OrgId;
 
     fn group(url: &str) -> String {
         let notice = WebhookNotice {

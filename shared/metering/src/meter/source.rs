@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use app::App;
-use commit::{NotDone, again};
+use commit::{NotDone, again_patiently};
 use kernel::{LeaseId, OrgId, Origin, Result, Time, Zone};
 use lease::{Answer, Ask, Closed, Pool, Sizing, Source};
 
@@ -105,7 +105,7 @@ impl Source for Wallets {
     }
 
     async fn ask(&self, org: &OrgId, ask: Ask<LeaseId>, _: Time) -> Result<Answer<LeaseId>> {
-        again(|| async {
+        again_patiently(|| async {
             let now = self.app.now();
             let mut wallet = Wallet::current(&self.app.table, *org, now).await?;
             self.sold().know(*org, &wallet.month.zone);

@@ -1,7 +1,7 @@
 //! A wallet:   pk ORG#<org>#WALLET   sk WALLET   (its leases, grants, entries and top-ups lie beside it)
 
 use app::App;
-use commit::{Commit, NotDone, again};
+use commit::{Commit, NotDone, again, again_patiently};
 use identity::Org;
 use kernel::policy::{ReadOrg, ReadWallet};
 use kernel::{Error, LeaseId, OrgId, Origin, Result, Scope, Time, Zone};
@@ -134,7 +134,7 @@ impl Wallet {
         id: LeaseId,
         change: impl Fn(&mut Lease) -> bool + Send + Sync,
     ) -> Result<()> {
-        again(|| async {
+        again_patiently(|| async {
             let now = app.now();
             let Some(mut lease) = Lease::load(&app.table, org, id).await? else {
                 return Ok(());

@@ -50,5 +50,19 @@ pub fn samples() -> Vec<Letter> {
             resolved_at: now,
             link: alert(),
         },
+        Letter::WalletLow {
+            name: "Ada Lovelace".into(),
+            organization: "Analytical Engines".into(),
+            included: 100_000,
+            left: 20_000,
+            link: page("/wallet"),
+        },
+        Letter::WalletExhausted {
+            name: "Ada Lovelace".into(),
+            organization: "Analytical Engines".into(),
+            included: 100_000,
+            left: 0,
+            link: page("/wallet"),
+        },
     ]
 }

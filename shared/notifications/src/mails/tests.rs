@@ -24,7 +24,7 @@ fn each_saying(text: &str) -> Vec<Letter> {
         for (name, value) in stored["variables"].as_object_mut().unwrap() {
             match name.as_str() {
                 "link" => *value = LINK.into(),
-                "role" | "changedAt" | "firedAt" | "resolvedAt" => {}
+                "role" | "changedAt" | "firedAt" | "resolvedAt" | "included" | "left" => {}
                 _ => *value = text.into(),
             }
         }
@@ -100,7 +100,7 @@ proptest! {
 
 #[test]
 fn html_is_escaped_and_text_is_not() {
-    let [.., invitation, _, _] = &each_saying("Tom & <b>Jerry</b> \"O'Neil\"")[..] else {
+    let [_, _, _, invitation, ..] = &each_saying("Tom & <b>Jerry</b> \"O'Neil\"")[..] else {
         panic!("an invitation")
     };
     let mail = render(invitation.clone());
@@ -219,6 +219,29 @@ fn no_unsubscribe_address_adds_a_header() {
     assert!(Unsubscribe::try_from("http://localhost:3000/u/1".to_owned()).is_ok());
 }
 
+#[test]
+fn an_empty_wallet_says_what_it_means_and_another_does_not() {
+    let text = |left: u64| {
+        let letter = Letter::WalletExhausted {
+            name: "Ada".into(),
+            organization: "Acme".into(),
+            included: 1_234_567,
+            left,
+            link: LINK.into(),
+        };
+        let mail = render(letter);
+        assert_eq!(
+            mail.text.contains("are refused until"),
+            mail.html.contains("are refused until")
+        );
+        assert!(mail.text.contains("1,234,567 a month") && mail.html.contains(">1,234,567<"));
+        mail.text
+    };
+    assert!(text(0).contains("are refused until credits are added, or the next month begins."));
+    assert!(text(999).contains("Its calls go on") && text(999).contains("Left:      999,"));
+    assert!(text(1_000).contains("Left:      1,000,"));
+}
+
 /// As the first version stored them: a mail that waited while this one was deployed.
 #[test]
 fn mails_that_wait_are_read() {
@@ -229,7 +252,8 @@ fn mails_that_wait_are_read() {
         variables[name] = at.into();
         variables
     };
-    let stored: [(&str, Value); 6] = [
+    let credits = json!({"name": "Ada", "organization": "o", "included": 100_000, "left": 5, "link": "l"});
+    let stored: [(&str, Value); 8] = [
         ("verify-email", json!({"name": "Ada", "link": "l"})),
         ("reset-password", json!({"name": "Ada", "link": "l"})),
         ("password-changed", json!({"name": "Ada", "changedAt": at, "link": "l"})),
@@ -239,6 +263,8 @@ fn mails_that_wait_are_read() {
         ),
         ("alert-fired", with("firedAt")),
         ("alert-resolved", with("resolvedAt")),
+        ("wallet-low", credits.clone()),
+        ("wallet-exhausted", credits),
     ];
     for (template, variables) in stored {
         let stored = json!({"to": "ada@example.com", "template": template, "variables": variables});

@@ -153,12 +153,14 @@ async fn events_are_counted_once_whatever_is_lost() {
     let chaos = Chaos::only(&faults);
     let app = TestApp::start_under(chaos.clone()).await;
     let acme = app.tenant().await;
-    // Credits are held before anything is lost.
-    acme.server
-        .post("/v1/ingest/event", json!({"type": "A", "name": "before"}))
+    // So that what is lost is what the events need.
+    let free = json!({"prices": {"ingest.event": 0}});
+    app.manager()
         .await
-        .expect(202);
-    app.take_messages().await;
+        .client
+        .put("/v1/admin/prices", free)
+        .await
+        .expect(200);
     chaos.enable(true);
     let events: Vec<_> = (0..20)
         .map(|id| json!({"id": id.to_string(), "type": "A", "name": "a"}))

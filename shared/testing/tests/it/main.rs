@@ -43,4 +43,5 @@ mod tidy;
 mod usage;
 mod users;
 mod wallet;
+mod wallet_mails;
 mod whole_commits;

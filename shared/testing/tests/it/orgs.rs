@@ -35,7 +35,10 @@ async fn who_makes_an_organization_owns_it() {
     let ada = app.person().await;
     let acme = ada.client.post("/v1/orgs", json!({"name": "Acme"})).await.expect(201);
     let id = acme.text("id");
-    let expected = json!({"id": id, "name": "Acme", "role": "owner", "createdAt": app.now(), "updatedAt": app.now()});
+    let now = app.now();
+    let expected = json!({
+        "id": id, "name": "Acme", "timeZone": "UTC", "role": "owner", "createdAt": now, "updatedAt": now,
+    });
     assert_eq!(acme.json, expected);
     let path = format!("/v1/orgs/{id}");
     assert_eq!(ada.client.get(&path).await.expect(200).json, expected);

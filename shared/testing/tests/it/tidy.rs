@@ -468,9 +468,17 @@ fn may_use(package: &str) -> Option<Vec<&'static str>> {
             "telemetry",
             "trail",
         ]),
-        // A wallet is an organization's, and its days are those of its zone.
+        // A wallet is an organization's, its days are those of its zone, and its owners are mailed.
         "metering" => Some(vec![
-            "app", "commit", "identity", "kernel", "lease", "outbox", "table", "trail",
+            "app",
+            "commit",
+            "identity",
+            "kernel",
+            "lease",
+            "notifications",
+            "outbox",
+            "table",
+            "trail",
         ]),
         "identity" => Some(vec![
             "app",
@@ -650,7 +658,7 @@ fn what_was_replaced_does_not_come_back() {
 /// Loops that try again and are not `again`, and why.
 const TRIES: [(&str, &str); 18] = [
     (
-        "shared/commit/src/again.rs again",
+        "shared/commit/src/again.rs tries",
         "is the one that reads, decides and commits",
     ),
     (
