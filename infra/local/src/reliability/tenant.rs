@@ -277,6 +277,7 @@ impl<'a> Tenant<'a> {
         let mut checks = self.compare_log(told, log).await?;
         checks.push(self.compare_stream(told).await?);
         checks.push(self.compare_projects(told).await?);
+        checks.extend(self.compare_wallet().await?);
         checks.push(self.audit_trail().await?);
         let alive = told.refused == 0 && self.refresh(&told.refresh_token).await?.is_some();
         checks.push(Check::number(
@@ -360,6 +361,32 @@ impl<'a> Tenant<'a> {
         let unanswered = told.stream.values().filter(|accepted| !**accepted).count();
         let name = format!("{}: events without ids, {unanswered} batches unanswered", self.name);
         Ok(Check::of(name, &expected, &found))
+    }
+
+    /// Each event that counts costs one credit, whatever was sent how often and whoever was killed.
+    async fn compare_wallet(&self) -> Result<[Check; 2]> {
+        let mut counted = BTreeMap::new();
+        for (project, _) in [&self.log, &self.stream] {
+            let path = format!("/v1/metrics/overview?{}", Self::range(project));
+            let overview = self.caller.get(&path, self.call(None)).await?;
+            counted.insert(project.clone(), overview["events"].as_u64().context("a count")?);
+        }
+        let now = real_ms();
+        let (from, to) = (rfc3339(now - 24 * 3_600_000), rfc3339(now + 60_000));
+        let path = format!("/v1/usage?from={from}&to={to}&interval=month&groupBy=project");
+        let usage = self.caller.get(&path, self.call(None)).await?;
+        let row = |row: &Value| Some((row["group"].as_str()?.to_owned(), row["credits"].as_u64()?));
+        let used = list(&usage, "data", row);
+        let wallet = self.caller.get("/v1/wallet", self.call(None)).await?;
+        let field = |name: &str| wallet[name].as_u64().unwrap_or_default();
+        let parts = ["balance", "leased", "spent", "expired"].map(field);
+        ensure!(parts.iter().sum::<u64>() == field("granted"), "a wallet does not add up: {wallet}");
+        let name = |what: &str| format!("{}: {what}", self.name);
+        let spent = field("spent") + field("debt");
+        Ok([
+            Check::number(name("credits spent"), counted.values().sum(), spent),
+            Check::of(name("credits used, by project"), &counted, &used),
+        ])
     }
 
     async fn compare_projects(&self, told: &Told) -> Result<Check> {

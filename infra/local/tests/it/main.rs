@@ -9,3 +9,4 @@ mod limits;
 mod oidc;
 mod reliability;
 mod replay;
+mod wallets;
