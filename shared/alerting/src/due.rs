@@ -65,24 +65,24 @@ impl Batch {
 /// others waiting; the error comes at the end.
 pub async fn queue_all(app: &App) -> Result<usize> {
     let (mut found, mut failure) = (0, None);
-    let mut outbox = Outbox::new(&app.queues);
+    let mut unsent = Unsent::new(&app.queues);
     for shard in 0..SHARDS {
-        match queue_shard(&app.table, shard, &mut outbox).await {
+        match queue_shard(&app.table, shard, &mut unsent).await {
             Ok(alerts) => found += alerts,
             Err(error) => failure = Some(error),
         }
     }
-    outbox.flush().await?;
+    unsent.flush().await?;
     failure.map_or(Ok(found), Err)
 }
 
-async fn queue_shard(table: &Table, shard: u8, outbox: &mut Outbox<'_>) -> Result<usize> {
+async fn queue_shard(table: &Table, shard: u8, unsent: &mut Unsent<'_>) -> Result<usize> {
     let (mut found, mut after) = (0, None);
     for _ in 0..MOST_PAGES {
         let page = Due::page(table, shard, after).await?;
         found += page.records.len();
         for due in &page.records {
-            outbox.add(due).await?;
+            unsent.add(due).await?;
         }
         after = page.next;
         if after.is_none() {
@@ -93,13 +93,13 @@ async fn queue_shard(table: &Table, shard: u8, outbox: &mut Outbox<'_>) -> Resul
 }
 
 /// Messages that are not sent yet.
-struct Outbox<'a> {
+struct Unsent<'a> {
     queues: &'a Queues,
     open: Batch,
     full: Vec<Outgoing>,
 }
 
-impl<'a> Outbox<'a> {
+impl<'a> Unsent<'a> {
     fn new(queues: &'a Queues) -> Self {
         Self {
             queues,
