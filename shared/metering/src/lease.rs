@@ -130,11 +130,11 @@ pub struct Lease {
 }
 
 impl Lease {
-    pub(crate) fn new(now: Time, org: OrgId, id: LeaseId, runs: i64) -> Self {
+    pub(crate) fn new(org: OrgId, id: LeaseId, ends_at: Time) -> Self {
         Self {
             id,
             org,
-            ends_at: now.plus_millis(runs),
+            ends_at,
             units: 0,
             parts: BTreeMap::new(),
             sales: BTreeMap::new(),

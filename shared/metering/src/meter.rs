@@ -40,7 +40,8 @@ struct Inner {
 }
 
 /// What is paid for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Buyer {
     /// Whose wallet pays.
     pub org: OrgId,

@@ -248,7 +248,13 @@ impl Wallet {
     /// those grants that ends, so no lease outlives what it comes from. Nothing if there are not so many.
     #[must_use]
     pub fn lease(&mut self, now: Time, id: LeaseId, units: u64) -> Option<Lease> {
-        let mut lease = Lease::new(now, self.org, id, self.runs());
+        self.lease_until(now, id, units, now.plus_millis(self.runs()))
+    }
+
+    /// As [`Wallet::lease`], but for so long.
+    #[must_use]
+    pub fn lease_until(&mut self, now: Time, id: LeaseId, units: u64, until: Time) -> Option<Lease> {
+        let mut lease = Lease::new(self.org, id, until);
         let leased = self.add_to(now, &mut lease, units);
         leased.then(|| {
             self.open.push(id);

@@ -38,7 +38,11 @@ impl Bench {
             parameters: BTreeMap::new(),
             ssm: BTreeMap::new(),
             log_file: Some(data.path().join("functions.log")),
-            only: functions.iter().map(|name| (*name).to_owned()).collect(),
+            only: functions
+                .iter()
+                .chain(&["admin"])
+                .map(|name| (*name).to_owned())
+                .collect(),
         })
         .await?;
         let mut bench = Self {
@@ -59,7 +63,29 @@ impl Bench {
         let key = json!({"label": "bench", "rateLimitPerMinute": 1_000_000});
         let path = format!("/v1/projects/{}/api-keys", bench.project);
         bench.key = text(&bench.post(&path, &key).await?, "key")?;
+        bench.grant_credits().await?;
         Ok(bench)
+    }
+
+    /// What is measured is not the wallet either.
+    async fn grant_credits(&self) -> Result<()> {
+        let path = "/_local/manager";
+        let manager = answer(self.api.get(format!("{}{path}", self.running.url())), path).await?;
+        let credentials = json!({"email": manager["email"], "password": manager["password"]});
+        let path = "/v1/auth/login";
+        let login = self
+            .api
+            .post(format!("{}{path}", self.running.url()))
+            .json(&credentials);
+        let token = text(&answer(login, path).await?, "accessToken")?;
+        let path = format!("/v1/admin/orgs/{}/credits", self.org);
+        let credits = json!({"credits": 1_000_000_000_000_u64, "reason": "bench"});
+        let grant = self
+            .api
+            .post(format!("{}{path}", self.running.url()))
+            .bearer_auth(token);
+        answer(grant.json(&credits), &path).await?;
+        Ok(())
     }
 
     async fn post(&self, path: &str, body: &Value) -> Result<Value> {

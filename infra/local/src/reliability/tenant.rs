@@ -380,7 +380,10 @@ impl<'a> Tenant<'a> {
         let wallet = self.caller.get("/v1/wallet", self.call(None)).await?;
         let field = |name: &str| wallet[name].as_u64().unwrap_or_default();
         let parts = ["balance", "leased", "spent", "expired"].map(field);
-        ensure!(parts.iter().sum::<u64>() == field("granted"), "a wallet does not add up: {wallet}");
+        ensure!(
+            parts.iter().sum::<u64>() == field("granted"),
+            "a wallet does not add up: {wallet}"
+        );
         let name = |what: &str| format!("{}: {what}", self.name);
         let spent = field("spent") + field("debt");
         Ok([

@@ -153,7 +153,11 @@ async fn a_thousand_credits_are_a_thousand_calls_whoever_is_killed() {
         }
     }
     let last = wallet(&up, &tenant).await;
-    assert_eq!((last["spent"], last["balance"], last["leased"]), (2 * credits, 0, 0), "{last:?}");
+    assert_eq!(
+        (last["spent"], last["balance"], last["leased"]),
+        (2 * credits, 0, 0),
+        "{last:?}"
+    );
     let events = events(&up, &tenant).await;
     assert_eq!(events, 2 * credits, "every credit is an event");
     let told = i64::try_from(CREDITS + passed).unwrap();

@@ -102,7 +102,7 @@ fn shard(id: LeaseId) -> u8 {
 
 impl From<LeaseRecord> for Lease {
     fn from(record: LeaseRecord) -> Self {
-        let mut lease = Self::new(record.ends_at, record.org, record.id, 0);
+        let mut lease = Self::new(record.org, record.id, record.ends_at);
         for (name, value) in &record.rest {
             let (Some((kind, name)), Some(units)) = (name.split_once(':'), value.as_u64()) else {
                 continue;

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use commit::Commit;
 use futures::future::join_all;
+use kernel::{Error, Origin};
+use metering::{Buyer, Reservation};
 use outbox::Told;
 use serde_json::{Value, json};
 use table::Query;
@@ -508,4 +511,90 @@ async fn a_correction_under_load_takes_what_is_there() {
     app.settle().await;
     recover(&app).await;
     assert_eq!(wallet(&acme).await, [200 - passed, 0, passed, 0, 200, 0]);
+}
+
+/// Who pays for long work of a tenant.
+fn buyer(tenant: &Tenant) -> Buyer {
+    Buyer {
+        org: tenant.org.parse().unwrap(),
+        project: tenant.project.parse().unwrap(),
+        key: tenant.key_id.parse().unwrap(),
+        endpoint: "POST /v1/conversions".to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn what_is_set_aside_for_long_work_is_spent_with_it_or_comes_back() {
+    let app = TestApp::start().await;
+    let acme = tenant_with(&app, 100).await;
+    let (worker, buyer) = (app.app().await, buyer(&acme));
+    let until = app.now().plus_millis(60_000);
+    let reserve = async |credits| Reservation::make(&worker, &buyer, credits, until, "https://example.com").await;
+    let first = reserve(60).await.unwrap();
+    assert_eq!(wallet(&acme).await[..3], [40, 60, 0]);
+    let refused = reserve(50).await;
+    assert!(matches!(refused, Err(Error::OutOfCredits(members)) if (members.balance, members.price) == (40, 50)));
+    let second = reserve(30).await.unwrap();
+    let spend = async |reservation: &Reservation, credits| {
+        let commit = Commit::of(&worker, &Origin::default());
+        Ok::<_, Error>(reservation.spend(&worker, credits, commit).await?.await?)
+    };
+    // Never more than was set aside, and what the work did not need comes back.
+    let refused = spend(&first, 61).await;
+    assert!(matches!(
+        refused,
+        Err(Error::Refused {
+            code: "reservation_too_small",
+            ..
+        })
+    ));
+    spend(&first, 45).await.unwrap();
+    assert_eq!(wallet(&acme).await[..3], [25, 30, 45]);
+    // Once: neither spent nor released again.
+    let refused = spend(&first, 1).await;
+    assert!(matches!(
+        refused,
+        Err(Error::Refused {
+            code: "reservation_ended",
+            ..
+        })
+    ));
+    first.release(&worker).await.unwrap();
+    second.release(&worker).await.unwrap();
+    second.release(&worker).await.unwrap();
+    assert_eq!(wallet(&acme).await[..3], [55, 0, 45]);
+    // One that nobody ends comes back by itself.
+    let third = reserve(55).await.unwrap();
+    recover(&app).await;
+    let refused = spend(&third, 1).await;
+    assert!(matches!(
+        refused,
+        Err(Error::Refused {
+            code: "reservation_ended",
+            ..
+        })
+    ));
+    assert_eq!(wallet(&acme).await[..3], [55, 0, 45]);
+    let used = BTreeMap::from([("POST /v1/conversions".to_owned(), 45)]);
+    assert_eq!(usage(&app, &acme, "endpoint").await, used);
+}
+
+#[tokio::test]
+async fn of_work_that_is_ended_twice_at_once_one_end_counts() {
+    let app = TestApp::start().await;
+    let acme = tenant_with(&app, 100).await;
+    let (worker, buyer) = (app.app().await, buyer(&acme));
+    let until = app.now().plus_millis(60_000);
+    let reserved = Reservation::make(&worker, &buyer, 40, until, "https://example.com")
+        .await
+        .unwrap();
+    let spends = (0..10).map(|_| async {
+        let commit = reserved
+            .spend(&worker, 40, Commit::of(&worker, &Origin::default()))
+            .await?;
+        Ok::<_, Error>(commit.await?)
+    });
+    let done = join_all(spends).await.into_iter().filter(Result::is_ok).count();
+    assert_eq!(done, 1);
+    assert_eq!(wallet(&acme).await, [60, 0, 40, 0, 100, 0]);
 }
