@@ -458,9 +458,8 @@ async fn put(table: &Table, write: Write) -> Result<(), WriteError> {
         .set_expression_attribute_values((!write.values.is_empty()).then(|| write.values.into_iter().collect()))
         .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
     for attempt in 0..ATTEMPTS {
-        let error = match request.clone().send().await {
-            Ok(_) => return Ok(()),
-            Err(error) => error,
+        let Err(error) = request.clone().send().await else {
+            return Ok(());
         };
         match error.as_service_error() {
             Some(PutItemError::ConditionalCheckFailedException(failed)) => {
@@ -573,9 +572,8 @@ async fn transaction(table: &Table, writes: Vec<Write>) -> Result<(), WriteError
             .set_transact_items(Some(items.clone()));
         // The SDK's own attempts would not tell whether one of them was unanswered.
         let once = aws_sdk_dynamodb::config::Builder::new().retry_config(RetryConfig::disabled());
-        let error = match request.customize().config_override(once).send().await {
-            Ok(_) => return Ok(()),
-            Err(error) => error,
+        let Err(error) = request.customize().config_override(once).send().await else {
+            return Ok(());
         };
         match Outcome::of(&error) {
             Outcome::Conditions(places) => return Err(WriteError::Condition(places)),

@@ -43,3 +43,4 @@ mod usage;
 mod users;
 mod wallet;
 mod wallet_mails;
+mod whole_commits;

@@ -72,7 +72,7 @@ async fn a_request_counts_as_crashed_only_after_its_function_has_ended() {
         .filter(|function| function.queues.is_empty() && function.schedules.is_empty());
     let mut looked_at = 0;
     for function in http {
-        let least = 2 * i64::try_from(function.timeout_s).unwrap() * Time::SECOND;
+        let least = 2 * i64::from(function.timeout_s) * Time::SECOND;
         assert!(
             idempotency::LEASE >= least,
             "a key is leased for {} ms, and {} may take {} s: at least {least} ms",
