@@ -25,7 +25,9 @@
 //! - Who has few credits left leases one by one: from 200 down each call costs a transaction.
 //! - On Lambda a process stands still between calls. What it holds of a lease that is over comes back with its next call or
 //!   its end, or after two minutes and a sweep.
-//! - Usage of a day stays where it was counted when the organization's zone changes.
+//! - Usage of a day stays where it was counted when the organization's zone changes. A new zone counts for calls once
+//!   somebody has looked at the wallet or its usage, or else from the next month on; a month that has begun ends when it did.
+//! - 250 grants of a wallet may have credits left: they lie in the wallet's item, 30 KB that each lease writes.
 
 pub mod credit_grant;
 pub mod facts;
