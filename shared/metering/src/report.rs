@@ -52,9 +52,10 @@ pub async fn report(app: &App, receipts: impl IntoIterator<Item = Receipt>) -> R
 async fn report_lease(app: &App, org: OrgId, id: LeaseId, tallies: BTreeMap<Tally, u64>) -> Result<()> {
     let mut is_behind = false;
     for (tally, total) in tallies {
-        match lease::reported(&app.table, org, id, &tally, total).await? {
-            Some(lease) => is_behind = lease.is_behind(),
-            None => tracing::error!(lease.id = %id, org.id = %org, total, "a report is later than its lease is kept"),
+        if let Some(lease) = lease::reported(&app.table, org, id, &tally, total).await? {
+            is_behind = lease.is_behind();
+        } else {
+            tracing::error!(lease.id = %id, org.id = %org, total, "a report is later than its lease is kept");
         }
     }
     if is_behind {

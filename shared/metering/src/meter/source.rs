@@ -117,15 +117,14 @@ impl Source for Wallets {
             if ask.pool.is_none() && ask.units > (wallet.balance / SIZING.share).max(1) || ask.units > wallet.balance {
                 return Ok(Answer::Refused(Some(pool(&wallet))));
             }
-            let (lease, writes) = match self.extend(&mut wallet, ask, now).await? {
-                Some(extended) => extended,
-                None => {
-                    let Some(lease) = wallet.lease(now, LeaseId::new(now), ask.units) else {
-                        return Ok(Answer::Refused(Some(pool(&wallet))));
-                    };
-                    let writes = lease.create()?;
-                    (lease, writes)
-                }
+            let (lease, writes) = if let Some(extended) = self.extend(&mut wallet, ask, now).await? {
+                extended
+            } else {
+                let Some(lease) = wallet.lease(now, LeaseId::new(now), ask.units) else {
+                    return Ok(Answer::Refused(Some(pool(&wallet))));
+                };
+                let writes = lease.create()?;
+                (lease, writes)
             };
             let granted = Answer::Granted(
                 lease::Lease {

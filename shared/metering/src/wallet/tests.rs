@@ -177,7 +177,8 @@ impl Ledger {
         let credits = (choice as u64 / 64) % 400 + 1;
         self.change(now, |wallet| match choice % 4 {
             0 => {
-                let grant = CreditGrant::manual(now, org, credits, "gift", (choice % 100 + 1) as u8, None);
+                let grant =
+                    CreditGrant::manual(now, org, credits, "gift", u8::try_from(choice % 100 + 1).unwrap(), None);
                 wallet.grant(now, grant);
             }
             1 => {

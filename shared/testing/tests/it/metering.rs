@@ -47,7 +47,7 @@ async fn tenant_with(app: &TestApp, credits: i64) -> Tenant {
 async fn again(app: &TestApp, tenant: &Tenant) -> Tenant {
     let credentials = json!({"email": tenant.owner.email, "password": PASSWORD});
     let reply = app.client().post("/v1/auth/login", credentials).await.expect(200);
-    let client = app.client().bearer(&reply.text("accessToken")).within(&tenant.org);
+    let client = app.client().bearer(reply.text("accessToken")).within(&tenant.org);
     Tenant {
         client,
         ..tenant.clone()
@@ -150,7 +150,7 @@ async fn without_credits_nothing_is_done_and_the_way_to_more_is_told() {
         acme.server.post(EVENT, event()).await.problem(402, "out_of_credits");
     }
     let cost = app.take_usage("Ingest");
-    assert_eq!(cost.write_units, 0.0, "a refused call writes nothing");
+    assert!(cost.write_units < 0.1, "a refused call writes nothing");
     assert!(cost.dynamodb_requests <= 2, "{} requests", cost.dynamodb_requests);
     // A top-up opens the way within two seconds.
     adjust(&app, &acme, 1).await;
@@ -594,7 +594,7 @@ async fn of_work_that_is_ended_twice_at_once_one_end_counts() {
             .await?;
         Ok::<_, Error>(commit.await?)
     });
-    let done = join_all(spends).await.into_iter().filter(Result::is_ok).count();
+    let done = join_all(spends).await.into_iter().flatten().count();
     assert_eq!(done, 1);
     assert_eq!(wallet(&acme).await, [60, 0, 40, 0, 100, 0]);
 }
