@@ -3,7 +3,7 @@
 use kernel::{Check, Minor};
 use serde::{Deserialize, Serialize};
 
-use crate::number::{Given, Quantity, Rate, UnitPrice};
+use crate::number::{Fraction, Given, Quantity, Rate, UnitPrice};
 use crate::price::number;
 use crate::schedule::Period;
 use crate::tax::Taxation;
@@ -47,6 +47,22 @@ pub struct Line {
     pub tax_rate: Rate,
     /// The days that it is for.
     pub period: Option<Period>,
+}
+
+impl Line {
+    /// What so many of its quantity come to.
+    pub(crate) fn share(&self, quantity: Quantity) -> Minor {
+        let (part, whole) = (quantity.fraction(), self.quantity.fraction());
+        if whole.digits == 0 {
+            return Minor::ZERO;
+        }
+        // An amount of 15 digits and two quantities of 18: (amount × part / 10^a) / (whole / 10^b), both brought to the
+        // larger number of places first.
+        let places = part.places.max(whole.places);
+        let widened = |one: Fraction| one.digits * 10_i128.pow(places - one.places);
+        let amount = i128::from(self.amount.get()) * widened(part);
+        Minor::nearest(amount, widened(whole)).unwrap_or(self.amount)
+    }
 }
 
 /// A line, as a request says it.

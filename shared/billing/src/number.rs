@@ -228,6 +228,12 @@ impl Quantity {
         Self((self.0 - some.0).max(Decimal::ZERO))
     }
 
+    /// So many more.
+    #[must_use]
+    pub fn plus(self, more: Self) -> Self {
+        Self(self.0 + more.0)
+    }
+
     /// What so many cost, rounded once.
     pub fn cost(self, price: UnitPrice) -> Result<Minor, TooMuch> {
         self.fraction().times(price.fraction())?.nearest()
@@ -238,6 +244,12 @@ impl Quantity {
         let Fraction { digits, places } = self.fraction();
         let one = i128::from(size.max(1)) * 10_i128.pow(places);
         (digits + one - 1) / one
+    }
+}
+
+impl From<Minor> for UnitPrice {
+    fn from(amount: Minor) -> Self {
+        Self(Decimal::from(amount.get()))
     }
 }
 
