@@ -14,7 +14,10 @@ use serde_json::value::RawValue;
 
 /// A number of a request, as it was written: a JSON number, or a string that holds a decimal.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Given(String);
+pub struct Given {
+    text: String,
+    is_string: bool,
+}
 
 /// The longest text that is read as a number.
 const LONGEST: usize = 64;
@@ -24,12 +27,17 @@ impl<'de> Deserialize<'de> for Given {
         let raw = Box::<RawValue>::deserialize(deserializer)?;
         let wrong = || de::Error::custom("must be a number or a decimal string");
         let text = raw.get();
-        let text = match text.as_bytes().first() {
-            Some(b'"') => serde_json::from_str::<String>(text).map_err(|_| wrong())?,
-            Some(b'-' | b'0'..=b'9') => text.to_owned(),
-            _ => return Err(wrong()),
-        };
-        Ok(Self(text))
+        match text.as_bytes().first() {
+            Some(b'"') => Ok(Self {
+                text: serde_json::from_str(text).map_err(|_| wrong())?,
+                is_string: true,
+            }),
+            Some(b'-' | b'0'..=b'9') => Ok(Self {
+                text: text.to_owned(),
+                is_string: false,
+            }),
+            _ => Err(wrong()),
+        }
     }
 }
 
@@ -45,12 +53,6 @@ impl utoipa::PartialSchema for Given {
 }
 
 impl utoipa::ToSchema for Given {}
-
-impl From<&str> for Given {
-    fn from(text: &str) -> Self {
-        Self(text.to_owned())
-    }
-}
 
 /// Reads digits, a point and an exponent exactly; nothing if that would need more than 28 digits.
 fn exact(text: &str) -> Option<Decimal> {
@@ -85,7 +87,7 @@ fn exact(text: &str) -> Option<Decimal> {
 pub struct NotThatNumber(String);
 
 macro_rules! decimals {
-    ($($(#[$doc:meta])* $name:ident: $places:literal places, $least:literal to $most:literal;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident: $places:literal places, $least:literal to $most:literal, $numbers:ident numbers;)*) => {$(
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
         pub struct $name(Decimal);
@@ -117,7 +119,12 @@ macro_rules! decimals {
             type Error = NotThatNumber;
 
             fn try_from(given: &Given) -> Result<Self, NotThatNumber> {
-                given.0.parse()
+                let value: Self = given.text.parse()?;
+                let whole = Numbers::$numbers == Numbers::Whole;
+                if whole && !given.is_string && !value.0.is_integer() {
+                    return Err(NotThatNumber("must be a whole number, or a string that holds a decimal".to_owned()));
+                }
+                Ok(value)
             }
         }
 
@@ -165,13 +172,22 @@ macro_rules! decimals {
     )*};
 }
 
+/// Which JSON numbers of a request are taken; strings may hold any decimal.
+#[derive(PartialEq)]
+enum Numbers {
+    /// Whole ones: what is money is not written as what others read as a float.
+    Whole,
+    /// Those with a fraction too.
+    Any,
+}
+
 decimals! {
     /// How many of something: at most six places.
-    Quantity: 6 places, 0 to 999_999_999_999_i64;
+    Quantity: 6 places, 0 to 999_999_999_999_i64, Any numbers;
     /// A rate in percent: at most four places.
-    Rate: 4 places, 0 to 100;
+    Rate: 4 places, 0 to 100, Any numbers;
     /// The price of one of something in minor units: at most twelve places.
-    UnitPrice: 12 places, 0 to 999_999_999_999_999_i64;
+    UnitPrice: 12 places, 0 to 999_999_999_999_999_i64, Whole numbers;
 }
 
 /// A number `digits / 10^places`.
@@ -337,6 +353,13 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    #[test]
+    fn a_price_with_a_fraction_is_a_string() {
+        let read = |json: &str| UnitPrice::try_from(&serde_json::from_str::<Given>(json).unwrap()).is_ok();
+        assert!(read("15") && read("1e2") && read("15.0") && read(r#""15.5""#));
+        assert!(!read("15.5") && !read("1e-2"));
     }
 
     #[test]

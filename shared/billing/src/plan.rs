@@ -182,7 +182,7 @@ pub(crate) mod tests {
             r#"{"name":"Pro","interval":"30d","currency":"EUR","trialDays":14,"includedCredits":5,
             "entitlements":{"sso":true,"projects":20},
             "prices":[{"kind":"flat","amount":4900},
-                {"kind":"perUnit","unitAmount":0.5,"metric":{"eventName":"call","aggregation":"sum","property":"bytes"}}]}"#,
+                {"kind":"perUnit","unitAmount":"0.5","metric":{"eventName":"call","aggregation":"sum","property":"bytes"}}]}"#,
         )
         .unwrap();
         assert!(plan.terms.is_metered());

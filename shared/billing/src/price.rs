@@ -382,7 +382,7 @@ pub(crate) mod tests {
     fn prices_are_stored_and_read_the_same() {
         for json in [
             r#"{"kind":"flat","amount":1500}"#.to_owned(),
-            format!(r#"{{"kind":"perUnit",{CALLS},"unitAmount":0.1}}"#),
+            format!(r#"{{"kind":"perUnit",{CALLS},"unitAmount":"0.1"}}"#),
             format!(r#"{{"kind":"volume",{CALLS},"tiers":[{{"upTo":null,"unitAmount":"0.000000000001"}}]}}"#),
         ] {
             let price = price(&json);

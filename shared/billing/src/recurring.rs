@@ -10,7 +10,7 @@ use crate::line::{self, Line, NewLine};
 use crate::number::{Given, Rate};
 use crate::price::number;
 use crate::refusal::refusals;
-use crate::schedule::{Period, Schedule, Step};
+use crate::schedule::{Period, Schedule, Step, may_start};
 use crate::tax::{TaxExempt, Taxation, Totals};
 
 refusals! {
@@ -174,6 +174,7 @@ impl Recurring {
     pub fn new(now: Time, org: OrgId, zone: Zone, new: &NewRecurring) -> kernel::Result<Self> {
         let mut check = Check::default();
         let parts = new.parts(&mut check);
+        check.that(may_start(now, new.start_at), "startAt", "must lie within ten years");
         let lines = line::read(&mut Check::default(), "lineItems", &new.line_items, Taxation::default());
         check.done()?;
         let (currency, tax_rate) = parts.ok_or_else(|| Error::invalid("lineItems", "cannot be read"))?;
@@ -459,5 +460,8 @@ mod tests {
         let stored = serde_json::to_value(&one).unwrap();
         assert_eq!(serde_json::from_value::<Recurring>(stored).unwrap(), one);
         assert!(recurring("monthly", "2027-01-31T12:00:00Z", r#","taxRate":"x""#).is_err());
+        // Two thousand years of invoices are not caught up.
+        assert!(!may_start(time("2027-01-31T12:00:00Z"), time("0001-01-01T00:00:00Z")));
+        assert!(may_start(time("2027-01-31T12:00:00Z"), time("2017-02-01T00:00:00Z")));
     }
 }

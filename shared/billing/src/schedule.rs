@@ -31,6 +31,12 @@ impl Interval {
     }
 }
 
+/// Whether something may begin at a moment: within ten years, so that what is caught up is bounded.
+pub(crate) fn may_start(now: Time, start: Time) -> bool {
+    const TEN_YEARS: i64 = 3_653 * Time::DAY;
+    (start.millis() - now.millis()).abs() <= TEN_YEARS
+}
+
 /// What lies between two days of a schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {

@@ -415,14 +415,16 @@ impl Subscription {
         self.pause.is_some_and(|pause| pause.by == PausedBy::Contract)
     }
 
-    /// Pauses it: no period begins, and usage does not count. Nothing that was billed is given back.
+    /// Pauses it: no period begins. The one that runs goes on to its end, its usage too, and nothing is given back.
     pub fn pause(&mut self, now: Time, by: PausedBy) -> Result<(), CannotPause> {
         if self.status != Status::Active || self.is_over(now) {
             return Err(CannotPause::NotActive);
         }
         self.status = Status::Paused;
         self.pause = Some(Pause { at: now, by });
-        self.close_span(now);
+        if let Some(day) = self.first_after(now) {
+            self.close_span(self.zone.start_of(day));
+        }
         Ok(())
     }
 
@@ -446,24 +448,25 @@ impl Subscription {
         self.pause = None;
         self.skip(pause.at, self.zone.day_of(now));
         let free_until = begun.trial_ends_at.filter(|_| !self.terms.trial_usage_billed);
-        self.open_span(free_until.map_or(now, |end| end.max(now)));
+        self.reopen_span(now, free_until);
         Ok(())
     }
 
-    /// Notes that days are not billed: those from the first period that did not begin before the pause, until today.
-    fn skip(&mut self, paused_at: Time, today: Day) {
-        let Some((mut from, schedule)) = self.next.zip(self.schedule(&self.terms)) else {
-            return;
-        };
-        // Periods that had begun are billed, however late.
-        while self.zone.start_of(from) <= paused_at && from < today {
-            from = schedule.period(from).end;
+    /// The first day of the first period that has not begun by a time.
+    fn first_after(&self, time: Time) -> Option<Day> {
+        let (mut day, schedule) = self.next.zip(self.schedule(&self.terms))?;
+        // Bounded by how long ago it may have begun.
+        while self.zone.start_of(day) <= time {
+            day = schedule.period(day).end;
         }
-        if from < today {
-            self.gaps.push(Period {
-                first: from,
-                end: today,
-            });
+        Some(day)
+    }
+
+    /// Notes that days are not billed: those from the first period that did not begin before the pause, until today. What
+    /// had begun is billed, however late.
+    fn skip(&mut self, paused_at: Time, today: Day) {
+        if let Some(first) = self.first_after(paused_at).filter(|first| *first < today) {
+            self.gaps.push(Period { first, end: today });
             self.pass_gaps();
         }
     }

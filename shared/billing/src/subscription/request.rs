@@ -6,6 +6,7 @@ use serde::Deserialize;
 use super::When;
 use crate::number::{Given, Quantity};
 use crate::price::number;
+use crate::schedule::may_start;
 
 /// A subscription, as a request says it.
 #[derive(Clone, Debug, Deserialize, utoipa::ToSchema)]
@@ -34,8 +35,12 @@ impl Input for SubscriptionRequest {
 
 impl SubscriptionRequest {
     /// How many of the flat prices; `Invalid` with every rule that the request breaks.
-    pub fn quantity(&self) -> kernel::Result<Quantity> {
-        Check::run(self)?;
+    pub fn quantity(&self, now: Time) -> kernel::Result<Quantity> {
+        let mut check = Check::default();
+        self.check(&mut check);
+        let in_reach = self.start_at.is_none_or(|start| may_start(now, start));
+        check.that(in_reach, "startAt", "must lie within ten years");
+        check.done()?;
         Ok(self.read(&mut Check::default()).unwrap_or(Quantity::whole(1)))
     }
 
@@ -102,7 +107,8 @@ mod tests {
         let (contract, plan) = (ContractId::from_bits(1), PlanId::from_bits(1));
         let quantity = |rest: &str| {
             let json = format!(r#"{{"contractId":"{contract}","planId":"{plan}"{rest}}}"#);
-            serde_json::from_str::<SubscriptionRequest>(&json).unwrap().quantity()
+            let request: SubscriptionRequest = serde_json::from_str(&json).unwrap();
+            request.quantity(Time::from_millis(1_799_000_000_000))
         };
         assert_eq!(quantity("").unwrap(), Quantity::whole(1));
         assert_eq!(quantity(r#","quantity":"2.5""#).unwrap().to_string(), "2.5");
@@ -113,6 +119,8 @@ mod tests {
             assert_eq!(problems[0].field, "quantity");
         }
         assert!(quantity(r#","couponCode":"""#).is_err());
+        assert!(quantity(r#","startAt":"2010-01-01T00:00:00Z""#).is_err());
+        assert!(quantity(r#","startAt":"2020-01-01T00:00:00Z""#).is_ok());
     }
 
     #[test]

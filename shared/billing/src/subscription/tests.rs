@@ -564,18 +564,57 @@ fn a_pause_lets_no_period_begin_and_returns_nothing() {
 }
 
 #[test]
-fn usage_does_not_count_while_it_is_paused() {
-    let mut sub = sub(per_unit(1, "2"), "2027-01-01T00:00:00Z");
+fn a_pause_ends_usage_with_the_period_that_runs() {
+    // The first 50 units of a period are free, however often it is paused in it.
+    let tiers = r#""tiers":[{"upTo":50,"unitAmount":"0"},{"upTo":null,"unitAmount":"2"}]"#;
+    let plan = terms(1, "monthly", &format!(r#"{{"kind":"graduated",{CALLS},{tiers}}}"#));
+    let mut sub = sub(plan, "2027-01-01T00:00:00Z");
     let events = Events::default();
-    events.occur("2027-01-05T00:00:00Z", 10);
-    events.occur("2027-01-15T00:00:00Z", 100);
-    events.occur("2027-01-25T00:00:00Z", 1);
+    events.occur("2027-01-05T00:00:00Z", 40);
+    events.occur("2027-01-15T00:00:00Z", 30);
+    events.occur("2027-02-05T00:00:00Z", 1_000);
+    events.occur("2027-03-15T00:00:00Z", 60);
     run(&mut sub, "2027-01-10T00:00:00Z", &events);
     sub.pause(time("2027-01-10T00:00:00Z"), PausedBy::Person).unwrap();
-    sub.resume(time("2027-01-20T00:00:00Z"), true).unwrap();
+    sub.resume(time("2027-01-12T00:00:00Z"), true).unwrap();
+    sub.pause(time("2027-01-14T00:00:00Z"), PausedBy::Person).unwrap();
+    let mut resumed_at_once = sub.clone();
+    resumed_at_once.resume(time("2027-01-20T00:00:00Z"), true).unwrap();
+    // 20 of 70 units are paid, and all but 50 of the 1,000 of February.
     assert_eq!(
-        run(&mut sub, "2027-02-02T00:00:00Z", &events),
-        dated(&[("2027-02-01", 22)])
+        run(&mut resumed_at_once, "2027-03-02T00:00:00Z", &events),
+        dated(&[("2027-02-01", 40), ("2027-03-01", 1_900)])
+    );
+    assert!(run(&mut sub, "2027-03-10T00:00:00Z", &events).is_empty());
+    sub.resume(time("2027-03-10T00:00:00Z"), true).unwrap();
+    assert_eq!(
+        run(&mut sub, "2027-04-02T00:00:00Z", &events),
+        dated(&[("2027-03-10", 40), ("2027-04-01", 20)])
+    );
+}
+
+#[test]
+fn a_pause_on_the_billing_day_before_the_run_keeps_periods_apart() {
+    let tiers = r#""tiers":[{"upTo":50,"unitAmount":"0"},{"upTo":null,"unitAmount":"2"}]"#;
+    let plan = terms(1, "monthly", &format!(r#"{{"kind":"graduated",{CALLS},{tiers}}}"#));
+    let mut sub = sub(plan, "2027-01-01T00:00:00Z");
+    let events = Events::default();
+    events.occur("2027-01-05T00:00:00Z", 60);
+    events.occur("2027-02-05T00:00:00Z", 60);
+    run(&mut sub, "2027-01-10T00:00:00Z", &events);
+    sub.pause(time("2027-02-01T00:30:00Z"), PausedBy::Person).unwrap();
+    assert_eq!(
+        run(&mut sub, "2027-02-01T01:00:00Z", &events),
+        dated(&[("2027-02-01", 20)])
+    );
+    // February had begun: its usage is billed when it goes on, or ends.
+    let ended = sub
+        .cancel(time("2027-06-01T00:00:00Z"), When::Now, CONDITIONS.taxation)
+        .unwrap();
+    assert_eq!(ended.credit, None);
+    assert_eq!(
+        run(&mut sub, "2027-07-01T00:00:00Z", &events),
+        dated(&[("2027-06-01", 20)])
     );
 }
 

@@ -79,22 +79,54 @@ impl Subscription {
 
     /// Stops counting usage at an instant; a span that holds nothing is forgotten.
     pub(super) fn close_span(&mut self, at: Time) {
-        if let Some(span) = self.spans.last_mut().filter(|span| span.until.is_none()) {
-            span.until = Some(at.max(span.from));
+        for span in &mut self.spans {
+            if span.until.is_none_or(|until| at < until) {
+                span.until = Some(at.max(span.from));
+            }
         }
-        self.spans
-            .retain(|span| span.until.is_none_or(|end| span.from < end) && !is_over_and_free(span));
+        self.spans.retain(|span| {
+            span.until
+                .is_none_or(|until| span.from < until && !span.prices.is_empty())
+        });
     }
 
-    /// Ends a span at an instant and begins the next one there, by the terms of now. What begins later is charged by
-    /// them from its begin.
+    /// Goes on to count usage: in the span that a pause would have ended later, or in a new one.
+    pub(super) fn reopen_span(&mut self, now: Time, free_until: Option<Time>) {
+        match self
+            .spans
+            .last_mut()
+            .filter(|span| span.until.is_some_and(|until| now < until))
+        {
+            Some(span) => span.until = None,
+            None => self.open_span(free_until.map_or(now, |end| end.max(now))),
+        }
+    }
+
+    /// Ends spans at an instant, and lets what they hold of the time after it be charged by the terms of now.
     pub(super) fn split_span(&mut self, at: Time) {
-        let Some(open) = self.spans.last().filter(|span| span.until.is_none()) else {
-            return;
-        };
-        let from = open.from.max(at);
-        self.close_span(at);
-        self.open_span(from);
+        let prices = metered(&self.terms);
+        for span in std::mem::take(&mut self.spans) {
+            if span.until.is_some_and(|until| until <= at) {
+                self.spans.push(span);
+                continue;
+            }
+            let mut number = span.number;
+            if span.from < at && !span.prices.is_empty() {
+                number = self.span_count;
+                self.span_count += 1;
+                self.spans.push(Span {
+                    until: Some(at),
+                    ..span.clone()
+                });
+            }
+            self.spans.push(Span {
+                number,
+                from: span.from.max(at),
+                until: span.until,
+                plan: self.terms.name.clone(),
+                prices: prices.clone(),
+            });
+        }
     }
 
     /// What is known to have been used before an instant and is not billed, and whether it is over by then.
@@ -216,10 +248,6 @@ impl Subscription {
 fn metered(terms: &Terms) -> Vec<Price> {
     let metered = terms.prices.iter().filter(|price| price.metric().is_some());
     metered.cloned().collect()
-}
-
-fn is_over_and_free(span: &Span) -> bool {
-    span.until.is_some() && span.prices.is_empty()
 }
 
 fn unit_price(price: &Price) -> Option<UnitPrice> {
