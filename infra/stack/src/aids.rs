@@ -1,5 +1,7 @@
 //! `/_local/…`: what tests and developers may look at and move. Exists on one machine only.
 
+use std::time::Duration;
+
 use axum::body::{Body, Bytes};
 use axum::response::Response;
 use http::{HeaderValue, Method, Request, StatusCode, header};
@@ -7,12 +9,15 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::assembly::Stack;
-use crate::clock::rfc3339;
+use crate::aws::SECRET;
+use crate::clock::{real_ms, rfc3339};
+use crate::template::REGION;
 
 /// The farthest that one move takes the clock: ten years.
 const MAX_ADVANCE_SECONDS: u32 = 10 * 366 * 86_400;
 
-const AIDS: [(&str, &[Method]); 5] = [
+const AIDS: [(&str, &[Method]); 6] = [
+    ("aws", &[Method::GET]),
     ("chaos", &[Method::GET, Method::POST]),
     ("emails", &[Method::GET]),
     ("clock", &[Method::GET, Method::POST]),
@@ -55,9 +60,14 @@ pub async fn answer(stack: &Stack, request: Request<Body>) -> Response {
         );
     }
     let done = match name {
+        "aws" => Ok(aws(stack)),
         "emails" => emails(stack, parts.uri.query().unwrap_or_default()),
         "clock" if parts.method == Method::GET => Ok(json!({"now": rfc3339(stack.clock.now_ms())})),
-        "clock" => small(body).await.and_then(|body| clock(stack, &body)),
+        "clock" => {
+            let done = small(body).await.and_then(|body| clock(stack, &body));
+            next_second(stack).await;
+            done
+        }
         "chaos" if parts.method == Method::POST => small(body).await.and_then(|body| chaos(stack, &body)),
         "chaos" => Ok(json!(stack.chaos.report())),
         "functions" => Ok(json!({"data": stack.processes()})),
@@ -73,6 +83,12 @@ pub async fn answer(stack: &Stack, request: Request<Body>) -> Response {
 async fn small(body: Body) -> Result<Bytes, String> {
     let read = axum::body::to_bytes(body, 1024).await;
     read.map_err(|_| "the body is too large".to_owned())
+}
+
+/// Where the services of AWS are, for other clients than functions, and what such a client signs with.
+fn aws(stack: &Stack) -> Value {
+    let buckets: Vec<&str> = stack.template.buckets.iter().map(|it| it.name.as_str()).collect();
+    json!({"endpoint": stack.aws.endpoint(), "region": REGION, "accessKey": "developer", "secretKey": SECRET, "buckets": buckets})
 }
 
 fn emails(stack: &Stack, query: &str) -> Result<Value, String> {
@@ -99,6 +115,15 @@ fn emails(stack: &Stack, query: &str) -> Result<Value, String> {
         })
         .collect();
     Ok(json!({"data": data}))
+}
+
+/// Waits for the next second by the machine's time, where there is S3: addresses are signed by the second, so one that is
+/// signed from now on must not seem older than the move.
+async fn next_second(stack: &Stack) {
+    if !stack.template.buckets.is_empty() {
+        let rest = u64::try_from(1_000 - real_ms().rem_euclid(1_000)).unwrap_or_default();
+        tokio::time::sleep(Duration::from_millis(rest)).await;
+    }
 }
 
 fn clock(stack: &Stack, body: &[u8]) -> Result<Value, String> {

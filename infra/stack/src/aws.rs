@@ -1,4 +1,4 @@
-//! DynamoDB, SQS, SES and SSM on one port, over their own wire protocols.
+//! DynamoDB, SQS, SES, SSM and S3 on one port, over their own wire protocols.
 //!
 //! Nothing is global: a test starts as many sets as it likes, each with its own port and memory. An operation that
 //! is not served is an error that names it. A caller whose access key is the logical id of a function may do what
@@ -9,6 +9,7 @@ pub mod dynamodb;
 mod faults;
 pub mod iam;
 pub mod prices;
+mod s3;
 mod service;
 pub mod ses;
 pub mod sqs;
@@ -35,6 +36,7 @@ use crate::clock::Clock;
 use crate::template::Template;
 use dynamodb::DynamoDb;
 use iam::Policies;
+use s3::S3;
 use service::{Answer, Call, Service, ServiceError, refused, text};
 use ses::Ses;
 use sqs::Sqs;
@@ -42,13 +44,26 @@ use ssm::Ssm;
 use store::Store;
 use usage::UsageLedger;
 
+/// The secret of every access key.
+pub const SECRET: &str = "local";
+
 /// Where the emulated services keep what they are given.
 #[derive(Debug, Clone)]
 pub enum Storage {
-    /// Nowhere: gone with the handle.
+    /// Nowhere, or, objects of S3, in a folder for a while: gone with the handle.
     Memory,
-    /// In `dynamodb.sqlite` and `services.sqlite` in this folder; survives kill -9.
+    /// In `dynamodb.sqlite`, `services.sqlite` and `objects` in this folder; survives kill -9.
     Folder(PathBuf),
+}
+
+impl Storage {
+    /// Names the folder of S3's objects; none if they are only for a while.
+    fn objects(&self) -> Option<PathBuf> {
+        match self {
+            Self::Memory => None,
+            Self::Folder(folder) => Some(folder.join("objects")),
+        }
+    }
 }
 
 /// One running set of services. Dropping it closes its port.
@@ -67,7 +82,8 @@ struct Services {
     ssm: Arc<Ssm>,
     /// Each of them, and those that nobody asks but by the wire.
     all: Vec<Arc<dyn Service>>,
-    policies: Policies,
+    s3: S3,
+    policies: Arc<Policies>,
     store: Store,
     chaos: Chaos,
     usage: UsageLedger,
@@ -106,18 +122,23 @@ impl Aws {
         let sqs = Sqs::new(store.clone(), clock.clone(), &template.queues, chaos.clone())?;
         let ses = Ses::new(store.clone(), clock.clone());
         let ssm = Arc::new(Ssm::new(parameters));
+        let policies = Arc::new(Policies::of(template));
+        let objects = storage.objects();
+        let s3 = S3::new(store.clone(), objects, clock, &template.buckets, &policies)?;
         let services = Arc::new(Services {
             all: vec![
                 Arc::new(dynamodb.clone()),
                 Arc::new(sqs.clone()),
                 Arc::new(ses.clone()),
                 ssm.clone(),
+                Arc::new(s3.clone()),
             ],
             dynamodb,
             sqs,
             ses,
             ssm,
-            policies: Policies::of(template),
+            s3,
+            policies,
             store,
             chaos,
             usage: UsageLedger::default(),
@@ -198,6 +219,7 @@ impl Sweeper {
     /// Sweeps once. Blocks, with pauses for whoever waits.
     pub fn sweep(&self) -> Result<()> {
         self.0.sqs.sweep()?;
+        self.0.s3.sweep()?;
         self.0.dynamodb.sweep()
     }
 }

@@ -4,8 +4,8 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
@@ -20,6 +20,8 @@ struct Inner {
     file: Option<PathBuf>,
     offset_ms: AtomicI64,
     moves: watch::Sender<i64>,
+    /// By how much it was moved, and when by the machine's time.
+    history: Mutex<Vec<(i64, i64)>>,
 }
 
 enum Source {
@@ -66,6 +68,7 @@ impl Clock {
             file,
             offset_ms: AtomicI64::new(offset),
             moves,
+            history: Mutex::default(),
         }))
     }
 
@@ -93,8 +96,21 @@ impl Clock {
         let offset = self.offset_ms() + i64::from(seconds) * 1000;
         self.store(offset)?;
         self.0.offset_ms.store(offset, Ordering::SeqCst);
+        let moved = (real_ms(), i64::from(seconds) * 1000);
+        self.0
+            .history
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(moved);
         self.0.moves.send_replace(offset);
         Ok(())
+    }
+
+    /// Tells by how much it was moved since a moment of the machine's time: how much older than by that time something
+    /// is that was made then.
+    pub fn moved_since(&self, real_ms: i64) -> i64 {
+        let history = self.0.history.lock().unwrap_or_else(PoisonError::into_inner);
+        history.iter().filter(|(at, _)| *at >= real_ms).map(|(_, by)| by).sum()
     }
 
     /// Watches it for moves.

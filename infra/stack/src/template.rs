@@ -3,6 +3,7 @@
 //! Pure: reads text, opens no socket, starts nothing. A resource, property, event or function of the template language
 //! that the local stack would not honour is an error here, never skipped in silence.
 
+mod bucket;
 mod expression;
 mod function;
 mod intrinsics;
@@ -16,6 +17,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value};
 
+pub use bucket::{Bucket, CorsRule, LifecycleRule};
 pub use expression::Expression;
 pub use function::{Function, QueueSource, ScheduleSource};
 pub use intrinsics::{ACCOUNT, REGION};
@@ -23,7 +25,7 @@ pub use policy::{Condition, Effect, Quantifier, Statement, Test};
 pub use resource::{Cors, Queue, Redrive, Table, Throttle};
 
 use intrinsics::Scope;
-pub(crate) use intrinsics::{parameter_arn, queue_arn, sender_arn, table_arn};
+pub(crate) use intrinsics::{bucket_arn, parameter_arn, queue_arn, sender_arn, table_arn};
 
 /// Yields a queue's name from its URL: the last part of its path.
 pub fn queue_name(url: &str) -> Option<&str> {
@@ -43,6 +45,8 @@ pub struct Template {
     pub tables: Vec<Table>,
     /// Every `AWS::SQS::Queue`.
     pub queues: Vec<Queue>,
+    /// Every `AWS::S3::Bucket`.
+    pub buckets: Vec<Bucket>,
     /// What the HTTP API answers browsers of other origins.
     pub cors: Option<Cors>,
     /// How much the HTTP API lets through, where the template says.
@@ -123,6 +127,7 @@ impl Template {
             routes: Vec::new(),
             tables: Vec::new(),
             queues: Vec::new(),
+            buckets: Vec::new(),
             cors: None,
             throttle: None,
             parameters: scope.parameter_texts(),
@@ -160,6 +165,11 @@ impl Template {
                 self.routes.extend(routes);
             }
             "AWS::Serverless::HttpApi" => (self.cors, self.throttle) = resource::api(&scope.resolve(&raw)?)?,
+            "AWS::S3::Bucket" => {
+                let bucket = bucket::read(id, scope.bucket_name(id), &scope.resolve(&raw)?)?;
+                self.buckets.push(bucket);
+            }
+            "AWS::S3::BucketPolicy" => bucket::policy(&scope.resolve(&raw)?)?,
             "AWS::Logs::LogGroup" => resource::log_group(&scope.resolve(&raw)?)?,
             "AWS::DynamoDB::Table" => self.tables.push(resource::table(id, &scope.resolve(&raw)?)?),
             "AWS::SQS::Queue" => self.queues.push(resource::queue(id, &scope.resolve(&raw)?)?),

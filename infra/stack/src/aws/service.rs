@@ -25,6 +25,11 @@ pub(super) trait Service: fmt::Debug + Send + Sync {
     /// Tells whether a request is for it.
     fn takes(&self, parts: &Parts) -> bool;
 
+    /// Tells whether it reads bodies itself, because they may be large.
+    fn streams(&self) -> bool {
+        false
+    }
+
     /// Finds who calls: an access key.
     fn caller<'a>(&self, parts: &'a Parts) -> Cow<'a, str> {
         iam::caller(text(&parts.headers, "authorization")).into()
@@ -64,22 +69,31 @@ pub(super) struct Call {
     pub(super) caller: String,
     /// What is called.
     pub(super) operation: String,
+    /// The whole body; empty where the service reads it itself.
     pub(super) body: Bytes,
+    /// The body where the service reads it itself.
+    pub(super) stream: Body,
 }
 
 impl Call {
-    /// Reads a request whole.
+    /// Reads as much of a request as its service wants to have read.
     pub(super) async fn read(service: &dyn Service, parts: Parts, body: Body) -> Result<Self, ServiceError> {
-        let body = axum::body::to_bytes(body, MAX_BODY_BYTES).await;
-        let too_large = |_| ServiceError {
-            status: StatusCode::PAYLOAD_TOO_LARGE,
-            ..ServiceError::refused("RequestEntityTooLarge", "a request has at most 16 MB")
+        let (body, stream) = if service.streams() {
+            (Bytes::new(), body)
+        } else {
+            let too_large = |_| ServiceError {
+                status: StatusCode::PAYLOAD_TOO_LARGE,
+                ..ServiceError::refused("RequestEntityTooLarge", "a request has at most 16 MB")
+            };
+            let body = axum::body::to_bytes(body, MAX_BODY_BYTES).await;
+            (body.map_err(too_large)?, Body::empty())
         };
         Ok(Self {
             caller: service.caller(&parts).into_owned(),
             operation: service.operation(&parts),
             parts,
-            body: body.map_err(too_large)?,
+            body,
+            stream,
         })
     }
 }

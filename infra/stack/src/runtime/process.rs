@@ -18,6 +18,7 @@ use tokio::task::AbortHandle;
 
 use super::pool::Pool;
 use super::{Outcome, Program, Shared};
+use crate::aws::SECRET;
 use crate::template::{Function, REGION};
 
 /// How many of its last lines are shown when a process dies.
@@ -194,7 +195,7 @@ pub fn environment(function: &Function, shared: &BTreeMap<String, String>) -> BT
         ("AWS_DEFAULT_REGION", REGION),
         // The services take the access key for the caller's name.
         ("AWS_ACCESS_KEY_ID", &function.id),
-        ("AWS_SECRET_ACCESS_KEY", "local"),
+        ("AWS_SECRET_ACCESS_KEY", SECRET),
         ("TZ", ":UTC"),
     ];
     let lambda = lambda.map(|(name, value)| (name.to_owned(), value.to_owned()));

@@ -219,6 +219,7 @@ impl<'a> Scope<'a> {
                 "AWS::SQS::Queue" => queue_url(&self.name(name, "QueueName")),
                 "AWS::DynamoDB::Table" => self.name(name, "TableName"),
                 "AWS::Logs::LogGroup" => self.name(name, "LogGroupName"),
+                "AWS::S3::Bucket" => self.bucket_name(name),
                 _ => name.to_owned(),
             },
         };
@@ -233,6 +234,7 @@ impl<'a> Scope<'a> {
             ("AWS::SQS::Queue", "QueueName") => Ok(self.name(id, "QueueName")),
             ("AWS::SQS::Queue", "QueueUrl") => Ok(queue_url(&self.name(id, "QueueName"))),
             ("AWS::Logs::LogGroup", "Arn") => Ok(log_group_arn(&self.name(id, "LogGroupName"))),
+            ("AWS::S3::Bucket", "Arn") => Ok(bucket_arn(&self.bucket_name(id))),
             ("AWS::Serverless::Function", "Arn") => Ok(function_arn(id)),
             (kind, _) => bail!("{kind} has no attribute {attribute} locally"),
         }
@@ -277,6 +279,16 @@ impl<'a> Scope<'a> {
         resource["Type"].as_str().with_context(|| format!("{id} has no Type"))
     }
 
+    /// Names a bucket: as the template does, else as AWS would without the random end; capitals are not allowed.
+    pub(super) fn bucket_name(&self, id: &str) -> String {
+        let given = self.name(id, "BucketName");
+        if given == id {
+            format!("local-{}", id.to_lowercase())
+        } else {
+            given
+        }
+    }
+
     fn name(&self, id: &str, property: &str) -> String {
         let given = self.resources[id]
             .get("Properties")
@@ -302,6 +314,10 @@ pub(crate) fn table_arn(name: &str) -> String {
 /// The ARN of an identity that sends mails: an address or a domain.
 pub(crate) fn sender_arn(identity: &str) -> String {
     format!("arn:aws:ses:{REGION}:{ACCOUNT}:identity/{identity}")
+}
+
+pub(crate) fn bucket_arn(name: &str) -> String {
+    format!("arn:aws:s3:::{name}")
 }
 
 fn log_group_arn(name: &str) -> String {

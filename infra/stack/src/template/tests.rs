@@ -284,6 +284,84 @@ fn a_property_of_another_resource_that_is_not_served_is_named() {
 }
 
 #[test]
+fn a_property_of_a_bucket_that_is_not_served_is_named() {
+    for (properties, named) in [
+        ("AccessControl: PublicRead", "AccessControl"),
+        ("NotificationConfiguration: {}", "NotificationConfiguration"),
+        ("VersioningConfiguration: {Status: Enabled}", "Enabled"),
+        ("CorsConfiguration: {Rules: []}", "Rules"),
+        (
+            "CorsConfiguration: {CorsRules: [{AllowedOrigins: [a], AllowedMethods: [GET], ExposeHeaders: [ETag]}]}",
+            "ExposeHeaders",
+        ),
+        (
+            "CorsConfiguration: {CorsRules: [{AllowedOrigins: [a]}]}",
+            "AllowedMethods",
+        ),
+        (
+            "CorsConfiguration: {CorsRules: [{AllowedOrigins: [a], AllowedMethods: [PATCH]}]}",
+            "PATCH",
+        ),
+        (
+            "LifecycleConfiguration: {Rules: [{Status: Enabled, Transitions: []}]}",
+            "Transitions",
+        ),
+        ("LifecycleConfiguration: {Rules: [{Status: On}]}", "On"),
+        (
+            "LifecycleConfiguration: {Rules: [{Status: Enabled, AbortIncompleteMultipartUpload: {Days: 1}}]}",
+            "Days",
+        ),
+        (
+            "LifecycleConfiguration: {Rules: [{Status: Enabled, ExpirationInDays: soon}]}",
+            "ExpirationInDays",
+        ),
+    ] {
+        check_property("AWS::S3::Bucket", properties, named);
+    }
+    for (properties, named) in [
+        ("Bucket: a, Policy: {}", "Policy"),
+        (
+            "Bucket: a, PolicyDocument: {Statement: {Effect: Allow, Principal: '*', Action: 's3:GetObject', Resource: b}}",
+            "only a Deny without aws:SecureTransport",
+        ),
+    ] {
+        check_property("AWS::S3::BucketPolicy", properties, named);
+    }
+}
+
+#[test]
+fn a_bucket_has_rules_for_pages_and_for_what_is_over() {
+    let template = parse(&format!(
+        "{SMALL}{}",
+        r#"
+  Files:
+    Type: AWS::S3::Bucket
+    Properties:
+      CorsConfiguration: {CorsRules: [{AllowedOrigins: !Ref Origins, AllowedMethods: [PUT], ExposedHeaders: [ETag], MaxAge: 60}]}
+      LifecycleConfiguration:
+        Rules:
+          - {Status: Enabled, AbortIncompleteMultipartUpload: {DaysAfterInitiation: 1}}
+          - {Status: Disabled, Prefix: "tmp/", ExpirationInDays: 2}
+"#
+    ))
+    .unwrap();
+    let [files] = &template.buckets[..] else {
+        panic!("{:?}", template.buckets)
+    };
+    assert_eq!(files.cors[0].origins, ["http://a", "http://b"]);
+    assert_eq!(
+        (files.cors[0].exposed[0].as_str(), files.cors[0].max_age_s),
+        ("ETag", Some(60))
+    );
+    let rules: Vec<_> = files
+        .lifecycle
+        .iter()
+        .map(|it| (it.aborts_after_days, it.expires_after_days))
+        .collect();
+    assert_eq!(rules, [(Some(1), None)]);
+}
+
+#[test]
 fn a_section_that_is_not_served_is_named() {
     for section in [
         "Conditions: {}",

@@ -23,6 +23,14 @@ fn get(path: &str) -> Request<Body> {
 }
 
 #[tokio::test]
+async fn other_clients_are_told_where_aws_is() {
+    let fixture = Fixture::start().await;
+    let (status, aws) = ask(&fixture, get("/_local/aws")).await;
+    assert_eq!((status, &aws["buckets"][0]), (200, &"local-files".into()));
+    assert_eq!(aws["endpoint"], fixture.stack.aws.endpoint());
+}
+
+#[tokio::test]
 async fn the_clock_tells_the_time_and_moves() {
     let fixture = Fixture::start().await;
     let now = async || {

@@ -213,6 +213,10 @@ async fn http(event: &Value) -> Result<Value, Error> {
         }
         "/clock" => std::fs::read_to_string(std::env::var("LOCAL_CLOCK")?)?.into(),
         path if path.starts_with("/put/") => put(&path["/put/".len()..]).await,
+        path if path.starts_with("/upload/") => {
+            let body = serde_json::from_str(event["body"].as_str().unwrap_or_default())?;
+            crate::uploads::serve(&path["/upload/".len()..], &body).await
+        }
         _ => event.clone(),
     };
     Ok(json!({"statusCode": 200, "headers": {"content-type": "application/json"}, "body": body.to_string()}))

@@ -8,5 +8,7 @@ mod fixture;
 mod functions;
 mod http;
 mod queues;
+mod s3;
 mod services;
 mod sqs;
+mod uploads;
