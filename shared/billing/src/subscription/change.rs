@@ -20,10 +20,15 @@ refusals! {
         SamePlan = "same_plan": "the subscription has this plan already";
         /// Its invoices are in another currency.
         OtherCurrency = "other_currency": "the plan is sold in another currency";
+        /// There are too many changes on its next invoice already.
+        TooOften = "too_many_changes": "the plan was changed too often in this period";
         /// An invoice would come to too much.
         TooMuch = "amount_too_large": "the change would come to 10^15 minor units or more";
     }
 }
+
+/// Usage that is not billed yet is charged by the prices of at most so many plans, so that an invoice stays readable.
+const MOST_SPANS: usize = 20;
 
 /// What a change of plan brings: the same whether it is booked or only looked at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,6 +58,9 @@ impl Subscription {
         }
         if terms.currency != self.terms.currency {
             return Err(CannotChange::OtherCurrency);
+        }
+        if self.spans.len() >= MOST_SPANS {
+            return Err(CannotChange::TooOften);
         }
         let mut after = self.clone();
         let changed = after.changed(now, terms, when, conditions);

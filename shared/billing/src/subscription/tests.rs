@@ -479,6 +479,19 @@ fn changes_are_refused_by_name() {
     sub.pause(now, PausedBy::Person).unwrap();
     assert_eq!(change(&mut sub, &flat(2, 5)), Err(CannotChange::NotActive));
     assert_eq!(CannotChange::SamePlan.code(), "same_plan");
+    // Each day another plan: that ends some time, until it is billed.
+    let mut often = self::sub(per_unit(1, "1"), "2027-01-01T00:00:00Z");
+    let changed = (1_u32..28).map(|day| {
+        let now = time(&format!("2027-01-{day:02}T12:00:00Z"));
+        run_flat(&mut often, &now.to_string());
+        often.change_plan(now, &per_unit(1 + day % 2, "1"), When::Now, &CONDITIONS)
+    });
+    assert_eq!(
+        changed
+            .filter(|changed| *changed == Err(CannotChange::TooOften))
+            .count(),
+        4
+    );
 }
 
 #[test]
@@ -987,6 +1000,54 @@ proptest! {
         }
         let stored = serde_json::to_value(&sub).unwrap();
         prop_assert_eq!(serde_json::from_value::<Subscription>(stored).unwrap(), sub);
+    }
+
+    /// Whatever is done with it: the time whose usage is billed never overlaps, so no event is charged twice, and in
+    /// front of the last invoice none is left out but where it was paused or tried.
+    #[test]
+    fn no_usage_is_charged_twice(deeds in deeds(), start in 0_i64..400) {
+        let begin = time("2024-01-01T00:00:00Z").plus_millis(start * Time::DAY);
+        let metered = |plan: u32| Terms {
+            prices: per_unit(plan, "1").prices,
+            ..some_plan(plan)
+        };
+        let mut sub = Subscription::new(begin, new(metered(1), "Europe/Berlin", &begin.to_string()), true);
+        let (mut now, mut was_paused) = (begin, false);
+        let billed = RefCell::new(Vec::new());
+        for (hours, deed) in deeds.into_iter().chain([(24 * 800, Deed::Run)]) {
+            now = now.plus_millis(hours * Time::HOUR);
+            match deed {
+                Deed::Run => {
+                    let units = |wanted: &Wanted| {
+                        if wanted.settled.is_none() {
+                            billed.borrow_mut().push((wanted.from, wanted.until));
+                        }
+                        vec![Quantity::whole(1)]
+                    };
+                    sub.catch_up(now, &CONDITIONS, units).unwrap();
+                }
+                Deed::Pause => was_paused |= sub.pause(now, PausedBy::Person).is_ok(),
+                Deed::Resume => {
+                    let _ = sub.resume(now, true);
+                }
+                Deed::Uncancel => {
+                    let _ = sub.uncancel(now);
+                }
+                Deed::Cancel(at_once) => {
+                    let _ = sub.cancel(now, when(at_once), CONDITIONS.taxation);
+                }
+                Deed::Change(plan, at_once) => {
+                    let _ = sub.change_plan(now, &metered(plan), when(at_once), &CONDITIONS);
+                }
+            }
+        }
+        let mut billed = billed.into_inner();
+        billed.sort();
+        for pair in billed.windows(2) {
+            prop_assert!(pair[0].1 <= pair[1].0, "{pair:?} overlap");
+            prop_assert!(was_paused || pair[0].1 == pair[1].0, "a hole in {pair:?}");
+        }
+        prop_assert!(billed.first().is_none_or(|(from, _)| *from == begin));
     }
 
     /// One that is left alone: every day from its start is billed once, in one run or in many.
