@@ -698,6 +698,44 @@ fn the_end_of_a_contract_prorates_the_last_flat() {
 }
 
 #[test]
+fn a_change_takes_no_days_after_the_end() {
+    let start = "2027-01-01T00:00:00Z";
+    let bounded = NewSubscription {
+        contract_ends_at: Some(time("2027-02-16T00:00:00Z")),
+        ..new(flat(1, 2_800), "UTC", start)
+    };
+    let mut sub = Subscription::new(time(start), bounded, true);
+    run_flat(&mut sub, "2027-02-01T00:00:00Z");
+    // 8 days are left until the contract ends, at 100 and at 200 a day.
+    let now = time("2027-02-08T00:00:00Z");
+    let monthly = sub
+        .clone()
+        .change_plan(now, &flat(2, 5_600), When::Now, &CONDITIONS)
+        .unwrap();
+    assert_eq!(total(&monthly.invoice.unwrap()), 1_600 - 800);
+    let yearly = terms(2, "yearly", r#"{"kind":"flat","amount":73000}"#);
+    let yearly = sub.change_plan(now, &yearly, When::Now, &CONDITIONS).unwrap();
+    assert_eq!(total(&yearly.invoice.unwrap()), 1_600 - 800);
+    assert!(run_flat(&mut sub, "2028-02-01T00:00:00Z").is_empty());
+}
+
+#[test]
+fn a_period_that_begins_with_a_pause_has_begun() {
+    let mut sub = sub(flat(1, 3_000), "2027-01-01T00:00:00Z");
+    run_flat(&mut sub, "2027-01-01T00:00:00Z");
+    let mut before = sub.clone();
+    sub.pause(time("2027-02-01T00:00:00Z"), PausedBy::Person).unwrap();
+    assert_eq!(
+        run_flat(&mut sub, "2027-05-01T00:00:00Z"),
+        dated(&[("2027-02-01", 3_000)])
+    );
+    before
+        .pause(time("2027-01-31T23:59:59.999Z"), PausedBy::Person)
+        .unwrap();
+    assert!(run_flat(&mut before, "2027-05-01T00:00:00Z").is_empty());
+}
+
+#[test]
 fn a_discount_is_taken_back_with_what_it_was_on() {
     let mut free = sub(flat(1, 1_000), "2027-01-01T00:00:00Z");
     free.discount = Some(discount(r#"{"code":"ALL","percentOff":100,"duration":"forever"}"#));
