@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn the_last_owner_stays() {
         let now = Time::from_millis(1);
-        let mut org = Org::new(now, UserId::new(now), "Acme", Zone::UTC);
+        let mut org = Org::new(now, UserId::new(now), "Acme", Zone::utc());
         for new in [None, Some(Admin)] {
             let refused = org.count_owner(Some(Owner), new);
             assert!(matches!(refused, Err(Error::Refused { code: "last_owner", .. })));

@@ -167,6 +167,22 @@ ids! {
     LedgerEntryId "len_";
     /// Names a payment.
     PaymentId "pay_";
+    /// Names a client: whom an organization sells to.
+    ClientId "cli_";
+    /// Names a plan: what is sold, at which prices.
+    PlanId "pln_";
+    /// Names a coupon.
+    CouponId "cpn_";
+    /// Names a contract with a client.
+    ContractId "con_";
+    /// Names a subscription: a plan that a contract's client has.
+    SubscriptionId "sub_";
+    /// Names an invoice; it is not its number.
+    InvoiceId "inv_";
+    /// Names a credit note; it is not its number.
+    CreditNoteId "crn_";
+    /// Names a recurring invoice: a template that invoices are made of.
+    RecurringInvoiceId "rec_";
 }
 
 #[cfg(test)]

@@ -1,11 +1,13 @@
-//! What every part of Countinghouse agrees on: ids, time, errors, field rules, and who may do what.
+//! What every part of Countinghouse agrees on: ids, time and calendar, money, errors, field rules, and who may do what.
 //!
 //! Never talks to AWS, never waits, never reads the clock: time and randomness are passed in or come from the
 //! operating system's generator.
 
+pub mod calendar;
 pub mod check;
 pub mod error;
 pub mod id;
+pub mod money;
 pub mod origin;
 pub mod policy;
 pub mod problem;
@@ -13,18 +15,19 @@ pub mod resource;
 pub mod scope;
 pub mod seal;
 pub mod time;
-pub mod zone;
 
+pub use calendar::{Day, Zone};
 pub use check::{Check, Input};
 pub use error::{Error, FieldProblem, Result};
 pub use id::{
-    AlertId, ApiKeyId, AuditId, CreditGrantId, EventId, GrantId, IncidentId, InvitationId, JobId, LeaseId,
-    LedgerEntryId, MessageId, OrgId, PaymentId, ProjectId, SessionId, UserId,
+    AlertId, ApiKeyId, AuditId, ClientId, ContractId, CouponId, CreditGrantId, CreditNoteId, EventId, GrantId,
+    IncidentId, InvitationId, InvoiceId, JobId, LeaseId, LedgerEntryId, MessageId, OrgId, PaymentId, PlanId, ProjectId,
+    RecurringInvoiceId, SessionId, SubscriptionId, UserId,
 };
+pub use money::{Currency, Minor, Money};
 pub use origin::{Anchor, Origin};
 pub use policy::{KeyScope, OrgRole, PlatformRole};
 pub use problem::{Problem, ProblemDetails};
 pub use resource::{Resource, ResourceType};
 pub use scope::{Actor, Caller, OrgWide, Permission, ResourceRole, Scope};
 pub use time::Time;
-pub use zone::{Day, Zone};

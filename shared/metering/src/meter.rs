@@ -140,7 +140,7 @@ impl Meter {
 
     fn tally(&self, buyer: &Buyer) -> Tally {
         Tally {
-            day: self.sold().zone(buyer.org).day(self.0.app.now()),
+            day: self.sold().zone(buyer.org).day_of(self.0.app.now()),
             project: buyer.project,
             key: buyer.key,
             endpoint: buyer.endpoint.clone(),

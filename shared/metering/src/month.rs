@@ -39,7 +39,7 @@ impl Month {
     pub fn none() -> Self {
         Self {
             ends_at: Time::default(),
-            zone: Zone::UTC,
+            zone: Zone::utc(),
             included: 0,
             spent: 0,
             told: 0,
@@ -49,7 +49,7 @@ impl Month {
     /// The month of a moment.
     pub fn of(now: Time, zone: Zone, included: u64) -> Self {
         Self {
-            ends_at: zone.begins(zone.day(now).next_month()),
+            ends_at: zone.start_of(zone.day_of(now).first_of_month().plus_months(1)),
             zone,
             included,
             spent: 0,
@@ -119,14 +119,14 @@ mod tests {
 
     #[test]
     fn each_threshold_is_reached_once() {
-        let mut month = Month::of(Time::from_millis(1_800_000_000_000), Zone::UTC, 1_000);
+        let mut month = Month::of(Time::from_millis(1_800_000_000_000), Zone::utc(), 1_000);
         assert_eq!(month.count(799), []);
         assert_eq!(month.count(1), [Threshold::Low]);
         assert_eq!(month.count(199), []);
         assert_eq!(month.count(1), [Threshold::Exhausted]);
         assert_eq!(month.count(5_000), []);
-        let mut at_once = Month::of(Time::from_millis(0), Zone::UTC, 10);
+        let mut at_once = Month::of(Time::from_millis(0), Zone::utc(), 10);
         assert_eq!(at_once.count(10), [Threshold::Low, Threshold::Exhausted]);
-        assert_eq!(Month::of(Time::from_millis(0), Zone::UTC, 0).count(10), []);
+        assert_eq!(Month::of(Time::from_millis(0), Zone::utc(), 0).count(10), []);
     }
 }

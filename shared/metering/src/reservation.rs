@@ -63,7 +63,7 @@ impl Reservation {
         }
         let mut wallet = Wallet::current(&app.table, org, now).await?;
         let tally = Tally {
-            day: wallet.month.zone.day(now),
+            day: wallet.month.zone.day_of(now),
             project: self.buyer.project,
             key: self.buyer.key,
             endpoint: self.buyer.endpoint.clone(),

@@ -164,7 +164,7 @@ pub async fn usage(app: &App, scope: &Scope<ReadWallet>, question: Question) -> 
     for _ in 0..LOOKS {
         let (wallet, open) = Wallet::view(app, scope).await?;
         let zone = wallet.month.zone.clone();
-        let (first, last) = (zone.day(question.from), zone.day(question.to.plus_millis(-1)));
+        let (first, last) = (zone.day_of(question.from), zone.day_of(question.to.plus_millis(-1)));
         let mut rows = stored(&app.table, scope.org(), first, last).await?;
         let after = Lease::load_many(&app.table, scope.org(), &wallet.open).await?;
         // What one that was settled meanwhile had sold is among what is stored already.
@@ -193,7 +193,7 @@ fn add_up(rows: Vec<Row>, zone: &Zone, question: Question) -> Vec<UsageView> {
         *sums.entry((day, group)).or_default() += row.credits;
     }
     let view = |((day, group), credits)| UsageView {
-        at: zone.begins(day),
+        at: zone.start_of(day),
         group,
         credits,
     };
@@ -207,7 +207,7 @@ fn add_up(rows: Vec<Row>, zone: &Zone, question: Question) -> Vec<UsageView> {
 async fn stored(table: &Table, org: OrgId, first: Day, last: Day) -> Result<Vec<Row>> {
     let (mut rows, mut days, mut after) = (Vec::new(), 0, None);
     loop {
-        let query = Query::of(partition(org), PAGE).between(format!("{first}"), format!("{}", last.next()));
+        let query = Query::of(partition(org), PAGE).between(format!("{first}"), format!("{}", last.plus_days(1)));
         let page = table.query::<UsageRecord>(query.consistent().after(after)).await?;
         days += page.records.len();
         rows.extend(page.records.iter().flat_map(UsageRecord::rows));

@@ -47,7 +47,7 @@ impl Wallet {
                 match Org::load(table, &Scope::<ReadOrg>::system(org)).await {
                     Ok(org) => wallet.month.next(now, org.time_zone, plan::FREE.included_credits),
                     // What is left to settle of one that was deleted.
-                    Err(Error::NotFound(_)) => Month::of(now, Zone::UTC, 0),
+                    Err(Error::NotFound(_)) => Month::of(now, Zone::utc(), 0),
                     Err(error) => return Err(error),
                 }
             } else {

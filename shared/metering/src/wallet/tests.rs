@@ -87,7 +87,7 @@ impl Ledger {
     /// Changes the wallet, and books what came of it.
     fn change<T>(&mut self, now: Time, change: impl FnOnce(&mut Wallet) -> T) -> T {
         if self.wallet.is_due(now) {
-            self.wallet.advance(now, || Month::of(now, Zone::UTC, INCLUDED));
+            self.wallet.advance(now, || Month::of(now, Zone::utc(), INCLUDED));
         }
         let done = change(&mut self.wallet);
         for happened in std::mem::take(&mut self.wallet.happened) {
@@ -332,7 +332,7 @@ proptest! {
 
 fn wallet(credits: u64) -> Wallet {
     let mut wallet = Wallet::new(OrgId::from_bits(7));
-    wallet.month = Month::of(START, Zone::UTC, 0);
+    wallet.month = Month::of(START, Zone::utc(), 0);
     wallet.grant(
         START,
         CreditGrant::manual(START, wallet.org, credits, "first", 50, None),

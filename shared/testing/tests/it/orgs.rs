@@ -476,7 +476,7 @@ async fn an_organization_has_a_time_zone() {
     let acme = app.tenant().await;
     let path = format!("/v1/orgs/{}", acme.org);
     assert_eq!(acme.client.get(&path).await.expect(200).json["timeZone"], "UTC");
-    let body = json!({"name": "Elsewhere", "timeZone": "america/new_york"});
+    let body = json!({"name": "Elsewhere", "timeZone": "America/New_York"});
     let made = acme.owner.client.post("/v1/orgs", body).await.expect(201);
     assert_eq!(made.json["timeZone"], "America/New_York");
     let moved = acme
@@ -497,7 +497,14 @@ async fn an_organization_has_a_time_zone() {
     assert_eq!(audit.data()[0]["oldValue"], json!({"timeZone": "UTC"}));
     assert_eq!(audit.data()[0]["newValue"], json!({"timeZone": "Europe/Berlin"}));
 
-    for bad in ["Berlin", "", "+01:00", "Europe/Berlin ", "Mars/Olympus"] {
+    for bad in [
+        "Berlin",
+        "",
+        "+01:00",
+        "Europe/Berlin ",
+        "europe/berlin",
+        "Mars/Olympus",
+    ] {
         let made = acme
             .owner
             .client

@@ -1,0 +1,61 @@
+//! Billing: from a plan to an invoice. Rules and states alone: time is passed in, nothing waits, nothing is stored here.
+//! Whoever stores these adds keys, numbers, facts and audit entries; what is due, owed and given back is decided here.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`number`] | quantities, rates and unit prices: exact decimals, read without floats |
+//! | [`schedule`] | periods from an anchor day; shares of a period by days |
+//! | [`price`] | price models over usage, and the metrics that they charge for |
+//! | [`line`](mod@line), [`tax`] | lines, and what they sum to: the one computation of a document's totals |
+//! | [`coupon`] | coupons, and the discounts that they become |
+//! | [`client`], [`plan`], [`contract`] | whom an organization sells to, what, and under which agreement |
+//! | [`subscription`] | what a client has: trials, pauses, changes of plan, usage; what is billed next |
+//! | [`recurring`] | invoices that recur on the days of a schedule |
+//! | [`invoice`] | drafts, sending, paying, overdue, cancelling; credit notes |
+//! | [`numbering`] | numbers of documents |
+//! | [`revenue`] | what subscriptions bring each month |
+//!
+//! Invariants, each held by tests over random inputs:
+//! - Lines and tax are the total, in every currency; what is taken back mirrors what was given, to the unit.
+//! - Credit notes in whatever parts come to at most their invoice, with the tax of what they credit.
+//! - No day of a subscription is billed twice, and none is given back that was not billed; how late the work is done
+//!   changes neither what it comes to nor the day that it is dated.
+//! - All usage is charged once, at the price of its day, also what becomes known late.
+//! - What a preview shows is what is booked: it is the same function on a copy.
+//!
+//! # Known bounds
+//!
+//! - Usage that becomes known after a subscription's closing invoice is not billed: there is no next one.
+//! - Usage is corrected for 400 days, and for the last 40 spans of it.
+//! - The end of a contract that is set after its last period was billed gives nothing back.
+//! - A change of plan gives back tax at the client's rate of that day.
+
+pub mod client;
+pub mod contract;
+pub mod coupon;
+pub mod invoice;
+pub mod line;
+pub mod number;
+pub mod numbering;
+pub mod plan;
+pub mod price;
+pub mod recurring;
+mod refusal;
+pub mod revenue;
+pub mod schedule;
+pub mod subscription;
+pub mod tax;
+
+pub use client::Client;
+pub use contract::Contract;
+pub use coupon::{Coupon, Discount};
+pub use invoice::{CreditNote, Invoice};
+pub use line::{Line, LineKind};
+pub use number::{Given, Quantity, Rate, UnitPrice};
+pub use numbering::{DocumentNumber, Series};
+pub use plan::{Plan, Terms};
+pub use price::{Metric, Price};
+pub use recurring::Recurring;
+pub use schedule::{Interval, Period, Schedule};
+pub use subscription::Subscription;
+pub use tax::{TaxExempt, Taxation, Totals};
