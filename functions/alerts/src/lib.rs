@@ -1,4 +1,6 @@
-//! /v1/alerts: rules over a project's metrics, and the incidents in which they fired.
+//! /v1/alerts: rules over a project's metrics, the incidents in which they fired, and the notices that these caused.
+
+mod notices;
 
 use alerting::alert::{AlertPatch, AlertView, NewAlert, Settings, SignedAlertView};
 use alerting::incident::IncidentView;
@@ -36,7 +38,9 @@ impl Serve for Alerts {
     type State = Self;
 
     fn routes() -> Routes<Self> {
-        Routes::new().members(routes![create, list, get, update, delete, incidents])
+        Routes::new()
+            .members(routes![create, list, get, update, delete, incidents])
+            .and(notices::routes())
     }
 }
 

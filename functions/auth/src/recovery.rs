@@ -102,9 +102,10 @@ fn accepted() -> (StatusCode, Json<MailAccepted>) {
     request_body = Forgotten, responses((status = 202, description = "Taken.", body = MailAccepted)))]
 async fn forgot_password(
     State(app): State<App>,
+    origin: Origin,
     Json(input): Json<Forgotten>,
 ) -> Result<(StatusCode, Json<MailAccepted>)> {
-    recovery::ask(&app, &input.email).await?;
+    recovery::ask(&app, &origin, &input.email).await?;
     Ok(accepted())
 }
 

@@ -69,7 +69,7 @@ async fn ingest_event(
     } else {
         batch::read_one(&body, Format::of(content_type(&headers))?, now)?
     };
-    telemetry::enqueue(&app, &scope, now, traceparent(&headers), vec![(0, event)]).await?;
+    telemetry::enqueue(&app, &scope, now, vec![(0, event)]).await?;
     Ok(taken(1, Vec::new()))
 }
 
@@ -92,7 +92,7 @@ async fn ingest_events(
     let many = good.len();
     let mut lost = Vec::new();
     if many > 0 {
-        lost = telemetry::enqueue(&app, &scope, now, traceparent(&headers), good).await?;
+        lost = telemetry::enqueue(&app, &scope, now, good).await?;
     }
     let accepted = many - lost.len();
     let detail = "the queue is away; send this event again";
@@ -135,13 +135,4 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 
 fn content_type(headers: &HeaderMap) -> &str {
     text(headers, header::CONTENT_TYPE.as_str()).unwrap_or_default()
-}
-
-/// A trace context that is one (W3C Trace Context, version 00); anything else is dropped, as the standard wants.
-fn traceparent(headers: &HeaderMap) -> Option<String> {
-    let given = text(headers, "traceparent")?;
-    let hex = |part: &str, long| part.len() == long && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    let parts: Vec<&str> = given.split('-').collect();
-    let valid = matches!(parts.as_slice(), [v, t, s, f] if hex(v, 2) && hex(t, 32) && hex(s, 16) && hex(f, 2));
-    valid.then(|| given.to_owned())
 }

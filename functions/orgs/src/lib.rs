@@ -178,7 +178,7 @@ async fn list_members(
 /// Invites an address to an organization: whoever accepts by the token that is mailed there becomes a member
 ///
 /// Inviting again replaces the token, which is good for 7 days. An admin invites no owner. 409 `already_member`; 409
-/// `too_many_mails` after 5 mails to one address in an hour.
+/// `too_many_mails` after 5 mails to one address in an hour; 409 `too_many_invitations` when 200 are open.
 #[utoipa::path(post, path = "/v1/orgs/{orgId}/members", operation_id = "invite_member", tag = "Organizations",
     params(("orgId" = OrgId, Path, description = "The organization.")), request_body = NewMember,
     responses((status = 201, body = InvitationView)))]

@@ -49,7 +49,8 @@ fn request(now: Time, running: &Running<'_, WebhookNotice>) -> Option<Request> {
         .header(TIMESTAMP, HeaderValue::from(now.seconds()))
         .header(SIGNATURE, signature)
         .timeout(TIMEOUT);
-    if let Some(trace) = running.trace().and_then(|trace| HeaderValue::try_from(trace).ok()) {
+    let trace = running.origin().trace.as_deref();
+    if let Some(trace) = trace.and_then(|trace| HeaderValue::try_from(trace).ok()) {
         request = request.header(TRACE, trace);
     }
     Some(request)

@@ -3,8 +3,9 @@
 mod settings;
 mod store;
 
-use identity::project::{Channel, Window};
+use identity::project::Window;
 use kernel::{AlertId, IncidentId, OrgId, ProjectId, Time, UserId};
+use notifications::Channel;
 use serde::{Deserialize, Serialize};
 use telemetry::metrics::Tally;
 

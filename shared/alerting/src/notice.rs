@@ -2,9 +2,8 @@
 
 use anyhow::{Context, anyhow};
 use app::{App, Env};
-use identity::project::Channel;
 use kernel::{Result, Time};
-use notifications::{Desk, Job, Letter, Mail, Owner};
+use notifications::{Channel, Desk, Job, Letter, Mail, Owner};
 use outbound::AllowList;
 use serde_json::{Value, json};
 

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use identity::project::{AlertDefaults, Channel};
+use identity::project::AlertDefaults;
 use kernel::{Check, Result};
+use notifications::Channel;
 use outbound::AllowList;
 
 /// The longest target.

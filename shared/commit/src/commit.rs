@@ -112,6 +112,7 @@ impl<'a> Commit<'a> {
 
     /// Adds a job that was made elsewhere, as [`Commit::later`].
     pub fn due(mut self, job: &Later) -> kernel::Result<Self> {
+        let job = job.clone().because_of(&self.origin);
         self.nudges.extend(job.nudge());
         let write = job.write(&self.app.sealing)?;
         Ok(self.write("job", write))

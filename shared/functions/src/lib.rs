@@ -15,7 +15,6 @@ pub const ALL: &[Function] = &[
     health::FUNCTION,
     ingest::FUNCTION,
     metrics::FUNCTION,
-    notification_jobs::FUNCTION,
     notifier::FUNCTION,
     orgs::FUNCTION,
     outbox_relay::FUNCTION,

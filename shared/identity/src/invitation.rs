@@ -3,6 +3,8 @@
 
 mod store;
 
+use std::collections::BTreeMap;
+
 use kernel::{Error, InvitationId, OrgId, OrgRole, Result, Time, UserId};
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +14,8 @@ use crate::ticket::{Ticket, bad_token};
 const LIFETIME: i64 = 7 * Time::DAY;
 /// So many mails one organization sends to one address within an hour.
 const MOST: usize = 5;
+/// So many invitations of one organization are open at once.
+const MOST_OPEN: usize = 200;
 /// What a token begins with.
 const PREFIX: &str = "it_";
 
@@ -113,6 +117,49 @@ impl Invitation {
     }
 }
 
+/// The open invitations of an organization, of which there are at most 200: an organization must not bomb any number of
+/// addresses either.
+#[derive(Debug, Serialize, Deserialize)]
+struct Roster {
+    org: OrgId,
+    /// Which they are, and until when each is open.
+    #[serde(default)]
+    open: BTreeMap<InvitationId, Time>,
+    #[serde(default)]
+    version: u64,
+}
+
+impl Roster {
+    fn new(org: OrgId) -> Self {
+        Self {
+            org,
+            open: BTreeMap::new(),
+            version: 0,
+        }
+    }
+
+    /// Gives an invitation that was sent just now a place, or goes on with the one it has. 409 `too_many_invitations` if
+    /// there is none; those of invitations that ran out are free.
+    fn enter(&mut self, now: Time, invitation: &Invitation) -> Result<()> {
+        self.open.retain(|_, until| now < *until);
+        self.open.insert(invitation.id, invitation.until);
+        if self.open.len() > MOST_OPEN {
+            return Err(Error::refused(
+                "too_many_invitations",
+                format!(
+                    "an organization has at most {MOST_OPEN} open invitations; take one back, or wait for an answer"
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Frees the place of an invitation that was accepted or taken back.
+    fn leave(&mut self, invitation: &Invitation) {
+        self.open.remove(&invitation.id);
+    }
+}
+
 /// What an invitation is.
 #[derive(Clone, Copy, Debug, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -198,6 +245,43 @@ mod tests {
             })
         ));
         assert!(invitation.send(NOW.plus_millis(Time::HOUR), BY, Viewer).is_ok());
+    }
+
+    #[test]
+    fn who_is_invited_again_keeps_their_place_and_who_ran_out_frees_it() {
+        let mut roster = Roster::new(OrgId::from_bits(2));
+        let invited = |place: usize| {
+            let mut invitation = Invitation::new(NOW, OrgId::from_bits(2), &format!("{place}@example.com"), BY, Viewer);
+            invitation.send(NOW, BY, Viewer).unwrap();
+            invitation
+        };
+        let all: Vec<_> = (0..MOST_OPEN).map(invited).collect();
+        for invitation in &all {
+            roster.enter(NOW, invitation).unwrap();
+        }
+        let mut again = all[0].clone();
+        again.send(NOW.plus_millis(1), BY, Viewer).unwrap();
+        roster.enter(NOW.plus_millis(1), &again).unwrap();
+
+        let late = NOW.plus_millis(LIFETIME - 1);
+        let mut one_more = invited(MOST_OPEN);
+        one_more.send(late, BY, Viewer).unwrap();
+        let refused = roster.enter(late, &one_more);
+        assert!(matches!(
+            refused,
+            Err(Error::Refused {
+                code: "too_many_invitations",
+                ..
+            })
+        ));
+        roster.leave(&one_more);
+        roster.leave(&all[1]);
+        assert!(roster.enter(late, &one_more).is_ok());
+        // All but the one that was mailed anew, and the new one, ran out.
+        roster.leave(&one_more);
+        assert!(roster.enter(NOW.plus_millis(LIFETIME), &one_more).is_ok());
+        assert_eq!(roster.open.len(), 2);
+        assert!(roster.open.contains_key(&again.id) && roster.open.contains_key(&one_more.id));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use kernel::check::{given, given_object, object};
 use kernel::{Check, Input, OrgId, ProjectId, Time, UserId};
 use serde::{Deserialize, Serialize};
 
-pub use alert_defaults::{AlertDefaults, Channel, LONGEST_COOL_DOWN, Window};
+pub use alert_defaults::{AlertDefaults, LONGEST_COOL_DOWN, Window};
 pub(crate) use store::key;
 
 /// Where a project's software runs.

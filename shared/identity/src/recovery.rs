@@ -35,13 +35,16 @@ struct ResetRequest {
     email: String,
     /// The same on every delivery.
     request_id: String,
+    #[serde(default)]
+    origin: Origin,
 }
 
 /// Takes a request for a new password, whether or not anybody has this address.
-pub async fn ask(app: &App, email: &str) -> Result<()> {
+pub async fn ask(app: &App, origin: &Origin, email: &str) -> Result<()> {
     let request = ResetRequest {
         email: email.to_lowercase(),
         request_id: hex::encode(kernel::id::random::<16>()),
+        origin: origin.for_later(),
     };
     let body = serde_json::to_string(&request).context("a reset request")?;
     app.queues.send(RESETS, Outgoing::now(body)).await
@@ -71,7 +74,7 @@ pub async fn mail_reset(app: &App, desk: &Desk, message: &str) -> Result<()> {
         let job = mail(desk, now, &user, letter)?;
         // Nobody is known to have asked; the person is the only one it can be noted for.
         let change = Change::by(user.id, "user.password_reset_requested", "user", user.id);
-        Commit::of(app, &Origin::default())
+        Commit::of(app, &request.origin)
             .write("mailed", Write::save(&mailed)?)
             .due(job.later())?
             .note(Chain::User(user.id), change.to(json!({"authenticated": false})))

@@ -67,7 +67,7 @@ impl Later {
             created_at: now,
             finished_at: None,
             kept_seconds: i64::try_from(queue.kept.as_secs()).unwrap_or(i64::MAX),
-            trace: None,
+            origin: Origin::default(),
             history: Vec::new(),
             contents: None,
             // Of two jobs with one key the later one begins above every version of the first, so whoever still holds the
@@ -87,10 +87,10 @@ impl Later {
         })
     }
 
-    /// Says what caused it, so that it belongs to the same trace.
+    /// Says which request it comes from. `Commit::later` and `Commit::due` do.
     #[must_use]
     pub fn because_of(mut self, origin: &Origin) -> Self {
-        self.record.trace.clone_from(&origin.trace);
+        self.record.origin = origin.for_later();
         self
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use app::Nudge;
-use kernel::{Error, JobId, OrgId, Result, Time, UserId};
+use kernel::{Error, JobId, OrgId, Origin, Result, Time, UserId};
 use serde::{Deserialize, Serialize};
 
 use crate::later::nudge;
@@ -209,9 +209,9 @@ pub struct JobRecord {
     pub finished_at: Option<Time>,
     /// How long it is kept then.
     pub(crate) kept_seconds: i64,
-    /// The trace that it belongs to, as a `traceparent` of W3C Trace Context.
+    /// Which request it comes from.
     #[serde(default)]
-    pub(crate) trace: Option<String>,
+    pub origin: Origin,
     /// What happened to it, at most the last forty things.
     #[serde(default)]
     pub history: Vec<HistoryEntry>,

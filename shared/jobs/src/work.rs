@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 use app::{App, survive};
-use kernel::{Error, JobId, Result};
+use kernel::{Error, JobId, Origin, Result};
 use tokio::sync::Mutex;
+use tracing::Instrument;
 
 use crate::Job;
 use crate::later::{context, nudge};
@@ -84,7 +85,7 @@ pub struct Running<'a, J> {
     app: &'a App,
     id: JobId,
     attempt: u32,
-    trace: Option<String>,
+    origin: Origin,
     record: Mutex<JobRecord>,
 }
 
@@ -99,9 +100,9 @@ impl<J: Job> Running<'_, J> {
         self.attempt
     }
 
-    /// The trace that it belongs to, as a `traceparent`.
-    pub fn trace(&self) -> Option<&str> {
-        self.trace.as_deref()
+    /// Which request it comes from: for the scope or commit of what is done by it.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
     }
 
     /// Begins the lease anew, for work that takes longer.
@@ -165,6 +166,7 @@ pub async fn work<J: Job>(app: &App, worker: &impl Work<J>, message: &str) -> Re
         job.kind = record.kind,
         job.attempt = record.attempts + 1,
         job.outcome = outcome.name(),
+        request.id = record.origin.request,
         duration_ms = took_ms,
         "a job was tried"
     );
@@ -187,10 +189,18 @@ async fn attempt<J: Job>(app: &App, worker: &impl Work<J>, record: JobRecord) ->
         app,
         id: record.id,
         attempt: record.attempts + 1,
-        trace: record.trace.clone(),
+        origin: record.origin.clone(),
         record: Mutex::new(record),
     };
-    let outcome = survive(worker.work(app, &running)).await.unwrap_or_else(|panic| {
+    // So that whatever a worker logs tells its job, and the request that this comes from.
+    let span = tracing::info_span!(
+        "job",
+        job.id = %running.id,
+        request.id = running.origin.request,
+        request.trace = running.origin.trace
+    );
+    let outcome = survive(worker.work(app, &running)).instrument(span).await;
+    let outcome = outcome.unwrap_or_else(|panic| {
         tracing::error!(job.id = %running.id, job.kind = J::KIND, error = panic, "a worker panicked");
         // What a panic says is for us.
         Outcome::again("its worker broke down")

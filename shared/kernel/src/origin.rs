@@ -7,18 +7,24 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum_core::extract::FromRequestParts;
 use http::request::Parts;
+use serde::{Deserialize, Serialize};
 
 use crate::Time;
 use crate::seal::Keyring;
 
-/// Where an act comes from. By default from nowhere: the system acts by itself.
-#[derive(Clone, Debug, Default)]
+/// Where an act comes from. By default from nowhere: the system acts by itself. It is stored and sent with whatever
+/// happens later because of the act, so that this comes from there too.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Origin {
-    /// The id of the request or message.
+    /// The id of the request.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub request: String,
     /// The trace that it belongs to, as a `traceparent` of W3C Trace Context.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub trace: Option<String>,
-    /// What the request claimed, if it is to be done once.
+    /// What the request claimed, if it is to be done once. The request's alone: what happens later has none.
+    #[serde(skip)]
     pub claim: Option<Claim>,
 }
 
@@ -27,6 +33,16 @@ impl Origin {
     /// nothing anew.
     pub fn resumed(&self) -> Option<&str> {
         self.claim.as_ref()?.resumed.as_deref()
+    }
+
+    /// Where what happens later because of this comes from: the same request, without its claim.
+    #[must_use]
+    pub fn for_later(&self) -> Self {
+        Self {
+            request: self.request.clone(),
+            trace: self.trace.clone(),
+            claim: None,
+        }
     }
 }
 
@@ -170,5 +186,16 @@ mod tests {
         };
         assert_eq!(claim.progress.last(), step);
         assert!(!format!("{claim:?}").contains("my-key"));
+
+        let origin = Origin {
+            request: "req-1".to_owned(),
+            trace: None,
+            claim: Some(claim),
+        };
+        assert!(origin.for_later().claim.is_none());
+        // Nor is it stored or sent.
+        assert_eq!(serde_json::to_string(&origin).unwrap(), r#"{"request":"req-1"}"#);
+        let read: Origin = serde_json::from_str("{}").unwrap();
+        assert!(read.request.is_empty() && read.trace.is_none());
     }
 }

@@ -32,7 +32,7 @@ pub trait Fact: Serialize {
 }
 
 /// A fact as it is stored.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Told {
     /// Its id, by which those who hear it know a repeat.
@@ -49,9 +49,9 @@ pub struct Told {
     pub at: Time,
     /// What it happened to as it then was, as JSON: stored once, sent unchanged.
     pub data: String,
-    /// The trace that it belongs to, as a `traceparent` of W3C Trace Context.
+    /// Which request it comes from: for the jobs that listeners make of it.
     #[serde(default)]
-    pub trace: Option<String>,
+    pub origin: Origin,
     /// When it is to be relayed (again); nothing once it was.
     pub(crate) due_at: Option<Time>,
     /// How often a listener failed at it.
@@ -131,17 +131,17 @@ impl Telling {
             sequence: fact.sequence(),
             at: now,
             data: serde_json::to_string(fact).with_context(|| format!("a fact {}", F::TYPE))?,
-            trace: None,
+            origin: Origin::default(),
             due_at: Some(now),
             failures: 0,
             version: 0,
         }))
     }
 
-    /// Says what caused it, so that it belongs to the same trace.
+    /// Says which request it comes from. `Commit::tell` does.
     #[must_use]
     pub fn because_of(mut self, origin: &Origin) -> Self {
-        self.0.trace.clone_from(&origin.trace);
+        self.0.origin = origin.for_later();
         self
     }
 

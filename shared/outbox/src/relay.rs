@@ -60,7 +60,7 @@ async fn hear(listener: &dyn Listener, app: &App, fact: &Told) -> bool {
         Ok(Err(error)) => format!("{:#}", anyhow!(error)),
         Err(panic) => format!("it panicked: {panic}"),
     };
-    tracing::error!(fact.id = %fact.id, fact.kind = fact.fact, listener = listener.name(), error, "a fact was not heard");
+    tracing::error!(fact.id = %fact.id, fact.kind = fact.fact, request.id = fact.origin.request, listener = listener.name(), error, "a fact was not heard");
     false
 }
 

@@ -6,7 +6,6 @@
 
 mod anchor;
 mod cursor;
-mod meter;
 mod query;
 mod record;
 mod size;
@@ -21,7 +20,6 @@ use kernel::Result;
 
 pub use anchor::{unchanged, without};
 pub use cursor::Cursors;
-pub use meter::{Cost, Meter};
 pub use query::{Page, Position, Query, Slice};
 pub use record::{Key, Record, TableName};
 pub use size::{ITEM_BYTES, TRANSACTION_BYTES};
@@ -40,7 +38,6 @@ const IDLE_ROUNDS: u32 = 10;
 pub struct Table {
     client: aws_sdk_dynamodb::Client,
     names: Arc<HashMap<TableName, String>>,
-    meter: Option<Meter>,
 }
 
 impl Table {
@@ -49,19 +46,7 @@ impl Table {
         Self {
             client,
             names: Arc::new(names),
-            meter: None,
         }
-    }
-
-    /// Counts what the calls of this handle and its clones cost.
-    #[must_use]
-    pub fn metered(mut self, meter: Meter) -> Self {
-        self.meter = Some(meter);
-        self
-    }
-
-    fn meter(&self) -> Option<&Meter> {
-        self.meter.as_ref()
     }
 
     fn name(&self, table: TableName) -> Result<&str> {
@@ -103,11 +88,9 @@ impl Table {
             .table_name(self.name(R::TABLE)?)
             .set_key(Some(key.item()))
             .consistent_read(consistent)
-            .set_return_consumed_capacity(meter::wanted(self.meter()))
             .send()
             .await
             .map_err(|error| write::failed(error, format!("reading a {}", R::KIND)))?;
-        meter::note(self.meter(), &reply.consumed_capacity);
         reply.item.map(record::from_item).transpose()
     }
 
@@ -130,11 +113,9 @@ impl Table {
                     .client
                     .batch_get_item()
                     .request_items(table, request)
-                    .set_return_consumed_capacity(meter::wanted(self.meter()))
                     .send()
                     .await
                     .map_err(|error| write::failed(error, format!("reading many {}s", R::KIND)))?;
-                meter::note(self.meter(), reply.consumed_capacity());
                 for item in reply.responses.into_iter().flatten().flat_map(|(_, items)| items) {
                     records.push(record::from_item(item)?);
                 }

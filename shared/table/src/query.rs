@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use kernel::Result;
 
 use crate::record::{self, Index, Record, text};
-use crate::{Item, Table, meter, write};
+use crate::{Item, Table, write};
 
 /// Where a page ended: the key attributes of its last item.
 pub type Position = BTreeMap<String, String>;
@@ -161,11 +161,9 @@ pub(crate) async fn run<R: Record>(handle: &Table, table: &str, query: Query) ->
     let reply = request
         .key_condition_expression(condition)
         .set_exclusive_start_key(start)
-        .set_return_consumed_capacity(meter::wanted(handle.meter()))
         .send()
         .await
         .map_err(|error| write::failed(error, format!("listing {}s", R::KIND)))?;
-    meter::note(handle.meter(), &reply.consumed_capacity);
     let mut items = reply.items.unwrap_or_default();
     let mut next = reply.last_evaluated_key;
     if let Ok(limit) = usize::try_from(query.limit)

@@ -15,7 +15,6 @@ use aws_sdk_dynamodb::types::{
 use kernel::origin::Still;
 use kernel::{Anchor, Error, Problem, Result};
 
-use crate::meter;
 use crate::record::{self, Record, TableName, number, text};
 use crate::{Item, Key, Table, size};
 
@@ -421,15 +420,10 @@ async fn put(table: &Table, write: Write) -> Result<(), WriteError> {
         .set_condition_expression(write.condition)
         .set_expression_attribute_names((!write.names.is_empty()).then(|| write.names.into_iter().collect()))
         .set_expression_attribute_values((!write.values.is_empty()).then(|| write.values.into_iter().collect()))
-        .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-        .set_return_consumed_capacity(meter::wanted(table.meter()));
+        .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
     for attempt in 0..ATTEMPTS {
-        let error = match request.clone().send().await {
-            Ok(reply) => {
-                meter::note(table.meter(), &reply.consumed_capacity);
-                return Ok(());
-            }
-            Err(error) => error,
+        let Err(error) = request.clone().send().await else {
+            return Ok(());
         };
         match error.as_service_error() {
             Some(PutItemError::ConditionalCheckFailedException(failed)) => {
@@ -473,17 +467,14 @@ pub(crate) async fn update<R: Record>(table: &Table, update: Update) -> Result<U
         .set_expression_attribute_values(Some(write.values.into_iter().collect()))
         .return_values(ReturnValue::AllNew)
         .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-        .set_return_consumed_capacity(meter::wanted(table.meter()))
         .send()
         .await;
     match sent {
         Ok(reply) => {
-            meter::note(table.meter(), &reply.consumed_capacity);
             let item = reply.attributes.context("an update tells what it left")?;
             Ok(Updated::Done(record::from_item(item)?))
         }
         Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => {
-            meter::note_refusal(table.meter());
             let UpdateItemError::ConditionalCheckFailedException(refused) = error.into_err() else {
                 return Err(anyhow!("a refusal is a refusal").into());
             };
@@ -542,16 +533,11 @@ async fn transaction(table: &Table, writes: Vec<Write>) -> Result<(), WriteError
             .client
             .transact_write_items()
             .client_request_token(&token)
-            .set_transact_items(Some(items.clone()))
-            .set_return_consumed_capacity(meter::wanted(table.meter()));
+            .set_transact_items(Some(items.clone()));
         // The SDK's own attempts would not tell whether one of them was unanswered.
         let once = aws_sdk_dynamodb::config::Builder::new().retry_config(RetryConfig::disabled());
-        let error = match request.customize().config_override(once).send().await {
-            Ok(reply) => {
-                meter::note(table.meter(), reply.consumed_capacity());
-                return Ok(());
-            }
-            Err(error) => error,
+        let Err(error) = request.customize().config_override(once).send().await else {
+            return Ok(());
         };
         match Outcome::of(&error) {
             Outcome::Conditions(places) => return Err(WriteError::Condition(places)),
@@ -640,11 +626,9 @@ pub(crate) async fn put_all<R: Record>(table: &Table, records: &[R]) -> Result<(
                 .client
                 .batch_write_item()
                 .request_items(name, std::mem::take(&mut requests))
-                .set_return_consumed_capacity(meter::wanted(table.meter()))
                 .send()
                 .await
                 .map_err(|error| failed(error, format!("putting {}s", R::KIND)))?;
-            meter::note(table.meter(), reply.consumed_capacity());
             requests = reply
                 .unprocessed_items
                 .into_iter()

@@ -10,7 +10,7 @@ use anyhow::{Context, anyhow, bail, ensure};
 use app::{App, Outgoing, Queue};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use kernel::{ApiKeyId, Error, EventId, OrgId, ProjectId, Result, Scope, Time, policy};
+use kernel::{ApiKeyId, Error, EventId, OrgId, Origin, ProjectId, Result, Scope, Time, policy};
 use serde::{Deserialize, Serialize};
 use zstd::bulk::Compressor;
 
@@ -47,9 +47,9 @@ pub struct Message {
     pub chunk: u64,
     /// The events, compressed, in base64.
     events: String,
-    /// The trace that the request belongs to (W3C Trace Context).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub traceparent: Option<String>,
+    /// The request that they came with.
+    #[serde(default)]
+    pub origin: Origin,
 }
 
 /// Some of a message's events: those of one day.
@@ -163,7 +163,6 @@ pub async fn enqueue(
     app: &App,
     scope: &Scope<policy::IngestEvents>,
     received_at: Time,
-    traceparent: Option<String>,
     events: Vec<Placed>,
 ) -> Result<Vec<usize>> {
     let Some(kernel::Caller::ApiKey { key, org, project, .. }) = scope.caller() else {
@@ -176,7 +175,7 @@ pub async fn enqueue(
         received_at,
         chunk,
         events,
-        traceparent: traceparent.clone(),
+        origin: scope.origin().for_later(),
     };
     let mut parts = Vec::new();
     cut(
@@ -250,7 +249,7 @@ mod tests {
             received_at: now,
             chunk: new_chunk(),
             events: STANDARD.encode(encode(events).unwrap()),
-            traceparent: None,
+            origin: Origin::default(),
         }
     }
 

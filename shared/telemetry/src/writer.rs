@@ -5,7 +5,7 @@
 //! their entries, adds them to their days' pending sets and remembers their ids. An entry that is there already
 //! cancels it and names the chunk that was done before; that one is dropped and the rest is tried again.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use anyhow::anyhow;
 use kernel::{ProjectId, Result, Time};
@@ -51,6 +51,7 @@ pub struct Delivery {
 /// A chunk that is to be written.
 struct Pending {
     delivery: String,
+    request: String,
     record: ChunkRecord,
     chunk: Chunk,
 }
@@ -87,8 +88,10 @@ impl Writer {
             while !chunks.is_empty() {
                 let rest = chunks.split_off(chunks.len().min(CHUNKS));
                 let ids: Vec<String> = chunks.iter().map(|pending| pending.delivery.clone()).collect();
+                let requests: BTreeSet<String> = chunks.iter().map(|pending| pending.request.clone()).collect();
                 if let Err(error) = self.commit(project, chunks, now).await {
-                    tracing::error!(project.id = %project, error = format!("{:#}", anyhow!(error)), "events were not written");
+                    let error = format!("{:#}", anyhow!(error));
+                    tracing::error!(project.id = %project, request.ids = ?requests, error, "events were not written");
                     self.seen.remove(&project);
                     failed.extend(ids);
                 }
@@ -239,6 +242,7 @@ fn read(delivery: &Delivery) -> anyhow::Result<(ProjectId, Vec<Pending>)> {
         };
         Pending {
             delivery: delivery.id.clone(),
+            request: message.origin.request.clone(),
             record,
             chunk,
         }

@@ -194,6 +194,13 @@ impl TestApp {
         outside(&self.0.aws, &self.0.clock, &self.0.template).await.1
     }
 
+    /// What a process of a function has, by its logical id: it may do what the function may, and meets the same faults.
+    pub async fn app_of(&self, function: &str) -> App {
+        let function = self.0.template.function(function).expect("the function");
+        let env = env(&self.0.aws, &self.0.clock, function, &[]);
+        env.app().await.expect("an environment")
+    }
+
     /// What a table of the template is called.
     pub fn table_name(&self, table_id: &str) -> String {
         let mut tables = self.0.template.tables.iter();

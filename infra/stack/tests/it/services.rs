@@ -7,6 +7,7 @@ use aws_sdk_dynamodb::config::{Credentials, Region};
 use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
 use aws_sdk_sesv2::types::{Body, Content, Destination, EmailContent, Message, MessageHeader, Template};
+use serde_json::{Value, json};
 use stack::aws::{Aws, Storage};
 use stack::clock::Clock;
 
@@ -226,25 +227,27 @@ async fn a_function_sends_only_as_whom_it_may() {
     assert_eq!(denied.as_deref(), Some("AccessDeniedException"));
 }
 
+/// Asks SSM for a parameter as who has this access key; yields the status and the reply.
+async fn parameter(aws: &Aws, access_key: &str, name: &str) -> (u16, Value) {
+    let credential = format!("AWS4-HMAC-SHA256 Credential={access_key}/20270115/us-east-1/ssm/aws4_request");
+    let request = reqwest::Client::new()
+        .post(aws.endpoint())
+        .header("authorization", credential)
+        .header("content-type", "application/x-amz-json-1.1")
+        .header("x-amz-target", "AmazonSSM.GetParameter")
+        .body(json!({"Name": name, "WithDecryption": true}).to_string());
+    let reply = request.send().await.unwrap();
+    let status = reply.status().as_u16();
+    (status, serde_json::from_slice(&reply.bytes().await.unwrap()).unwrap())
+}
+
 #[tokio::test]
 async fn parameters_can_be_read() {
     let aws = start(&Storage::Memory).await;
-    let ssm = client!(aws_sdk_ssm, aws, "tests");
-    let read = ssm
-        .get_parameter()
-        .name("/a/b")
-        .with_decryption(true)
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(read.parameter.unwrap().value(), Some("secret"));
-    let missing = ssm.get_parameter().name("/none").send().await.unwrap_err();
-    assert!(missing.into_service_error().is_parameter_not_found());
-    let refused = client!(aws_sdk_ssm, aws, "Web")
-        .get_parameter()
-        .name("/a/b")
-        .send()
-        .await
-        .unwrap_err();
-    assert_eq!(refused.code(), Some("AccessDeniedException"));
+    let (status, read) = parameter(&aws, "tests", "/a/b").await;
+    assert_eq!((status, &read["Parameter"]["Value"]), (200, &json!("secret")));
+    let (status, missing) = parameter(&aws, "tests", "/none").await;
+    assert_eq!((status, &missing["__type"]), (400, &json!("ParameterNotFound")));
+    let (status, refused) = parameter(&aws, "Web", "/a/b").await;
+    assert_eq!((status, &refused["__type"]), (400, &json!("AccessDeniedException")));
 }

@@ -1,8 +1,9 @@
 //! What a person may say about an alert, and which rules it must keep. Pure.
 
-use identity::project::{AlertDefaults, Channel, LONGEST_COOL_DOWN, Window};
+use identity::project::{AlertDefaults, LONGEST_COOL_DOWN, Window};
 use kernel::check::given;
 use kernel::{Check, Error, FieldProblem, Input, ProjectId, Result};
+use notifications::Channel;
 use outbound::AllowList;
 use serde::{Deserialize, Serialize};
 

@@ -1,5 +1,6 @@
 //! An invitation:         pk ORG#<org>                     sk INVITATION#<address>   (gone a week after the last mail)
 //! Those that are open:   gsi1pk ORG#<org>#INVITATIONS     gsi1sk <id>
+//! How many are open:     pk ORG#<org>#INVITATIONS         sk ROSTER     (their ids; bounds them)
 
 use app::App;
 use commit::{Commit, Reply, again};
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 use table::{Key, Page, Query, Record, Slice, Table, TableName, Write};
 use trail::{Chain, Change};
 
-use super::{Invitation, InvitationToken, InvitationView};
+use super::{Invitation, InvitationToken, InvitationView, Roster};
 use crate::member::{self, Member};
 use crate::org::{self, Org, OrgView};
 use crate::ticket::bad_token;
@@ -49,6 +50,36 @@ fn open_of(org: OrgId) -> String {
     format!("ORG#{org}#INVITATIONS")
 }
 
+impl Record for Roster {
+    const KIND: &'static str = "invitationRoster";
+    const TABLE: TableName = TableName::Identity;
+
+    fn key(&self) -> Key {
+        roster_key(self.org)
+    }
+
+    fn version(&self) -> u64 {
+        self.version
+    }
+}
+
+fn roster_key(org: OrgId) -> Key {
+    Key::of(open_of(org), "ROSTER")
+}
+
+impl Roster {
+    async fn load(table: &Table, org: OrgId) -> Result<Self> {
+        Ok(table.get(&roster_key(org)).await?.unwrap_or_else(|| Self::new(org)))
+    }
+
+    /// What writes it without this invitation.
+    async fn without(table: &Table, invitation: &Invitation) -> Result<Write> {
+        let mut roster = Self::load(table, invitation.org).await?;
+        roster.leave(invitation);
+        Write::save(&roster)
+    }
+}
+
 /// The open invitation with this id.
 async fn find(table: &Table, org: OrgId, id: InvitationId) -> Result<Option<Invitation>> {
     let query = Query::of(open_of(org), 1).between(id.to_string(), id.to_string());
@@ -63,7 +94,7 @@ fn noted(invitation: &Invitation) -> Value {
 impl Invitation {
     /// Invites an address, registered or not, and notes it; the token goes there by mail and nowhere else. Inviting again
     /// replaces the token. 409 `already_member`; 403 for a role above the caller's own; 409
-    /// `too_many_mails` after five in an hour.
+    /// `too_many_mails` after five in an hour, `too_many_invitations` when the organization has 200 that are open.
     pub async fn create(
         app: &App,
         desk: &Desk,
@@ -85,6 +116,8 @@ impl Invitation {
                 .clone()
                 .unwrap_or_else(|| Self::new(now, org.id, &email, inviter.id, role));
             let token = invitation.send(now, inviter.id, role)?;
+            let mut roster = Roster::load(table, org.id).await?;
+            roster.enter(now, &invitation)?;
             let letter = Letter::Invitation {
                 inviter: inviter.name.as_str().into(),
                 organization: org.name.as_str().into(),
@@ -100,6 +133,7 @@ impl Invitation {
             let view = InvitationView::from(invitation.clone());
             Commit::by(app, scope)
                 .write("invitation", Write::save(&invitation)?)
+                .write("roster", Write::save(&roster)?)
                 .due(job.later())?
                 .note(Chain::Org(org.id), change.to(noted(&invitation)))
                 .reply(Reply::created(&view)?)
@@ -128,6 +162,7 @@ impl Invitation {
             invitation.withdraw();
             Commit::by(app, scope)
                 .write("invitation", Write::replace(&invitation)?)
+                .write("roster", Roster::without(&app.table, &invitation).await?)
                 .note(Chain::Org(scope.org()), change)
                 .await
         })
@@ -159,6 +194,7 @@ impl Invitation {
             let mut commit = Commit::by(app, scope)
                 .write("member", Write::create(&member)?)
                 .write("invitation", Write::delete(&invitation))
+                .write("roster", Roster::without(table, &invitation).await?)
                 .write("inviter", Write::check(&inviter));
             if org.count_owner(None, Some(member.role))? {
                 commit = commit.write("org", Write::replace(&org)?);

@@ -4,20 +4,11 @@
 //! on the deployment.
 
 use kernel::{Check, Time};
+use notifications::Channel;
 use serde::{Deserialize, Serialize};
 
 /// An alert may stay quiet after a notice for at most this many minutes: a day.
 pub const LONGEST_COOL_DOWN: u16 = 1_440;
-
-/// How a notice is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Channel {
-    /// As a mail to an address.
-    Email,
-    /// As a signed call of a URL.
-    Webhook,
-}
 
 /// The time that an alert looks back over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]

@@ -41,7 +41,7 @@ fn job() -> JobRecord {
         created_at: NOW,
         finished_at: None,
         kept_seconds: 86_400,
-        trace: None,
+        origin: Origin::default(),
         history: Vec::new(),
         contents: Some(vec![1]),
         version: 0,

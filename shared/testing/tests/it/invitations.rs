@@ -232,6 +232,106 @@ async fn an_address_is_not_bombed_with_invitations() {
     assert_eq!(app.mails_to("ada@example.com").len(), 6);
 }
 
+/// Invites so many, each from a number on.
+async fn invite_guests(tenant: &Tenant, numbers: std::ops::Range<usize>) -> Vec<Reply> {
+    let mut replies = Vec::new();
+    for number in numbers {
+        replies.push(invite(tenant, &format!("guest-{number}@example.com"), "viewer").await);
+    }
+    replies
+}
+
+#[tokio::test]
+async fn an_organization_has_at_most_200_open_invitations_whoever_invites_at_once() {
+    let app = TestApp::start().await;
+    let [acme, rival] = app.tenants().await;
+    for reply in invite_guests(&acme, 0..199).await {
+        reply.expect(201);
+    }
+    let last = ["a@example.com", "b@example.com", "c@example.com", "d@example.com"];
+    let racing = join_all(last.map(|email| invite(&acme, email, "viewer"))).await;
+    assert_eq!(racing.iter().filter(|reply| reply.status == 201).count(), 1);
+    for reply in racing.into_iter().filter(|reply| reply.status != 201) {
+        reply.problem(409, "too_many_invitations");
+    }
+    // Refused is refused: nobody was written to, nothing is in the list or in the trail.
+    let ada = app.person().await;
+    invite(&acme, &ada.email, "viewer")
+        .await
+        .problem(409, "too_many_invitations");
+    app.settle().await;
+    assert_eq!(app.mails_to(&ada.email).len(), 1, "but to prove the address");
+    let open = acme.client.all(format!("{}?limit=100", list(&acme))).await;
+    assert_eq!(open.len(), 200);
+    // Who is invited already may be invited again; another organization has its own.
+    invite(&acme, "guest-0@example.com", "member").await.expect(201);
+    invite(&rival, &ada.email, "viewer").await.expect(201);
+
+    // What is taken back frees one place, what is accepted another.
+    let id = open[7]["id"].as_str().unwrap();
+    acme.client.delete(format!("{}/{id}", list(&acme))).await.expect(204);
+    let token = invited(&app, &acme, &ada.email, "viewer").await;
+    invite(&acme, "eve@example.com", "viewer")
+        .await
+        .problem(409, "too_many_invitations");
+    accept(&ada, &token).await.expect(201);
+    invite(&acme, "eve@example.com", "viewer").await.expect(201);
+    invite(&acme, "bob@example.com", "viewer")
+        .await
+        .problem(409, "too_many_invitations");
+
+    // Three are taken back, each twice at once, while five others are invited: whatever the order is, three find a place.
+    let gone = [10, 10, 11, 11, 12, 12].map(|place: usize| {
+        let path = format!("{}/{}", list(&acme), open[place]["id"].as_str().unwrap());
+        acme.client.delete(path)
+    });
+    let others = [
+        "f@example.com",
+        "g@example.com",
+        "h@example.com",
+        "i@example.com",
+        "j@example.com",
+    ];
+    let invited = others.map(|email| invite(&acme, email, "viewer"));
+    let (gone, _) = tokio::join!(join_all(gone), join_all(invited));
+    assert_eq!(gone.iter().filter(|reply| reply.status == 204).count(), 3);
+    for email in others {
+        invite(&acme, email, "viewer").await;
+    }
+    assert_eq!(acme.client.all(format!("{}?limit=100", list(&acme))).await.len(), 200);
+    app.settle().await;
+}
+
+#[tokio::test]
+async fn invitations_that_ran_out_free_their_places() {
+    let app = TestApp::start().await;
+    let acme = app.tenant().await;
+    for reply in invite_guests(&acme, 0..195).await {
+        reply.expect(201);
+    }
+    app.advance(Time::DAY);
+    let acme = later(&app, acme).await;
+    for reply in invite_guests(&acme, 195..200).await {
+        reply.expect(201);
+    }
+    invite(&acme, "eve@example.com", "viewer")
+        .await
+        .problem(409, "too_many_invitations");
+    app.advance(6 * Time::DAY);
+    let acme = later(&app, acme).await;
+    for reply in invite_guests(&acme, 200..210).await {
+        reply.expect(201);
+    }
+    assert_eq!(acme.client.all(format!("{}?limit=100", list(&acme))).await.len(), 15);
+    app.settle().await;
+}
+
+/// A tenant whose owner has logged in again.
+async fn later(app: &TestApp, tenant: Tenant) -> Tenant {
+    let client = tenant.owner.logged_in_again(app).await.client.within(&tenant.org);
+    Tenant { client, ..tenant }
+}
+
 #[tokio::test]
 async fn foreign_invitations_look_absent_and_lists_are_bounded() {
     let app = TestApp::start().await;

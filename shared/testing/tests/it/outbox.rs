@@ -119,7 +119,7 @@ async fn a_fact_is_one_item_that_says_what_happened() {
         ("thing.sent", "thg_1", 3)
     );
     assert_eq!(told.data, json!({"thingId": "thg_1", "sequence": 3}).to_string());
-    assert_eq!((told.at, told.trace.as_deref()), (START, Some(trace)));
+    assert_eq!((told.at, told.origin.trace.as_deref()), (START, Some(trace)));
     assert_eq!(told.expires_at(), Some(START.plus_millis(30 * Time::DAY)));
     // The same one is told once.
     let twice = app.table.write([telling.write().unwrap()]).await.unwrap_err();

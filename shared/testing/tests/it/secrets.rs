@@ -134,7 +134,7 @@ async fn only_who_needs_keys_may_read_them() {
         let has = (named("REQUEST_KEYS_PARAMETER"), named("SEALING_KEYS_PARAMETER"));
         let expected = match function.binary.as_str() {
             "auth" | "orgs" | "alerts" => (true, true),
-            "users" | "projects" | "audit" | "events" | "ingest" | "notification-jobs" => (true, false),
+            "users" | "projects" | "audit" | "events" | "ingest" => (true, false),
             "reset-mailer" | "alert-evaluator" | "notifier" | "webhook-deliverer" => (false, true),
             _ => (false, false),
         };

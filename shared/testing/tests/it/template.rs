@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use kernel::Time;
 use testing::TestApp;
 
 fn text() -> String {
@@ -58,6 +59,30 @@ async fn the_gateway_waits_longer_than_any_function_that_answers_it() {
         let function = app.template().function(&route.function).unwrap();
         assert!(function.timeout_s < 30, "{} answers {}", function.id, route.path);
     }
+}
+
+#[tokio::test]
+async fn a_request_counts_as_crashed_only_after_its_function_has_ended() {
+    // Twice, because the lease begins by the clock of one machine and is judged by that of another, and a function that is
+    // frozen in the middle of a request goes on with it later.
+    let app = TestApp::start().await;
+    let functions = &app.template().functions;
+    let http = functions
+        .iter()
+        .filter(|function| function.queues.is_empty() && function.schedules.is_empty());
+    let mut looked_at = 0;
+    for function in http {
+        let least = 2 * i64::from(function.timeout_s) * Time::SECOND;
+        assert!(
+            idempotency::LEASE >= least,
+            "a key is leased for {} ms, and {} may take {} s: at least {least} ms",
+            idempotency::LEASE,
+            function.id,
+            function.timeout_s
+        );
+        looked_at += 1;
+    }
+    assert!(looked_at >= 10, "only {looked_at} functions serve HTTP");
 }
 
 #[tokio::test]

@@ -598,6 +598,118 @@ fn handlers_take_parts_of_their_state() {
     );
 }
 
+/// What was replaced, and by what.
+const GONE: [(&str, &str); 4] = [
+    (
+        "task_local",
+        "what a request is and claims travels in its `Scope`, as `Origin`",
+    ),
+    (
+        "AWS::SES::Template",
+        "mails are templates of ours, in shared/notifications",
+    ),
+    ("TemplateContent", "SES gets mails that are rendered"),
+    ("trail::commit", "`Commit::note` writes the entry with its cause"),
+];
+
+#[test]
+fn what_was_replaced_does_not_come_back() {
+    let texts = sources().into_iter().filter(|(path, _)| !path.ends_with("it/tidy.rs"));
+    let mut found = Vec::new();
+    for (path, text) in texts.chain([("template.yaml".to_owned(), read("template.yaml"))]) {
+        let here = GONE.iter().filter(|(word, _)| text.contains(word));
+        found.extend(here.map(|(word, instead)| format!("{path} has `{word}`: {instead}")));
+    }
+    nothing("what is not done so any more", &found);
+}
+
+/// Loops that try again and are not `again`, and why.
+const TRIES: [(&str, &str); 11] = [
+    (
+        "shared/commit/src/again.rs again",
+        "is the one that reads, decides and commits",
+    ),
+    (
+        "shared/commit/src/commit.rs append",
+        "makes the entry of the audit trail anew where its chain grew, for a change that holds as it is",
+    ),
+    (
+        "shared/jobs/src/record/store.rs load",
+        "only reads: an index may not have a job whose state changes just now",
+    ),
+    (
+        "shared/lease/src/leases.rs take_one",
+        "asks the pool, then takes of what it gave; in memory, and any `Source` commits as it will",
+    ),
+    (
+        "shared/table/src/lib.rs get_many",
+        "asks for the rest of a batch that DynamoDB answered in part",
+    ),
+    ("shared/table/src/write.rs put", "sends the same write again"),
+    ("shared/table/src/write.rs put_all", "sends the rest of a batch"),
+    (
+        "shared/table/src/write.rs transaction",
+        "sends the same transaction again",
+    ),
+    (
+        "shared/telemetry/src/metrics.rs load",
+        "only reads: again where a fold came between two reads",
+    ),
+    (
+        "shared/telemetry/src/writer.rs commit",
+        "drops, try by try, those chunks of a batch that were written before, and knows what it has learned of ids",
+    ),
+    ("shared/telemetry/src/writer.rs write", "takes a batch in parts"),
+];
+
+/// The name of the function in whose text a place lies.
+fn function_at(text: &str, place: usize) -> &str {
+    let heads = text[..place].rmatch_indices("fn ");
+    let name = |at: usize| text[at + 3..].split(['(', '<']).next().unwrap_or_default();
+    let word = |name: &&str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    heads.map(|(at, _)| name(at)).find(word).unwrap_or_default()
+}
+
+/// The loops of a file that wait, and neither turn pages nor go through shards, by the functions that they are in.
+fn waiting_loops(text: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        let (here, code) = (start, line.trim());
+        start += line.len();
+        let counts = code.starts_with("for ") && code.contains(" in 0..");
+        // One that takes what a stream or a queue still gives ends by itself.
+        let waits = code.starts_with("while ") && !code.starts_with("while let Some(");
+        if !(counts || waits || code.starts_with("loop {")) || !code.ends_with('{') {
+            continue;
+        }
+        let indent = &line[..line.len() - line.trim_start().len()];
+        let end = text[here..].find(&format!("\n{indent}}}\n"));
+        let body = &text[here..end.map_or(text.len(), |end| here + end)];
+        let goes_through = body.contains(".next;") || code.to_lowercase().contains("shards {");
+        if body.contains(".await") && !goes_through {
+            found.push(function_at(text, here));
+        }
+    }
+    found
+}
+
+#[test]
+fn only_again_tries_again() {
+    let mut found = BTreeSet::new();
+    for (path, text) in sources() {
+        if path.starts_with("shared/") || path.starts_with("functions/") {
+            let here = waiting_loops(shipped(&path, &text)).into_iter();
+            found.extend(here.map(|function| format!("{path} {function}")));
+        }
+    }
+    let known: BTreeSet<String> = TRIES.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let unknown: Vec<String> = found.difference(&known).cloned().collect();
+    nothing("loops that try again and are not `again`", &unknown);
+    let gone: Vec<String> = known.difference(&found).cloned().collect();
+    nothing("exceptions that are none any more", &gone);
+}
+
 /// A function is built from what it is given, so that a test can give it something else.
 #[test]
 fn only_the_app_looks_at_the_environment() {

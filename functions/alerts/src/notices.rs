@@ -1,24 +1,17 @@
 //! /v1/notification-jobs: what became of the notices that alerts caused. Nothing here sends or changes one.
 
 use axum::extract::State;
-use gate::{Guarded, Routes, Serve, routes};
+use gate::{Routes, routes};
 use kernel::policy::ReadAlerts;
 use kernel::{AlertId, Scope};
-use lambda::{App, Function, Json, List, Pages, Paging, Result};
+use lambda::{App, Json, List, Pages, Paging, Result};
 use notifications::JobView;
 use serde::Deserialize;
 
-/// The function.
-pub const FUNCTION: Function = gate::function::<NotificationJobs>("notification-jobs");
+use crate::Alerts;
 
-struct NotificationJobs;
-
-impl Serve for NotificationJobs {
-    type State = Guarded;
-
-    fn routes() -> Routes<Guarded> {
-        Routes::new().members(routes![list])
-    }
+pub(crate) fn routes() -> Routes<Alerts> {
+    Routes::new().members(routes![list])
 }
 
 /// Which notices are asked for.

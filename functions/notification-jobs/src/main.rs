@@ -1,5 +1,0 @@
-//! The Lambda `notification-jobs`.
-
-fn main() -> anyhow::Result<()> {
-    lambda::run(notification_jobs::FUNCTION)
-}
