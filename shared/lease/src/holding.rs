@@ -329,7 +329,7 @@ mod tests {
         assert_eq!(wanted(&mut holding, NOW, 8), Ok((10, Some(1))));
         assert_eq!(wanted(&mut holding, NOW, 50), Ok((45, Some(1))));
         assert_eq!(wanted(&mut holding, NOW, 105), Ok((100, Some(1))));
-        assert_eq!(wanted(&mut holding, NOW, 106).unwrap_err().left, 100);
+        assert_eq!(wanted(&mut holding, NOW, 106).unwrap_err().left, 105);
         assert_eq!(taken(&mut holding, 5).remaining, 100);
     }
 

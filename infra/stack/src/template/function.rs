@@ -35,7 +35,7 @@ pub struct Function {
     pub id: String,
     /// Name of its binary and folder, `event-writer`.
     pub binary: String,
-    /// Folder of its code, `functions/event-writer`.
+    /// Folder that it is built in.
     pub code_uri: String,
     /// Environment, those of `Globals` included.
     pub environment: BTreeMap<String, String>,
