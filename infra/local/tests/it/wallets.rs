@@ -129,7 +129,7 @@ async fn a_thousand_credits_are_a_thousand_calls_whoever_is_killed() {
     };
     let calls = async {
         // What the dead held comes back after minutes only, so not all of it passes now.
-        let told = call(&up, &tenant, CREDITS, 3_000).await;
+        let told = call(&up, &tenant, CREDITS, 1_500).await;
         over.store(true, Ordering::Relaxed);
         told
     };
@@ -143,7 +143,7 @@ async fn a_thousand_credits_are_a_thousand_calls_whoever_is_killed() {
     for _ in 0..3 {
         advance(&up, 200).await;
         tokio::time::sleep(Duration::from_secs(3)).await;
-        let told = call(&up, &tenant, CREDITS, 200).await;
+        let told = call(&up, &tenant, CREDITS, 1_500).await;
         passed += told.passed.load(Ordering::Relaxed);
         unanswered += told.unanswered.load(Ordering::Relaxed);
         let now = wallet(&up, &tenant).await;
