@@ -34,7 +34,8 @@ pub struct OutOfCredits {
 impl std::fmt::Display for OutOfCredits {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { balance, price, .. } = self;
-        write!(f, "this costs {price} credits, and {balance} are left")
+        let s = if *price == 1 { "" } else { "s" };
+        write!(f, "this costs {price} credit{s}, and the balance is {balance}")
     }
 }
 

@@ -233,7 +233,7 @@ mod tests {
         check(
             Error::OutOfCredits(members),
             402,
-            r#"{"type":"urn:countinghouse:problem:out_of_credits","title":"Payment Required","status":402,"detail":"this costs 5 credits, and 3 are left","code":"out_of_credits","requestId":"req-1","balance":3,"price":5,"topUpUrl":"https://console.example.com/wallet"}"#,
+            r#"{"type":"urn:countinghouse:problem:out_of_credits","title":"Payment Required","status":402,"detail":"this costs 5 credits, and the balance is 3","code":"out_of_credits","requestId":"req-1","balance":3,"price":5,"topUpUrl":"https://console.example.com/wallet"}"#,
         );
     }
 
