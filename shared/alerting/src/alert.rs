@@ -13,7 +13,7 @@ use crate::incident::Incident;
 use crate::target::Secret;
 
 pub use settings::{AlertPatch, Condition, MetricType, NewAlert, Settings};
-pub use store::{Due, MOST_ALERTS, SHARDS};
+pub use store::{Due, SHARDS};
 
 /// Whether an alert's condition holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]

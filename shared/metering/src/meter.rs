@@ -204,12 +204,14 @@ impl Admission {
             org: self.buyer.org,
             price: self.price,
             hold: self.hold,
-            sold: 0,
+            has_sold: false,
         }
     }
 }
 
-/// Credits that are held for what is about to be done. Dropped, they go back, and what was sold of them was not.
+/// Credits that are held for what is about to be done. Dropped before anything is sold of them, they go back. Dropped after
+/// that, nobody knows whether what was sold was done: its lease is left alone from now on, so what was reported of it says
+/// what was. A receipt that arrived is paid, one that did not is not.
 #[derive(Debug)]
 pub struct Charge {
     meter: Meter,
@@ -218,8 +220,8 @@ pub struct Charge {
     price: u64,
     /// Nothing if nothing is to be paid.
     hold: Option<Hold<LeaseId>>,
-    /// Credits that were sold.
-    sold: u64,
+    /// Whether a receipt is out.
+    has_sold: bool,
 }
 
 impl Charge {
@@ -227,7 +229,7 @@ impl Charge {
     pub fn sell(&mut self, times: u64) -> Option<Receipt> {
         let lease = self.hold.as_ref()?.lease();
         let credits = self.price.saturating_mul(times);
-        self.sold += credits;
+        self.has_sold = true;
         let total = self.meter.sold().count(lease, &self.tally, credits);
         Some(Receipt {
             org: self.org,
@@ -244,20 +246,12 @@ impl Charge {
             hold.spent();
         }
     }
-
-    /// Says that nobody knows whether what was sold last was done. Its lease is left alone from now on, so what was reported
-    /// of it says what was: a receipt that arrived is paid, one that did not is not.
-    pub fn in_doubt(mut self) {
-        if let Some(hold) = self.hold.take() {
-            hold.abandon();
-        }
-    }
 }
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        if let Some(hold) = self.hold.take() {
-            self.meter.sold().discount(hold.lease(), &self.tally, self.sold);
+        if let Some(hold) = self.hold.take_if(|_| self.has_sold) {
+            hold.abandon();
         }
     }
 }

@@ -13,7 +13,10 @@ pub struct Plan {
     pub name: &'static str,
     /// Credits for each calendar month.
     pub included_credits: u64,
-    entitlements: &'static [(&'static str, Entitlement)],
+    /// Alerts that one project may have.
+    pub alerts_per_project: u32,
+    /// How large a file may be, in MiB.
+    pub max_file_mb: u32,
 }
 
 /// One thing that a plan grants.
@@ -30,13 +33,22 @@ pub enum Entitlement {
 pub const FREE: Plan = Plan {
     name: "free",
     included_credits: 100_000,
-    entitlements: &[
-        ("alertsPerProject", Entitlement::Number(200)),
-        ("includedCredits", Entitlement::Number(100_000)),
-        ("maxFileMb", Entitlement::Number(10)),
-        ("metrics", Entitlement::Granted(true)),
-    ],
+    alerts_per_project: 200,
+    max_file_mb: 10,
 };
+
+impl Plan {
+    /// What it grants, by the names that clients know.
+    fn entitlements(&self) -> [(&'static str, Entitlement); 4] {
+        let number = |number: u32| Entitlement::Number(number.into());
+        [
+            ("alertsPerProject", number(self.alerts_per_project)),
+            ("includedCredits", Entitlement::Number(self.included_credits)),
+            ("maxFileMb", number(self.max_file_mb)),
+            ("metrics", Entitlement::Granted(true)),
+        ]
+    }
+}
 
 /// What an organization is entitled to, as replies show it.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
@@ -54,7 +66,7 @@ impl From<&Plan> for EntitlementsView {
     fn from(plan: &Plan) -> Self {
         Self {
             plan: plan.name,
-            entitlements: plan.entitlements.iter().copied().collect(),
+            entitlements: plan.entitlements().into_iter().collect(),
         }
     }
 }

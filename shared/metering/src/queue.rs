@@ -60,7 +60,6 @@ impl Meter {
                 Ok(())
             }
             Err(error) => {
-                charge.in_doubt();
                 tracing::error!(
                     error = format!("{:#}", anyhow::anyhow!(error)),
                     "what a call cost could not be reported"

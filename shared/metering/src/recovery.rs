@@ -2,6 +2,7 @@
 
 use app::{App, Outgoing, Queue};
 use kernel::{LeaseId, OrgId, Result, Time};
+use table::Page;
 
 use crate::lease::{self, OpenLease};
 use crate::queue::{self, Message};
@@ -14,31 +15,41 @@ const EVENTS: Queue = Queue("EVENT_QUEUE_URL");
 const GRACE: i64 = 2 * Time::MINUTE;
 /// While more events wait than this, the queue may lag behind the grace: nothing comes back until they are fewer.
 const MOST_WAITING: u64 = 1_000;
+/// The settler is told of no more while so many messages wait for it: the next sweep tells the rest.
+const MOST_TOLD: u64 = 2_000;
 const PAGE: u16 = 100;
-const PAGES: usize = 20;
 
 /// Tells the settler of the leases that ended long ago and that nobody closed. How many those are; none while the event
 /// queue lags.
 pub async fn sweep(app: &App) -> Result<usize> {
     let (before, mut told) = (app.now().plus_millis(-GRACE), 0);
     for shard in 0..lease::SHARDS {
-        let mut after = None;
-        for page in 0..PAGES {
-            let found = OpenLease::over(&app.table, shard, before, PAGE, after).await?;
-            if page == 0 && !found.records.is_empty() && app.queues.depth(EVENTS).await? > MOST_WAITING {
-                tracing::warn!("leases are held back, for events wait");
-                return Ok(told);
-            }
-            let messages: Vec<_> = found.records.iter().map(message).collect();
-            told += messages.len();
-            app.queues.nudge(queue::USAGE, &messages).await;
-            after = found.next;
-            if after.is_none() {
-                break;
-            }
+        let found = OpenLease::over(&app.table, shard, before, PAGE, None).await?;
+        // Where nobody was left behind, as nearly always, SQS is asked nothing.
+        if !found.records.is_empty() {
+            told += sweep_shard(app, shard, before, found).await?;
         }
     }
     Ok(told)
+}
+
+async fn sweep_shard(app: &App, shard: u8, before: Time, mut found: Page<OpenLease>) -> Result<usize> {
+    if app.queues.depth(EVENTS).await? > MOST_WAITING {
+        tracing::warn!("leases are held back, for events wait");
+        return Ok(0);
+    }
+    let (mut told, room) = (0, MOST_TOLD.saturating_sub(app.queues.depth(queue::USAGE).await?));
+    let room = usize::try_from(room).unwrap_or(usize::MAX);
+    loop {
+        let messages: Vec<_> = found.records.iter().map(message).take(room - told).collect();
+        told += messages.len();
+        app.queues.nudge(queue::USAGE, &messages).await;
+        let after = found.next;
+        if told == room || after.is_none() {
+            return Ok(told);
+        }
+        found = OpenLease::over(&app.table, shard, before, PAGE, after).await?;
+    }
 }
 
 fn message(open: &OpenLease) -> Outgoing {

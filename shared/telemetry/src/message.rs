@@ -193,8 +193,8 @@ pub async fn enqueue(
         };
         if let Err(error) = app.queues.send(EVENTS, Outgoing::now(message.to_text()?)).await {
             tracing::error!(error = format!("{:#}", anyhow!(error)), "events could not be queued");
-            // It may be in the queue all the same. Whatever came after it would be reported with it, so nothing does.
-            charge.in_doubt();
+            // It may be in the queue all the same. Whatever came after it would be reported with it, so nothing does: its
+            // charge is dropped.
             let lost: Vec<usize> = part
                 .places
                 .into_iter()

@@ -9,6 +9,7 @@ use commit::{Commit, NotDone, Reply, again};
 use identity::Project;
 use kernel::policy::{ManageAlerts, ReadAlerts};
 use kernel::{AlertId, Error, OrgId, ProjectId, Result, Scope};
+use metering::plan::FREE;
 use notifications::Job;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -21,7 +22,7 @@ use crate::notice::{Ending, Notices, Reason};
 use crate::target::Secret;
 
 /// A project has at most this many alerts.
-pub const MOST_ALERTS: usize = 200;
+const MOST_ALERTS: u32 = FREE.alerts_per_project;
 /// The enabled alerts stand in this many partitions of the index, all of a project's in one.
 pub const SHARDS: u8 = 16;
 /// So many of them are read at once: about 400 KiB.
@@ -155,7 +156,7 @@ impl Alert {
         let view = SignedAlertView::of(alert.clone(), secret);
         again(|| async {
             let mut roster = Roster::load(&app.table, project.id).await?;
-            if roster.alerts.len() >= MOST_ALERTS {
+            if roster.alerts.len() >= MOST_ALERTS as usize {
                 let detail = format!("a project has at most {MOST_ALERTS} alerts; delete one first");
                 return Err(Error::refused("too_many_alerts", detail).into());
             }

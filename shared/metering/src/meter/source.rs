@@ -59,13 +59,6 @@ impl Sold {
         *total
     }
 
-    /// Takes back that something was sold.
-    pub(crate) fn discount(&mut self, lease: LeaseId, tally: &Tally, credits: u64) {
-        if let Some(total) = self.leases.get_mut(&lease).and_then(|sales| sales.get_mut(tally)) {
-            *total = total.saturating_sub(credits);
-        }
-    }
-
     fn know(&mut self, org: OrgId, zone: &Zone) {
         if self.zones.len() >= REMEMBERED {
             self.zones.clear();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use app::{Outgoing, Queue};
 use commit::Commit;
 use futures::future::join_all;
 use kernel::{Error, Origin};
@@ -291,6 +292,75 @@ async fn the_settler_takes_what_it_is_told_twice_late_and_poisoned() {
     assert_eq!(app.deliver_from("UsageQueue", &texts).await, [1]);
     assert_eq!(app.deliver_from("UsageQueue", &told).await, Vec::<usize>::new());
     assert_eq!(wallet(&acme).await, [INCLUDED - 3, 0, 3, 0, INCLUDED, 0]);
+}
+
+#[tokio::test]
+async fn nothing_comes_back_while_events_wait_that_may_report_it() {
+    let app = TestApp::start().await;
+    let acme = app.tenant().await;
+    acme.server.post(EVENTS, batch(0..3)).await.expect(202);
+    app.settle().await;
+    app.advance(LATE);
+    let waiting: Vec<_> = (0..=1_000).map(|_| Outgoing::now("an event")).collect();
+    let sender = app.app().await;
+    sender
+        .queues
+        .send_all(Queue("EVENT_QUEUE_URL"), &waiting)
+        .await
+        .unwrap();
+    app.fire("Sweeper").await;
+    assert_eq!(app.take("UsageQueue").await.len(), 0);
+    assert_eq!(app.take_messages().await.len(), waiting.len());
+    app.fire("Sweeper").await;
+    assert_eq!(app.take("UsageQueue").await.len(), 1);
+    // Told twice is settled once; and whoever is told of more than it can do is told the rest later.
+    let waiting: Vec<_> = (0..2_000).map(|_| Outgoing::now("{}")).collect();
+    sender
+        .queues
+        .send_all(Queue("USAGE_QUEUE_URL"), &waiting)
+        .await
+        .unwrap();
+    app.fire("Sweeper").await;
+    assert_eq!(app.take("UsageQueue").await.len(), waiting.len());
+}
+
+/// Whoever takes events in dies at each of its calls: what arrived is paid, and nothing else.
+#[tokio::test]
+async fn who_dies_while_it_takes_events_bills_what_arrived() {
+    let chaos = Chaos::only(&[]);
+    let app = TestApp::start_under(chaos.clone()).await;
+    let acme = app.tenant().await;
+    for call in 1..20 {
+        let mut died = false;
+        for moment in [Moment::Before, Moment::After] {
+            // A lease of its own for each try.
+            app.advance(61_000);
+            let acme = again(&app, &acme).await;
+            chaos.enable(true);
+            chaos.crash_at(call, moment);
+            let events = json!({"events": [event(), event(), event()]});
+            died = tokio::select! {
+                reply = acme.server.post(EVENTS, events) => { reply.expect(202); false }
+                () = chaos.crashed() => true,
+            };
+            chaos.enable(false);
+            acme.server.post(EVENT, event()).await.expect(202);
+            app.settle().await;
+            recover(&app).await;
+            let acme = again(&app, &acme).await;
+            let overview = format!("/v1/metrics/overview?projectId={}", acme.project);
+            let events = acme.client.get(overview).await.expect(200).json["events"]
+                .as_i64()
+                .unwrap();
+            let now = wallet(&acme).await;
+            assert_eq!((now[2], now[1]), (events, 0), "{moment:?} call {call}");
+        }
+        if !died {
+            assert!(call > 4, "it makes more calls than {call}");
+            return;
+        }
+    }
+    panic!("it makes no end of calls");
 }
 
 /// The writer dies at each of its calls, and at none of them a credit is lost or paid twice.

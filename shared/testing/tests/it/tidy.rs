@@ -483,12 +483,13 @@ fn may_use(package: &str) -> Option<Vec<&'static str>> {
         // The world in which sources of leases are tried.
         "lease-world" => Some(vec!["kernel", "lease"]),
         "limits" => Some(vec!["kernel", "lease", "table"]),
-        // Alerts look at metrics, belong to projects and send notices.
+        // Alerts look at metrics, belong to projects, are limited by plans and send notices.
         "alerting" => Some(vec![
             "app",
             "commit",
             "identity",
             "kernel",
+            "metering",
             "notifications",
             "outbound",
             "table",
