@@ -45,20 +45,27 @@ async fn every_message_arrives_though_some_arrive_twice_late_or_at_a_dying_proce
     }
 }
 
+/// Nobody is asked more often.
+const MOST_CALLS: usize = 5_000;
+
 #[tokio::test]
 async fn calls_fail_and_processes_die_until_it_is_switched_off() {
     let stack = cruel(2).await;
+    // Which call meets which fault also depends on how fast the machine is, so this goes on until each was seen.
+    let wanted = HashSet::from([(200, true), (502, true), (200, false)]);
     let mut answers = HashSet::new();
-    for _ in 0..300 {
+    let faults = ["throttle", "lostReply", "lostAnswer"];
+    for _ in 0..MOST_CALLS {
         let response = stack.answer(Request::get("/put/Granted"), "").await;
         let status = response.status().as_u16();
         let body = axum::body::to_bytes(response.into_body(), usize::MAX).await;
         answers.insert((status, body.is_ok()));
+        if answers.is_superset(&wanted) && faults.iter().all(|fault| stack.count(fault) > 0) {
+            break;
+        }
     }
-    assert!(answers.contains(&(200, true)), "nothing succeeded");
-    assert!(answers.contains(&(502, true)), "nobody died: {answers:?}");
-    assert!(answers.contains(&(200, false)), "no answer was lost: {answers:?}");
-    for fault in ["throttle", "lostReply", "lostAnswer"] {
+    assert!(answers.is_superset(&wanted), "{answers:?}");
+    for fault in faults {
         assert!(stack.count(fault) > 0, "no {fault}");
     }
     // The function makes one call an invocation, so not every way to die gets its turn.
