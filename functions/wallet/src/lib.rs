@@ -10,7 +10,7 @@ use lambda::{App, Function, Json, List, Pages, Paging, Query, Result};
 use metering::credit_grant::{self, CreditGrantView};
 use metering::ledger::{self, LineView};
 use metering::plan::{EntitlementsView, FREE};
-use metering::usage::{self, GroupBy, Interval, Question, UsageView};
+use metering::usage::{self, CreditsUsed, GroupBy, Interval, Question};
 use metering::wallet::{Wallet, WalletView};
 use serde::{Deserialize, Serialize};
 
@@ -100,7 +100,7 @@ struct UsageQuery {
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 struct UsageReply {
     /// By time, then by group; spans and groups without credits are left out.
-    data: Vec<UsageView>,
+    data: Vec<CreditsUsed>,
 }
 
 /// Shows what credits were spent on

@@ -61,7 +61,7 @@ pub struct Question {
 /// Credits of one span and group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct UsageView {
+pub struct CreditsUsed {
     /// When the day or month begins, in the zone of the organization.
     pub at: Time,
     /// The project, the key or the endpoint.
@@ -151,7 +151,7 @@ impl UsageRecord {
 }
 
 /// Answers a question about the scope's organization: by time, then by group; what is nothing is left out.
-pub async fn usage(app: &App, scope: &Scope<ReadWallet>, question: Question) -> Result<Vec<UsageView>> {
+pub async fn usage(app: &App, scope: &Scope<ReadWallet>, question: Question) -> Result<Vec<CreditsUsed>> {
     if question.to <= question.from {
         return Err(Error::invalid("to", "must be after `from`"));
     }
@@ -178,7 +178,7 @@ pub async fn usage(app: &App, scope: &Scope<ReadWallet>, question: Question) -> 
     Err(Error::Busy)
 }
 
-fn add_up(rows: Vec<Row>, zone: &Zone, question: Question) -> Vec<UsageView> {
+fn add_up(rows: Vec<Row>, zone: &Zone, question: Question) -> Vec<CreditsUsed> {
     let mut sums: BTreeMap<(Day, Option<String>), i64> = BTreeMap::new();
     for row in rows {
         let day = match question.interval {
@@ -192,7 +192,7 @@ fn add_up(rows: Vec<Row>, zone: &Zone, question: Question) -> Vec<UsageView> {
         });
         *sums.entry((day, group)).or_default() += row.credits;
     }
-    let view = |((day, group), credits)| UsageView {
+    let view = |((day, group), credits)| CreditsUsed {
         at: zone.start_of(day),
         group,
         credits,

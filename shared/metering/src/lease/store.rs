@@ -83,7 +83,7 @@ impl OpenLease {
         limit: u16,
         after: Option<Position>,
     ) -> Result<Page<Self>> {
-        let query = Query::of(due_in(shard), limit).between(String::new(), before.to_string());
+        let query = Query::of(due_in(shard), limit).between("0", before.to_string());
         table.query(query.after(after)).await
     }
 }

@@ -1,5 +1,7 @@
 //! /docs: the description of the API, and the page that shows it without any other host.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 use testing::TestApp;
 
@@ -92,4 +94,23 @@ async fn other_files_are_absent() {
             .problem(404, "not_found");
     }
     app.client().get("/docs/a/b").await.problem(404, "not_found");
+}
+
+/// The descriptions of all functions are one document, in which a name means one thing.
+#[test]
+fn no_two_schemas_have_one_name() {
+    let mut schemas: BTreeMap<String, (&str, serde_json::Value)> = BTreeMap::new();
+    for function in docs::all() {
+        let Some(components) = function.describe().and_then(|description| description.components) else {
+            continue;
+        };
+        for (name, schema) in components.schemas {
+            let schema = serde_json::to_value(schema).unwrap();
+            let (other, known) = schemas
+                .entry(name.clone())
+                .or_insert_with(|| (function.name(), schema.clone()));
+            assert_eq!(*known, schema, "{name} of {other} and of {}", function.name());
+        }
+    }
+    assert!(schemas.len() > 40, "{} schemas", schemas.len());
 }
