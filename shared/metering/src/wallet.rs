@@ -265,16 +265,13 @@ impl Wallet {
     /// Adds credits to a lease that runs. Not if there are not so many, or their grants end before it does.
     #[must_use]
     pub fn extend(&mut self, now: Time, lease: &mut Lease, units: u64) -> bool {
-        let before = (self.pots.clone(), lease.clone());
-        let end = lease.ends_at;
-        let extended = lease.is_open() && now < end && self.add_to(now, lease, units);
-        if extended && lease.ends_at < end {
-            self.balance += units;
-            self.leased -= units;
-            (self.pots, *lease) = before;
+        let (mut wallet, mut more) = (self.clone(), lease.clone());
+        let runs = lease.is_open() && now < lease.ends_at;
+        if !runs || !wallet.add_to(now, &mut more, units) || more.ends_at < lease.ends_at {
             return false;
         }
-        extended
+        (*self, *lease) = (wallet, more);
+        true
     }
 
     fn runs(&self) -> i64 {

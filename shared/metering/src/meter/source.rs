@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use app::App;
-use commit::{NotDone, again_patiently};
+use commit::{Commit, NotDone, again_patiently};
 use kernel::{LeaseId, OrgId, Origin, Result, Time, Zone};
 use lease::{Answer, Ask, Closed, Pool, Sizing, Source};
 
@@ -126,7 +126,7 @@ impl Source for Wallets {
                 },
                 pool(&wallet),
             );
-            let commit = wallet.commit(&self.app, &Origin::default(), None)?;
+            let commit = wallet.commit(Commit::of(&self.app, &Origin::default()))?;
             commit.write_all("lease", writes).await?;
             Ok::<_, NotDone>(granted)
         })

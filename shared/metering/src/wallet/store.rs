@@ -58,14 +58,8 @@ impl Wallet {
         Ok(wallet)
     }
 
-    /// Begins the commit that stores it with all that came of its changes, or adds to one.
-    pub(crate) fn commit<'a>(
-        mut self,
-        app: &'a App,
-        origin: &Origin,
-        commit: Option<Commit<'a>>,
-    ) -> Result<Commit<'a>> {
-        let mut commit = commit.unwrap_or_else(|| Commit::of(app, origin));
+    /// Adds to a commit what stores it, with all that came of its changes.
+    pub(crate) fn commit(mut self, mut commit: Commit<'_>) -> Result<Commit<'_>> {
         for happened in std::mem::take(&mut self.happened) {
             commit = self.add(commit, happened)?;
         }
@@ -105,7 +99,7 @@ impl Wallet {
             let moves = wallet.month.zone != org.time_zone;
             if moves || !wallet.happened.is_empty() {
                 wallet.month.zone = org.time_zone.clone();
-                wallet.commit(app, &Origin::default(), None)?.await?;
+                wallet.commit(Commit::of(app, &Origin::default()))?.await?;
                 wallet = Self::current(&app.table, org.id, app.now()).await?;
             }
             Ok(wallet)
@@ -147,7 +141,7 @@ impl Wallet {
             let commit = Commit::of(app, &Origin::default())
                 .write_all("lease", lease.save(now))
                 .write_all("usage", usage::add(org, lease.used()));
-            wallet.commit(app, &Origin::default(), Some(commit))?.await?;
+            wallet.commit(commit)?.await?;
             Ok::<_, NotDone>(())
         })
         .await
