@@ -33,6 +33,7 @@
 pub mod client;
 pub mod contract;
 pub mod coupon;
+pub mod due;
 pub mod invoice;
 pub mod line;
 pub mod number;

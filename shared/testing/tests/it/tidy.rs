@@ -473,7 +473,7 @@ fn may_use(package: &str) -> Option<Vec<&'static str>> {
     match package {
         "kernel" | "outbound" => Some(vec![]),
         // Pure so far: rules and states, without a store.
-        "billing" | "lease" | "table" => Some(vec!["kernel"]),
+        "lease" | "table" => Some(vec!["kernel"]),
         // Of these, `idempotency` is what is done once: it knows nothing of what is done.
         "app" | "idempotency" | "trail" => Some(vec!["kernel", "table"]),
         "telemetry" => Some(vec!["app", "kernel", "metering", "table"]),
@@ -497,6 +497,16 @@ fn may_use(package: &str) -> Option<Vec<&'static str>> {
             "trail",
         ]),
         // A wallet is an organization's, its days are those of its zone, and its owners are mailed.
+        "billing" => Some(vec![
+            "app",
+            "commit",
+            "identity",
+            "kernel",
+            "notifications",
+            "outbox",
+            "table",
+            "trail",
+        ]),
         "metering" => Some(vec![
             "app",
             "commit",
