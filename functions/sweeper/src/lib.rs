@@ -20,7 +20,7 @@ impl Start for Sweeper {
 impl Schedule for Sweeper {
     async fn fire(&self, app: &App) -> Result<()> {
         let (swept, facts) = (jobs::sweep(app, jobs::queue::ALL).await, outbox::sweep(app).await);
-        let leases = metering::sweep(app).await;
+        let leases = metering::recovery::sweep(app).await;
         let jobs::Swept { told, lost, held_back } = swept?;
         if told + lost + held_back > 0 {
             tracing::info!(told, lost, held_back, "jobs were overdue");

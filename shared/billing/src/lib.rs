@@ -36,6 +36,7 @@ pub mod coupon;
 pub mod due;
 pub mod invoice;
 pub mod line;
+mod measure;
 pub mod number;
 pub mod numbering;
 pub mod plan;

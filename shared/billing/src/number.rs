@@ -54,6 +54,14 @@ impl utoipa::PartialSchema for Given {
 
 impl utoipa::ToSchema for Given {}
 
+/// Reads a JSON text exactly, a number or a string that holds one; nothing if it is neither, or has more than 28 digits.
+pub(crate) fn read(json: &str) -> Option<Decimal> {
+    match json.as_bytes().first()? {
+        b'"' => exact(&serde_json::from_str::<String>(json).ok()?),
+        _ => exact(json),
+    }
+}
+
 /// Reads digits, a point and an exponent exactly; nothing if that would need more than 28 digits.
 fn exact(text: &str) -> Option<Decimal> {
     if text.len() > LONGEST || !text.ends_with(|c: char| c.is_ascii_digit()) {
@@ -238,6 +246,17 @@ impl From<Minor> for Fraction {
 }
 
 impl Quantity {
+    /// The largest quantity that is not above a number: what lies behind its last place is cut off. Nothing if the number is
+    /// above all quantities.
+    pub(crate) fn at_most(number: Decimal) -> Option<Self> {
+        number
+            .trunc_with_scale(Self::PLACES)
+            .normalize()
+            .to_string()
+            .parse()
+            .ok()
+    }
+
     /// How many there are above some: nothing if there are fewer.
     #[must_use]
     pub fn above(self, some: Self) -> Self {

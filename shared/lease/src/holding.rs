@@ -180,6 +180,8 @@ impl<I: Copy + Eq> Holding<I> {
                 held.lease = lease;
                 held.block += ask.units;
             }
+            // The lease was let go of meanwhile, and what was added to it comes back with it.
+            _ if ask.lease == Some(lease.id) => {}
             held => {
                 let new = Held {
                     lease,
@@ -397,6 +399,35 @@ mod tests {
         // Who has units of it still spends or returns them.
         holding.spend(other);
         assert!(holding.former.is_empty() && holding.lease.is_none());
+    }
+
+    #[test]
+    fn what_is_added_to_a_lease_that_was_let_go_of_is_not_spent() {
+        for let_go in [
+            |holding: &mut Holding<u32>| assert!(holding.close().is_some()),
+            |holding: &mut Holding<u32>| {
+                let doubtful = taken(holding, 1);
+                holding.abandon(doubtful);
+            },
+        ] {
+            let mut holding = holds(5, 100);
+            let Take::Wanting(ask) = holding.take(NOW, NonZeroU64::new(8).unwrap(), &SIZING) else {
+                panic!("there are 5");
+            };
+            assert_eq!(ask.lease, Some(1));
+            let_go(&mut holding);
+            let lease = Lease {
+                id: 1,
+                ends_at: NOW.plus_seconds(1),
+            };
+            let pool = Pool {
+                left: 90,
+                until: NOW.plus_seconds(2),
+            };
+            holding.note(NOW, &SIZING, ask, Answer::Granted(lease, pool));
+            assert_eq!(wanted(&mut holding, NOW, 1), Ok((10, None)), "a lease of its own");
+            assert_eq!(holding.close(), None);
+        }
     }
 
     #[test]

@@ -24,7 +24,7 @@
 //!   few times a second at most.
 //! - Who has few credits left leases one by one: from 200 down each call costs a transaction.
 //! - On Lambda a process stands still between calls. What it holds of a lease that is over comes back with its next call or
-//!   its end, or after two minutes and a sweep.
+//!   its end, or after four minutes and a sweep.
 //! - Usage of a day stays where it was counted when the organization's zone changes. A new zone counts for calls once
 //!   somebody has looked at the wallet or its usage, or else from the next month on; a month that has begun ends when it did.
 //! - 250 grants of a wallet may have credits left: they lie in the wallet's item, 30 KB that each lease writes.
@@ -40,7 +40,7 @@ pub mod month;
 pub mod plan;
 pub mod price;
 pub mod queue;
-mod recovery;
+pub mod recovery;
 mod report;
 mod reservation;
 pub mod topup;
@@ -50,6 +50,5 @@ pub mod wallet;
 pub use self::wallet::Wallet;
 pub use meter::{Admission, Buyer, Charge, Meter, Receipt};
 pub use price::Operation;
-pub use recovery::sweep;
 pub use report::{Refunds, report};
 pub use reservation::Reservation;

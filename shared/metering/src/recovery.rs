@@ -11,8 +11,9 @@ use crate::wallet::Wallet;
 /// Reports that ride in events come by this queue.
 const EVENTS: Queue = Queue("EVENT_QUEUE_URL");
 /// After its end a call that holds credits of a lease may still run (15 s), clocks may be apart, and its report be under
-/// way. A live owner closes its lease long before.
-const GRACE: i64 = 2 * Time::MINUTE;
+/// way: in a message that a dead consumer held, which the queue shows again after at most three minutes. A live owner closes
+/// its lease long before.
+pub const GRACE: i64 = 4 * Time::MINUTE;
 /// While more events wait than this, the queue may lag behind the grace: nothing comes back until they are fewer.
 const MOST_WAITING: u64 = 1_000;
 /// The settler is told of no more while so many messages wait for it: the next sweep tells the rest.

@@ -35,6 +35,7 @@ pub mod rollup;
 pub mod search;
 pub mod seen;
 pub mod store;
+pub mod usage;
 pub mod writer;
 
 pub use event::{Event, EventView};

@@ -39,7 +39,7 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    fn admits(&self, event: &Event) -> bool {
+    pub(crate) fn admits(&self, event: &Event) -> bool {
         let same =
             |wanted: &Option<String>, has: Option<&str>| wanted.as_deref().is_none_or(|wanted| has == Some(wanted));
         self.range.contains(event.occurred_at())
@@ -48,7 +48,7 @@ impl Wanted {
             && same(&self.user_id, event.user_id.as_deref())
     }
 
-    fn may_be_in(&self, entry: &ChunkRecord) -> bool {
+    pub(crate) fn may_be_in(&self, entry: &ChunkRecord) -> bool {
         let filter = Filter(entry.filter.clone());
         let may = |tag, wanted: &Option<String>| wanted.as_ref().is_none_or(|wanted| filter.may_hold(tag, wanted));
         may('t', &self.kind) && may('n', &self.name) && may('u', &self.user_id)

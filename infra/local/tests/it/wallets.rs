@@ -1,7 +1,7 @@
 //! Wallets over real processes: a hundred callers on a thousand credits, while those who hold them are killed with -9.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use reqwest::Method;
@@ -52,7 +52,17 @@ struct Told {
     unanswered: AtomicUsize,
 }
 
-/// A hundred callers, each of whom calls again and again until so many calls have passed or `most` were made.
+impl Told {
+    fn passed(&self) -> usize {
+        self.passed.load(Ordering::Relaxed)
+    }
+
+    fn unanswered(&self) -> usize {
+        self.unanswered.load(Ordering::Relaxed)
+    }
+}
+
+/// A hundred callers, each of whom calls again and again until so many calls have passed, or may have, or `most` were made.
 async fn call(up: &Up, tenant: &Tenant, until: usize, most: usize) -> Told {
     let told = std::sync::Arc::new(Told::default());
     let calls = std::sync::Arc::new(AtomicUsize::new(0));
@@ -64,7 +74,7 @@ async fn call(up: &Up, tenant: &Tenant, until: usize, most: usize) -> Told {
             .json(&json!({"type": "CUSTOM", "name": "paid"}));
         let (told, calls) = (told.clone(), calls.clone());
         callers.spawn(async move {
-            while told.passed.load(Ordering::Relaxed) < until && calls.fetch_add(1, Ordering::Relaxed) < most {
+            while told.passed() + told.unanswered() < until && calls.fetch_add(1, Ordering::Relaxed) < most {
                 let status = request.try_clone().unwrap().send().await.unwrap().status().as_u16();
                 let count = match status {
                     202 => &told.passed,
@@ -94,27 +104,39 @@ async fn advance(up: &Up, seconds: u64) {
     assert!(status.is_success(), "{reply}");
 }
 
+fn amount(count: usize) -> i64 {
+    i64::try_from(count).unwrap()
+}
+
+/// Spends a thousand credits, while nobody is killed.
+async fn spend_all(up: &Up, tenant: &Tenant) -> Told {
+    // What idle processes held passes within seconds: callers come again until all of it has.
+    let first = call(up, tenant, CREDITS, MOST_CALLS).await;
+    println!("{first:?}");
+    // A machine that is too busy lets calls run out of time: those are looked at in the end.
+    if first.unanswered() == 0 {
+        assert_eq!(first.passed(), CREDITS, "{first:?}");
+        let settled = up.until("all credits are spent", async || {
+            let wallet = wallet(up, tenant).await;
+            (wallet["spent"] == amount(CREDITS) && wallet["balance"] == 0).then_some(wallet)
+        });
+        println!("{:?}", settled.await);
+        assert_eq!(events(up, tenant).await, amount(CREDITS));
+        let after = call(up, tenant, 1, 50).await;
+        assert_eq!(after.passed(), 0, "{after:?}");
+    }
+    first
+}
+
 #[tokio::test]
 async fn a_thousand_credits_are_a_thousand_calls_whoever_is_killed() {
     let data = tempfile::tempdir().unwrap();
     let up = Up::start_with(data.path(), &[]).await;
     let tenant = Tenant::register(&up).await;
-    let credits = i64::try_from(CREDITS).unwrap();
+    let credits = amount(CREDITS);
     adjust(&up, &tenant, credits - INCLUDED).await;
 
-    // What idle processes held passes within seconds: callers come again until all of it has.
-    let told = call(&up, &tenant, CREDITS, MOST_CALLS).await;
-    println!("{told:?}");
-    let passed = told.passed.load(Ordering::Relaxed);
-    assert_eq!(passed, CREDITS, "{told:?}");
-    let settled = up.until("all credits are spent", async || {
-        let wallet = wallet(&up, &tenant).await;
-        (wallet["spent"] == credits && wallet["balance"] == 0).then_some(wallet)
-    });
-    println!("{:?}", settled.await);
-    assert_eq!(events(&up, &tenant).await, credits);
-    let after = call(&up, &tenant, 1, 50).await;
-    assert_eq!(after.passed.load(Ordering::Relaxed), 0, "{after:?}");
+    let first = spend_all(&up, &tenant).await;
 
     // Once more, while whoever holds credits or writes events is killed.
     adjust(&up, &tenant, credits).await;
@@ -136,23 +158,30 @@ async fn a_thousand_credits_are_a_thousand_calls_whoever_is_killed() {
     let (told, killed) = tokio::join!(calls, killer);
     println!("{killed} killed: {told:?}");
     assert!(killed > 0, "nobody was killed");
-    let mut passed = told.passed.load(Ordering::Relaxed);
-    assert!(passed <= CREDITS, "{told:?}");
-    // Calls without an answer may have been made: as many events as there are more than were acknowledged.
-    let mut unanswered = told.unanswered.load(Ordering::Relaxed);
-    for _ in 0..3 {
-        advance(&up, 200).await;
+    let (mut passed, mut unanswered) = (first.passed() + told.passed(), first.unanswered() + told.unanswered());
+    assert!(passed <= 2 * CREDITS, "{told:?}");
+    let mut last = wallet(&up, &tenant).await;
+    for _ in 0..4 {
+        // First what the dead left in the queue, then what they held: as it is where time passes by itself.
+        advance(&up, 70).await;
+        let seen = AtomicI64::new(-1);
+        up.until("all events are written", async || {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            let now = events(&up, &tenant).await;
+            (seen.swap(now, Ordering::Relaxed) == now).then_some(())
+        })
+        .await;
+        advance(&up, 330).await;
         tokio::time::sleep(Duration::from_secs(3)).await;
         let told = call(&up, &tenant, CREDITS, 1_500).await;
-        passed += told.passed.load(Ordering::Relaxed);
-        unanswered += told.unanswered.load(Ordering::Relaxed);
-        let now = wallet(&up, &tenant).await;
-        println!("{told:?}, {now:?}");
-        if now["spent"] == 2 * credits {
+        passed += told.passed();
+        unanswered += told.unanswered();
+        last = wallet(&up, &tenant).await;
+        println!("{told:?}, {last:?}");
+        if last["spent"] == 2 * credits {
             break;
         }
     }
-    let last = wallet(&up, &tenant).await;
     assert_eq!(
         (last["spent"], last["balance"], last["leased"]),
         (2 * credits, 0, 0),
@@ -160,6 +189,7 @@ async fn a_thousand_credits_are_a_thousand_calls_whoever_is_killed() {
     );
     let events = events(&up, &tenant).await;
     assert_eq!(events, 2 * credits, "every credit is an event");
-    let told = i64::try_from(CREDITS + passed).unwrap();
-    assert!(told <= events && events <= told + i64::try_from(unanswered).unwrap());
+    let (passed, unanswered) = (amount(passed), amount(unanswered));
+    // Calls without an answer may have been made: as many events as there are more than were acknowledged.
+    assert!(passed <= events && events <= passed + unanswered);
 }

@@ -12,6 +12,9 @@ use trail::{Chain, Change};
 
 use super::{NewProject, Project, ProjectPatch, ProjectView};
 
+/// So many are read at once.
+const PAGE: u16 = 100;
+
 impl Record for Project {
     const KIND: &'static str = "project";
     const TABLE: TableName = TableName::Identity;
@@ -65,6 +68,24 @@ impl Project {
             .prefix("PROJECT#")
             .descending();
         table.query(query.consistent()).await
+    }
+
+    /// Reads the ids of all projects that an organization ever had: what happened in one counts after it was deleted too.
+    pub async fn ever(table: &Table, org: OrgId) -> Result<Vec<ProjectId>> {
+        let mut ids = Vec::new();
+        for prefix in ["PROJECT#", "DELETED#PROJECT#"] {
+            let mut after = None;
+            loop {
+                let query = Query::of(partition(org), PAGE).prefix(prefix).consistent();
+                let page = table.query::<Self>(query.after(after)).await?;
+                ids.extend(page.records.iter().map(|project| project.id));
+                after = page.next;
+                if after.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(ids)
     }
 
     /// Changes it and notes it; nothing happens if it is so already. 412 when someone else changed it meanwhile.

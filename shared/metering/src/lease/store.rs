@@ -176,8 +176,8 @@ impl Lease {
         update.into()
     }
 
-    /// What stores that the wallet is up to date with it, if nobody else brought it so and nothing was given back since it
-    /// was read.
+    /// What stores that the wallet is up to date with it, if nobody else brought it so, and nothing was added or given back,
+    /// since it was read.
     pub(crate) fn save(&self, now: Time) -> Vec<Write> {
         let closed = match self.closed {
             Some(ClosedBy::Owner) => BY_OWNER,
@@ -189,7 +189,7 @@ impl Lease {
             .add_number("settled", 1)
             .if_number("settled", amount(self.settled))
             .if_number("givenBack", amount(self.given_back))
-            .if_more_than("units", 0);
+            .if_number("units", amount(self.units));
         for (tally, sale) in &self.sales {
             let before = self.written.get(tally).copied().unwrap_or_default();
             // What a report has raised meanwhile is the next one's to settle: only the owner's word replaces it.

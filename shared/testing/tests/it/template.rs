@@ -101,3 +101,14 @@ async fn each_function_has_a_log_group_whose_entries_end() {
         assert!(entry.contains(&writes), "{id} does not say {writes}");
     }
 }
+
+/// A dead consumer's message is seen again before the credits that it tells of are given back.
+#[tokio::test]
+async fn leases_outlast_what_queues_hide() {
+    let app = TestApp::start().await;
+    for id in ["EventQueue", "UsageQueue"] {
+        let queue = app.template().queues.iter().find(|queue| queue.id == id).unwrap();
+        let hidden = i64::from(queue.visibility_timeout_s) * kernel::Time::SECOND;
+        assert!(hidden + kernel::Time::MINUTE <= metering::recovery::GRACE, "{id}");
+    }
+}

@@ -407,7 +407,7 @@ fn only_pages_bind_cursors() {
 }
 
 /// Store functions that open without a scope, and why that is no hole.
-const WITHOUT_SCOPE: [(&str, &str); 8] = [
+const WITHOUT_SCOPE: &[(&str, &str)] = &[
     (
         "shared/outbox/src/store.rs find",
         "opens what a message of our own queue names",
@@ -432,6 +432,10 @@ const WITHOUT_SCOPE: [(&str, &str); 8] = [
     (
         "shared/metering/src/price/store.rs load",
         "reads prices, which are the same for everybody",
+    ),
+    (
+        "shared/identity/src/project/store.rs ever",
+        "reads ids alone, for what is charged for by the system",
     ),
     (
         "shared/identity/src/member/store.rs view",
@@ -483,6 +487,15 @@ fn may_use(package: &str) -> Option<Vec<&'static str>> {
         // The world in which sources of leases are tried.
         "lease-world" => Some(vec!["kernel", "lease"]),
         "limits" => Some(vec!["kernel", "lease", "table"]),
+        // The list of functions, and what sees everything.
+        "functions" | "testing" => None,
+        other => capability_may_use(other),
+    }
+}
+
+/// What the wings may use.
+fn capability_may_use(package: &str) -> Option<Vec<&'static str>> {
+    match package {
         // Alerts look at metrics, belong to projects, are limited by plans and send notices.
         "alerting" => Some(vec![
             "app",
@@ -505,6 +518,7 @@ fn may_use(package: &str) -> Option<Vec<&'static str>> {
             "notifications",
             "outbox",
             "table",
+            "telemetry",
             "trail",
         ]),
         "metering" => Some(vec![
@@ -535,8 +549,6 @@ fn may_use(package: &str) -> Option<Vec<&'static str>> {
             "limits",
             "metering",
         ]),
-        // The list of functions, and what sees everything.
-        "functions" | "testing" => None,
         other => panic!("say on what shared/{other} may depend"),
     }
 }
