@@ -1,6 +1,7 @@
 //! A lease of a wallet: credits that one process spends, and what was sold of them. Pure: time is passed in.
 //!
-//! Reports of sales are cumulative, by what was sold: the largest counts, so one that comes twice or late changes nothing.
+//! Reports of sales are cumulative, by what was sold: the largest counts, so one that comes twice or late changes nothing. What
+//! is sold with a write of its own is added in that write's transaction instead, and is in no report.
 //! What turned out to cost nothing, an event that was counted before, is given back, each once. A lease is settled when its
 //! owner closes it, who knows exactly what was sold; or, when the owner is heard of no more, by what was reported.
 
@@ -13,7 +14,7 @@ use std::str::FromStr;
 use kernel::{ApiKeyId, CreditGrantId, Day, LeaseId, OrgId, ProjectId, Time};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-pub(crate) use store::{OpenLease, SHARDS, given_back, reported};
+pub(crate) use store::{OpenLease, SHARDS, given_back, reported, sold_directly};
 
 /// So many kinds of sales one lease counts.
 pub const MOST_TALLIES: usize = 32;
@@ -92,6 +93,8 @@ pub enum ClosedBy {
 pub struct Sale {
     /// The largest count that was reported.
     pub reported: u64,
+    /// What was written in the transactions of what it paid for, besides.
+    pub direct: u64,
     /// What of it cost nothing after all.
     pub given_back: u64,
     /// What the wallet knows of.
@@ -100,7 +103,7 @@ pub struct Sale {
 
 impl Sale {
     fn due(self) -> u64 {
-        self.reported.saturating_sub(self.given_back)
+        (self.reported + self.direct).saturating_sub(self.given_back)
     }
 }
 
@@ -125,6 +128,8 @@ pub struct Lease {
     settled: u64,
     /// How often something was given back.
     given_back: u64,
+    /// How often something was written directly.
+    direct: u64,
     /// What its sales were when it was read or last written.
     written: BTreeMap<Tally, Sale>,
 }
@@ -141,6 +146,7 @@ impl Lease {
             closed: None,
             settled: 0,
             given_back: 0,
+            direct: 0,
             written: BTreeMap::new(),
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! A call is admitted by a hold of its price ([`Meter::admit`]): dropped, the credits go back to the process, and cost
 //! nothing. What is done is sold of the hold ([`Charge::sell`]), which gives a [`Receipt`]; the receipt travels with what it
-//! pays for, so that whatever is acknowledged is reported too.
+//! pays for, so that whatever is acknowledged is reported too. What is a transaction of its own is sold in it
+//! ([`Charge::sell_with`]).
 
 mod source;
 
@@ -10,13 +11,14 @@ use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use ::lease::{Hold, Leases, Taken};
 use app::{App, Env};
+use commit::Commit;
 use kernel::error::OutOfCredits;
 use kernel::{ApiKeyId, Error, LeaseId, OrgId, ProjectId, Result, Time};
-use lease::{Hold, Leases, Taken};
 use serde::{Deserialize, Serialize};
 
-use crate::lease::Tally;
+use crate::lease::{self, Tally};
 use crate::price::{self, Operation, PriceList};
 use source::{Sold, Wallets};
 
@@ -238,6 +240,23 @@ impl Charge {
             price: self.price,
             total,
         })
+    }
+
+    /// Sells so many operations in the transaction of what they are, which does not happen once the lease is closed. Then say
+    /// whether it was [`Charge::done`] or [`Charge::undone`]; dropped, nobody knows, and what is stored tells.
+    pub fn sell_with<'a>(&mut self, times: u64, commit: Commit<'a>) -> Commit<'a> {
+        let Some(hold) = &self.hold else { return commit };
+        self.has_sold = true;
+        let credits = self.price.saturating_mul(times);
+        commit.write(
+            "credits",
+            lease::sold_directly(self.org, hold.lease(), &self.tally, credits),
+        )
+    }
+
+    /// Says that nothing was done that was sold by [`Charge::sell_with`], and nothing of it can be under way.
+    pub fn undone(mut self) {
+        self.has_sold = false;
     }
 
     /// Says that all that was sold was done.

@@ -1,7 +1,8 @@
 //! Usage: credits by day, project, key and endpoint, as roll-ups that leases add to when they are settled. What open leases
 //! have sold is added when somebody asks.
 //!
-//! A day of a project:   pk ORG#<org>#USAGE   sk <day>#<project>      (an attribute `c:<key>|<endpoint>` each)
+//! A day of a project:   pk ORG#<org>#USAGE   sk <day>#<project>      (an attribute `c:<key>|<endpoint>` each; `r:` what was taken
+//!                                                                     back of it after it had been counted)
 //!
 //! A question costs by its days and projects, not by calls.
 
@@ -22,6 +23,10 @@ pub const MOST_DAYS: i64 = 400;
 /// … and so many days of projects.
 const MOST_ROWS: usize = 20_000;
 const PAGE: u16 = 1_000;
+/// What counts of a day are called, …
+const COUNTED: &str = "c";
+/// … and what was taken back of them.
+const CORRECTED: &str = "r";
 
 /// How usage is added up over time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
@@ -68,8 +73,12 @@ pub struct CreditsUsed {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "POST /v1/ingest/events")]
     pub group: Option<String>,
-    /// How many credits were used.
+    /// How many credits were used; of a correction less than nothing.
     pub credits: i64,
+    /// Whether this corrects what was counted in that span before: events that turned out to be repeated.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    pub correction: bool,
 }
 
 /// A day of a project.
@@ -101,7 +110,8 @@ pub(crate) fn add<'a>(org: OrgId, used: impl Iterator<Item = (&'a Tally, i64)>) 
     let mut days: BTreeMap<(Day, ProjectId), Vec<(String, i64)>> = BTreeMap::new();
     for (tally, credits) in used {
         let counts = days.entry((tally.day, tally.project)).or_default();
-        counts.push((format!("c:{}|{}", tally.key, tally.endpoint), credits));
+        let kind = if credits < 0 { CORRECTED } else { COUNTED };
+        counts.push((format!("{kind}:{}|{}", tally.key, tally.endpoint), credits));
     }
     let write = |((day, project), counts): ((Day, ProjectId), Vec<(String, i64)>)| {
         let update = Update::of::<UsageRecord>(&Key::of(partition(org), format!("{day}#{project}")));
@@ -118,6 +128,7 @@ struct Row {
     key: ApiKeyId,
     endpoint: String,
     credits: i64,
+    is_correction: bool,
 }
 
 impl Row {
@@ -128,6 +139,7 @@ impl Row {
             key: tally.key,
             endpoint: tally.endpoint.clone(),
             credits,
+            is_correction: false,
         }
     }
 }
@@ -138,19 +150,24 @@ impl UsageRecord {
         let place = place.and_then(|(day, project)| Some((day.parse().ok()?, project.parse().ok()?)));
         self.rest.iter().filter_map(move |(name, value)| {
             let (day, project) = place?;
-            let (key, endpoint) = name.strip_prefix("c:")?.split_once('|')?;
+            let (kind, name) = name
+                .split_once(':')
+                .filter(|(kind, _)| [COUNTED, CORRECTED].contains(kind))?;
+            let (key, endpoint) = name.split_once('|')?;
             Some(Row {
                 day,
                 project,
                 key: key.parse().ok()?,
                 endpoint: endpoint.to_owned(),
                 credits: value.as_i64()?,
+                is_correction: kind == CORRECTED,
             })
         })
     }
 }
 
-/// Answers a question about the scope's organization: by time, then by group; what is nothing is left out.
+/// Answers a question about the scope's organization: by time, then by group; what is nothing is left out, and what was taken
+/// back later has a line of its own.
 pub async fn usage(app: &App, scope: &Scope<ReadWallet>, question: Question) -> Result<Vec<CreditsUsed>> {
     if question.to <= question.from {
         return Err(Error::invalid("to", "must be after `from`"));
@@ -179,7 +196,7 @@ pub async fn usage(app: &App, scope: &Scope<ReadWallet>, question: Question) -> 
 }
 
 fn add_up(rows: Vec<Row>, zone: &Zone, question: Question) -> Vec<CreditsUsed> {
-    let mut sums: BTreeMap<(Day, Option<String>), i64> = BTreeMap::new();
+    let mut sums: BTreeMap<(Day, Option<String>, bool), i64> = BTreeMap::new();
     for row in rows {
         let day = match question.interval {
             Interval::Day => row.day,
@@ -190,12 +207,13 @@ fn add_up(rows: Vec<Row>, zone: &Zone, question: Question) -> Vec<CreditsUsed> {
             GroupBy::Key => row.key.to_string(),
             GroupBy::Endpoint => row.endpoint,
         });
-        *sums.entry((day, group)).or_default() += row.credits;
+        *sums.entry((day, group, row.is_correction)).or_default() += row.credits;
     }
-    let view = |((day, group), credits)| CreditsUsed {
+    let view = |((day, group, correction), credits)| CreditsUsed {
         at: zone.start_of(day),
         group,
         credits,
+        correction,
     };
     sums.into_iter()
         .filter(|(_, credits)| *credits != 0)

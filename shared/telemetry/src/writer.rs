@@ -88,8 +88,12 @@ impl Writer {
             }
         }
         let mut receipts: BTreeMap<String, Receipt> = BTreeMap::new();
+        let mut written: Vec<(ProjectId, HashSet<String>)> = Vec::new();
         for (project, mut chunks) in projects {
-            let days: HashSet<String> = chunks.iter().map(|pending| pending.chunk.day.clone()).collect();
+            written.push((
+                project,
+                chunks.iter().map(|pending| pending.chunk.day.clone()).collect(),
+            ));
             while !chunks.is_empty() {
                 let rest = chunks.split_off(chunks.len().min(CHUNKS));
                 let ids: Vec<String> = chunks.iter().map(|pending| pending.delivery.clone()).collect();
@@ -108,11 +112,12 @@ impl Writer {
                 }
                 chunks = rest;
             }
-            self.fold_days(project, days, now).await;
         }
         // What was written is not written again when its message comes again, but reported.
         let (paid, receipts): (Vec<_>, Vec<_>) = receipts.into_iter().unzip();
-        if let Err(error) = metering::report(&self.app, receipts).await {
+        let app = self.app.clone();
+        let (reported, ()) = futures::join!(metering::report(&app, receipts), self.fold_all(written, now));
+        if let Err(error) = reported {
             tracing::error!(
                 error = format!("{:#}", anyhow!(error)),
                 "what events cost was not reported"
@@ -120,6 +125,12 @@ impl Writer {
             failed.extend(paid);
         }
         failed.into_iter().collect()
+    }
+
+    async fn fold_all(&mut self, written: Vec<(ProjectId, HashSet<String>)>, now: Time) {
+        for (project, days) in written {
+            self.fold_days(project, days, now).await;
+        }
     }
 
     /// Folds the days that were written to, and with a project's first events of today what yesterday left.

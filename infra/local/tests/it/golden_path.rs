@@ -208,6 +208,15 @@ impl Tenant {
         }
     }
 
+    /// With a new access token: one ends after fifteen minutes of the clock.
+    pub(crate) async fn again(self, up: &Up) -> Self {
+        let credentials = json!({"email": "ada@example.com", "password": "a long enough one"});
+        let (status, login) = up.call(Method::POST, "/v1/auth/login", &[], Some(credentials)).await;
+        assert_eq!(status, 200, "{login}");
+        let token = format!("Bearer {}", login["accessToken"].as_str().expect("a token"));
+        Self { token, ..self }
+    }
+
     pub(crate) async fn get(&self, up: &Up, path: &str) -> Value {
         let headers = [("authorization", self.token.as_str()), ("x-org-id", &self.org)];
         let (status, reply) = up.call(Method::GET, path, &headers, None).await;

@@ -132,7 +132,7 @@ async fn spend_all(up: &Up, tenant: &Tenant) -> Told {
 async fn a_thousand_credits_are_a_thousand_calls_whoever_is_killed() {
     let data = tempfile::tempdir().unwrap();
     let up = Up::start_with(data.path(), &[]).await;
-    let tenant = Tenant::register(&up).await;
+    let mut tenant = Tenant::register(&up).await;
     let credits = amount(CREDITS);
     adjust(&up, &tenant, credits - INCLUDED).await;
 
@@ -172,6 +172,7 @@ async fn a_thousand_credits_are_a_thousand_calls_whoever_is_killed() {
         })
         .await;
         advance(&up, 330).await;
+        tenant = tenant.again(&up).await;
         tokio::time::sleep(Duration::from_secs(3)).await;
         let told = call(&up, &tenant, CREDITS, 1_500).await;
         passed += told.passed();

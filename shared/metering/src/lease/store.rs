@@ -3,8 +3,8 @@
 //!
 //! The latter is an item of its own, not an index: each report would change what an index shows, and cost as much again.
 //!
-//! What is sold of it are attributes of its item, by tally: `s:` what was reported, `b:` what was given back, `a:` what the
-//! wallet knows of; `p:` credits by grant. Reports change them one by one, beside one another.
+//! What is sold of it are attributes of its item, by tally: `s:` what was reported, `d:` what was sold in a transaction of its own,
+//! `b:` what was given back, `a:` what the wallet knows of; `p:` credits by grant. Reports change them one by one, beside one another.
 
 use std::collections::BTreeMap;
 
@@ -38,6 +38,8 @@ pub(crate) struct LeaseRecord {
     settled: u64,
     #[serde(default)]
     given_back: u64,
+    #[serde(default)]
+    direct: u64,
     #[serde(flatten)]
     rest: BTreeMap<String, Value>,
 }
@@ -116,6 +118,7 @@ impl From<LeaseRecord> for Lease {
             let sale = lease.sales.entry(tally).or_default();
             match kind {
                 "s" => sale.reported = units,
+                "d" => sale.direct = units,
                 "b" => sale.given_back = units,
                 "a" => sale.applied = units,
                 _ => {}
@@ -128,6 +131,7 @@ impl From<LeaseRecord> for Lease {
         });
         lease.settled = record.settled;
         lease.given_back = record.given_back;
+        lease.direct = record.direct;
         lease.written = lease.sales.clone();
         lease
     }
@@ -156,6 +160,7 @@ impl Lease {
             closed: None,
             settled: 0,
             given_back: 0,
+            direct: 0,
             rest: parts.collect(),
         })?;
         Ok(vec![lease, Write::put(&self.opened())?])
@@ -176,8 +181,8 @@ impl Lease {
         update.into()
     }
 
-    /// What stores that the wallet is up to date with it, if nobody else brought it so, and nothing was added or given back,
-    /// since it was read.
+    /// What stores that the wallet is up to date with it, if nobody else brought it so, and nothing was added, given back or
+    /// sold directly, since it was read.
     pub(crate) fn save(&self, now: Time) -> Vec<Write> {
         let closed = match self.closed {
             Some(ClosedBy::Owner) => BY_OWNER,
@@ -189,6 +194,7 @@ impl Lease {
             .add_number("settled", 1)
             .if_number("settled", amount(self.settled))
             .if_number("givenBack", amount(self.given_back))
+            .if_number("direct", amount(self.direct))
             .if_number("units", amount(self.units));
         for (tally, sale) in &self.sales {
             let before = self.written.get(tally).copied().unwrap_or_default();
@@ -225,6 +231,16 @@ pub(crate) fn given_back(org: OrgId, id: LeaseId, sales: &BTreeMap<Tally, u64>) 
     let update = Update::of::<LeaseRecord>(&key(org, id)).add_number("givenBack", 1);
     let add = |update: Update, (tally, units): (&Tally, &u64)| update.add_number(&format!("b:{tally}"), amount(*units));
     sales.iter().fold(update, add).into()
+}
+
+/// Says that so much was sold: in the transaction of what it pays for. Its condition does not hold once the lease is closed.
+pub(crate) fn sold_directly(org: OrgId, id: LeaseId, tally: &Tally, credits: u64) -> Write {
+    Update::of::<LeaseRecord>(&key(org, id))
+        .add_number("direct", 1)
+        .add_number(&format!("d:{tally}"), amount(credits))
+        .if_absent("closed")
+        .if_more_than("units", 0)
+        .into()
 }
 
 /// Reports that so much was sold in all. What is smaller than what was reported before changes nothing, nor does any report
@@ -266,13 +282,14 @@ mod tests {
         };
         let record: LeaseRecord = serde_json::from_value(json!({
             "id": id, "org": org, "endsAt": "2026-11-21T10:00:00.000Z", "units": 10, "closed": 1, "settled": 2,
-            "givenBack": 1, (format!("p:{grant}")): 10, (format!("s:{tally}")): 7, (format!("b:{tally}")): 2,
+            "givenBack": 1, "direct": 2, (format!("p:{grant}")): 10, (format!("s:{tally}")): 5, (format!("d:{tally}")): 2, (format!("b:{tally}")): 2,
             (format!("a:{tally}")): 4, "pk": "x", "z:what": 3, "s:what": 9,
         }))
         .unwrap();
         let lease = Lease::from(record);
         let sale = Sale {
-            reported: 7,
+            reported: 5,
+            direct: 2,
             given_back: 2,
             applied: 4,
         };

@@ -79,7 +79,11 @@ async fn usage(app: &TestApp, tenant: &Tenant, group_by: &str) -> BTreeMap<Strin
             row["credits"].as_i64().unwrap(),
         )
     };
-    rows["data"].as_array().unwrap().iter().map(row).collect()
+    let mut sums = BTreeMap::new();
+    for (group, credits) in rows["data"].as_array().unwrap().iter().map(row) {
+        *sums.entry(group).or_default() += credits;
+    }
+    sums
 }
 
 fn tally(replies: &[Reply]) -> BTreeMap<u16, usize> {
@@ -235,6 +239,32 @@ async fn messages_that_come_twice_late_or_in_another_order_cost_once() {
         usage(&app, &acme, "endpoint").await,
         BTreeMap::from([(format!("POST {EVENTS}"), 21)])
     );
+}
+
+#[tokio::test]
+async fn what_is_corrected_after_it_was_counted_has_a_line_of_its_own() {
+    let app = TestApp::start().await;
+    let acme = app.tenant().await;
+    acme.server.post(EVENTS, batch(0..5)).await.expect(202);
+    let first = app.take_messages().await;
+    acme.server.post(EVENTS, batch(0..5)).await.expect(202);
+    let again = app.take_messages().await;
+    app.deliver(&first).await;
+    // The lease of both is over, and closed by the next call.
+    app.advance(61_000);
+    acme.server.post(EVENTS, batch(7..8)).await.expect(202);
+    app.settle().await;
+    app.deliver(&again).await;
+    let (from, to) = (app.now().plus_millis(-86_400_000), app.now().plus_millis(86_400_000));
+    let path = format!("/v1/usage?from={from}&to={to}&interval=month&groupBy=endpoint");
+    let rows = acme.client.get(path).await.expect(200).json;
+    let (at, group) = (&rows["data"][0]["at"], format!("POST {EVENTS}"));
+    let expected = json!([
+        {"at": at, "group": group, "credits": 11},
+        {"at": at, "group": group, "credits": -5, "correction": true},
+    ]);
+    assert_eq!(rows["data"], expected);
+    assert_eq!(spent(&acme).await, 6);
 }
 
 #[tokio::test]

@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use kernel::Time;
+use commit::Commit;
+use kernel::{Origin, Time};
 use lambda::{App, Env};
-use metering::{Buyer, Meter, Operation, Receipt, report};
+use metering::{Buyer, Charge, Meter, Operation, Receipt, report};
 use serde_json::{Value, json};
 use testing::{Client, START, Tenant, TestApp};
 
@@ -19,6 +20,15 @@ pub(crate) fn env(app: &App) -> Env {
     let console = ("CONSOLE_URL".to_owned(), "https://console.example.com/".to_owned());
     let sender = ("MAIL_FROM".to_owned(), "no-reply@example.com".to_owned());
     Env::of(BTreeMap::from([console, sender]), app.clock.clone())
+}
+
+fn buyer(tenant: &Tenant, endpoint: &str) -> Buyer {
+    Buyer {
+        org: tenant.org.parse().unwrap(),
+        project: tenant.project.parse().unwrap(),
+        key: tenant.key_id.parse().unwrap(),
+        endpoint: endpoint.to_owned(),
+    }
 }
 
 /// A process that sells calls.
@@ -36,18 +46,28 @@ impl Shop {
 
     /// Sells so many calls, and says so. Yields what was said.
     pub(crate) async fn sell(&self, tenant: &Tenant, endpoint: &str, times: u64) -> Receipt {
-        let buyer = Buyer {
-            org: tenant.org.parse().unwrap(),
-            project: tenant.project.parse().unwrap(),
-            key: tenant.key_id.parse().unwrap(),
-            endpoint: endpoint.to_owned(),
-        };
-        let admission = self.meter.admit(buyer, Operation::IngestEvent).await.unwrap();
+        let admission = self
+            .meter
+            .admit(buyer(tenant, endpoint), Operation::IngestEvent)
+            .await
+            .unwrap();
         let mut charge = admission.cover(times).await.unwrap();
         let receipt = charge.sell(times).unwrap();
         charge.done();
         report(&self.app, [receipt.clone()]).await.unwrap();
         receipt
+    }
+
+    /// Holds so many calls, and begins the transaction in which they are sold.
+    async fn begin(&self, tenant: &Tenant, times: u64) -> (Charge, Commit<'_>) {
+        let admission = self
+            .meter
+            .admit(buyer(tenant, ONE), Operation::PublicCall)
+            .await
+            .unwrap();
+        let mut charge = admission.cover(times).await.unwrap();
+        let commit = charge.sell_with(times, Commit::of(&self.app, &Origin::default()));
+        (charge, commit)
     }
 
     /// Its leases are over, and it closes them.
@@ -209,4 +229,52 @@ async fn what_is_asked_wrongly_is_named() {
     );
     let theirs = rival.owner.client.within(&acme.org);
     theirs.get("/v1/usage").await.problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn what_is_sold_with_a_write_is_counted_with_it() {
+    let app = TestApp::start().await;
+    let acme = app.tenant().await;
+    let shop = Shop::of(&app).await;
+    let spent = async || {
+        let wallet = acme.client.get("/v1/wallet").await.expect(200).json;
+        assert_eq!(wallet["debt"], 0);
+        wallet["spent"].as_u64().unwrap()
+    };
+    shop.sell(&acme, ONE, 1).await;
+    let (charge, commit) = shop.begin(&acme, 3).await;
+    commit.await.unwrap();
+    charge.done();
+    // What was not done costs nothing, and its credits are sold again.
+    let (charge, commit) = shop.begin(&acme, 40).await;
+    drop(commit);
+    charge.undone();
+    shop.sell(&acme, ONE, 2).await;
+    shop.close(&app).await;
+    assert_eq!(spent().await, 6);
+    // Of which nobody knows whether it was done is told by what is stored: here one was.
+    let (charge, commit) = shop.begin(&acme, 7).await;
+    commit.await.unwrap();
+    drop(charge);
+    let (charge, commit) = shop.begin(&acme, 5).await;
+    drop((charge, commit));
+    app.advance(metering::recovery::GRACE + 61_000);
+    app.fire("Sweeper").await;
+    app.settle().await;
+    assert_eq!(spent().await, 13);
+    assert_eq!(acme.client.get("/v1/wallet").await.expect(200).json["leased"], 0);
+}
+
+#[tokio::test]
+async fn nothing_is_sold_of_a_lease_that_was_given_up() {
+    let app = TestApp::start().await;
+    let acme = app.tenant().await;
+    let shop = Shop::of(&app).await;
+    let (charge, commit) = shop.begin(&acme, 3).await;
+    app.advance(metering::recovery::GRACE + 61_000);
+    app.fire("Sweeper").await;
+    app.settle().await;
+    assert!(commit.await.unwrap_err().failed("credits"));
+    charge.undone();
+    assert_eq!(acme.client.get("/v1/wallet").await.expect(200).json["spent"], 0);
 }
