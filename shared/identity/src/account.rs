@@ -11,6 +11,7 @@ use trail::{Chain, Change};
 
 use crate::bootstrap::Bootstrap;
 use crate::mailed::Mailed;
+use crate::org::Org;
 use crate::recovery;
 use crate::session::{self, Device, RefreshToken, Session, bad_refresh_token};
 use crate::token::LIFETIME_SECONDS;
@@ -141,7 +142,9 @@ pub async fn log_in(
     };
     let user = User::find(&app.table, login.user).await?.ok_or_else(bad_credentials)?;
     user.must_be_active()?;
-
+    if bootstrap.is(&email) {
+        Org::own_platform(app, user.id).await?;
+    }
     open(app, issuer, user, device).await
 }
 

@@ -1,12 +1,15 @@
 //! An organization: the tenant of everything. Pure.
 
+pub mod billing;
+mod platform;
 mod store;
 
-use kernel::{Error, OrgId, OrgRole, Result, Time, UserId, Zone};
+use kernel::{Address, Error, OrgId, OrgRole, Rate, Result, Time, UserId, Zone};
 use serde::{Deserialize, Serialize};
 
-pub use store::NAME;
+pub use billing::{BillingPatch, BillingSettings};
 pub(crate) use store::key;
+pub use store::{NAME, OrgChange};
 
 /// An organization.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -86,6 +89,30 @@ pub struct OrgView {
     pub name: String,
     /// The zone of its days and months.
     pub time_zone: Zone,
+    /// Where it is, as its invoices say.
+    #[schema(required)]
+    pub address: Option<Address>,
+    /// In percent: what it taxes where neither an invoice nor a client says otherwise.
+    #[schema(required)]
+    pub tax_rate: Option<Rate>,
+    /// Its tax number.
+    #[schema(required)]
+    pub tax_id: Option<String>,
+    /// A picture on its invoices.
+    #[schema(required)]
+    pub logo: Option<String>,
+    /// The colour of its invoices.
+    #[schema(required, example = "#1f6feb")]
+    pub color: Option<String>,
+    /// So many days after the one that it is dated an invoice is due.
+    #[schema(example = 14)]
+    pub due_in_days: u16,
+    /// So many hours after a period its usage is waited for.
+    #[schema(example = 1)]
+    pub usage_grace_hours: u16,
+    /// So many days after the due one reminders are sent.
+    #[schema(example = json!([3, 10, 20]))]
+    pub reminder_days: Vec<u16>,
     /// Your role in it.
     pub role: OrgRole,
     /// When it was made.
@@ -95,23 +122,23 @@ pub struct OrgView {
 }
 
 impl OrgView {
-    /// Shows an organization to a member with this role.
-    pub fn of(org: Org, role: OrgRole) -> Self {
-        let Org {
-            id,
-            name,
-            time_zone,
-            created_at,
-            updated_at,
-            ..
-        } = org;
+    /// Shows an organization and its billing settings to a member with this role.
+    pub fn of(org: Org, billing: BillingSettings, role: OrgRole) -> Self {
         Self {
-            id,
-            name,
-            time_zone,
+            id: org.id,
+            name: org.name,
+            time_zone: org.time_zone,
+            address: billing.address,
+            tax_rate: billing.tax_rate,
+            tax_id: billing.tax_id,
+            logo: billing.logo,
+            color: billing.color,
+            due_in_days: billing.due_in_days,
+            usage_grace_hours: billing.usage_grace_hours,
+            reminder_days: billing.reminder_days,
             role,
-            created_at,
-            updated_at,
+            created_at: org.created_at,
+            updated_at: org.updated_at,
         }
     }
 }

@@ -71,6 +71,16 @@ impl Day {
     pub fn year(self) -> i16 {
         self.0.year()
     }
+
+    /// Its month, from 1.
+    pub fn month(self) -> u8 {
+        self.0.month().unsigned_abs()
+    }
+
+    /// Its day of the month, from 1.
+    pub fn day(self) -> u8 {
+        self.0.day().unsigned_abs()
+    }
 }
 
 /// A span that fits jiff's bounds; what does not is beyond its calendar anyway.

@@ -185,6 +185,11 @@ ids! {
     RecurringInvoiceId "rec_";
 }
 
+impl OrgId {
+    /// The platform's own organization, whose clients are the others.
+    pub const PLATFORM: Self = Self::from_bits(1);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,11 +3,13 @@
 //! Never talks to AWS, never waits, never reads the clock: time and randomness are passed in or come from the
 //! operating system's generator.
 
+pub mod address;
 pub mod calendar;
 pub mod check;
 pub mod error;
 pub mod id;
 pub mod money;
+pub mod number;
 pub mod origin;
 pub mod policy;
 pub mod problem;
@@ -16,6 +18,7 @@ pub mod scope;
 pub mod seal;
 pub mod time;
 
+pub use address::Address;
 pub use calendar::{Day, Zone};
 pub use check::{Check, Input};
 pub use error::{Error, FieldProblem, Result};
@@ -25,6 +28,7 @@ pub use id::{
     RecurringInvoiceId, SessionId, SubscriptionId, UserId,
 };
 pub use money::{Currency, Minor, Money};
+pub use number::Rate;
 pub use origin::{Anchor, Origin};
 pub use policy::{KeyScope, OrgRole, PlatformRole};
 pub use problem::{Problem, ProblemDetails};

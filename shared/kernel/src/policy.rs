@@ -228,6 +228,10 @@ policy! {
     GrantCredits       => Audience::Platform(PlatformRole::Manager);
     ManagePrices       => Audience::Platform(PlatformRole::Manager);
 
+    // Billing: clients, plans, contracts, invoices.
+    ReadBilling        => Audience::Org(EVERYONE);
+    ManageBilling      => Audience::Org(PAYERS);
+
     // Alerts, and the notices that they send.
     ReadAlerts         => Audience::Org(EVERYONE);
     ManageAlerts       => Audience::Resource(BUILDERS);

@@ -205,7 +205,8 @@ impl Invitation {
             }
             let change = Change::by(scope.actor(), "member.joined", "member", user.id);
             let change = change.to(json!({"role": member.role, "invitation": invitation.id}));
-            let view = OrgView::of(org, member.role);
+            let billing = org::billing::store::find(table, org.id).await?;
+            let view = OrgView::of(org, billing, member.role);
             let done = commit.note(Chain::Org(view.id), change).reply(Reply::created(&view)?);
             done.await
                 .map_err(|failed| failed.if_failed("member", member::already_member))?;

@@ -4,12 +4,14 @@ use app::App;
 use commit::{Commit, Reply};
 use kernel::policy::{CreateOrg, DeleteOrg, ListOwnOrgs, UpdateOrg};
 use kernel::{Anchor, Error, OrgId, OrgRole, OrgWide, Result, Scope, Zone};
-use serde_json::json;
+use serde_json::{Value, json};
 use table::{Key, Page, Record, Slice, Table, TableName, Write};
 use trail::{Chain, Change};
 
-use super::{Org, OrgView};
+use super::billing::store as billing;
+use super::{BillingPatch, BillingSettings, Org, OrgView};
 use crate::member::Member;
+use crate::user::User;
 
 impl Record for Org {
     const KIND: &'static str = "org";
@@ -24,11 +26,64 @@ impl Record for Org {
     }
 }
 
+/// The audit trail says so many characters of a logo.
+const LONGEST_NOTED_LOGO: usize = 200;
+
 /// What an organization is called where it is absent.
 pub const NAME: &str = "organization";
 
 pub(crate) fn key(org: OrgId) -> Key {
     Key::of(format!("ORG#{org}"), "ORG")
+}
+
+/// What changes an organization; what is absent stays.
+#[derive(Clone, Debug, Default)]
+pub struct OrgChange {
+    /// What it is called.
+    pub name: Option<String>,
+    /// The zone of its days and months.
+    pub time_zone: Option<Zone>,
+    /// What its invoices need to know of it.
+    pub billing: BillingPatch,
+}
+
+/// What the audit trail may say of it: a logo only by its beginning, for it may be a picture.
+fn noted(org: &Org, billing: &BillingSettings) -> Value {
+    let logo = billing.logo.as_ref();
+    json!({
+        "name": org.name,
+        "timeZone": org.time_zone,
+        "address": billing.address,
+        "taxRate": billing.tax_rate,
+        "taxId": billing.tax_id,
+        "logo": logo.map(|logo| logo.chars().take(LONGEST_NOTED_LOGO).collect::<String>()),
+        "color": billing.color,
+        "dueInDays": billing.due_in_days,
+        "usageGraceHours": billing.usage_grace_hours,
+        "reminderDays": billing.reminder_days,
+    })
+}
+
+/// Reads organizations and what they have said of their invoices, in no order.
+async fn with_settings(table: &Table, ids: &[OrgId]) -> Result<(Vec<Org>, Vec<BillingSettings>)> {
+    let keys: Vec<Key> = ids.iter().copied().map(key).collect();
+    tokio::try_join!(table.get_many(&keys, false), billing::of_many(table, ids))
+}
+
+/// What differs, as it was and as it is.
+fn differing(mut before: Value, mut after: Value) -> (Value, Value) {
+    if let (Some(before), Some(after)) = (before.as_object_mut(), after.as_object_mut()) {
+        let same: Vec<String> = before
+            .iter()
+            .filter(|(name, value)| after.get(*name) == Some(value))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in same {
+            before.shift_remove(&name);
+            after.shift_remove(&name);
+        }
+    }
+    (before, after)
 }
 
 impl Org {
@@ -37,16 +92,23 @@ impl Org {
         table::without(self, "deletedAt", NAME)
     }
 
-    /// Makes an organization, owned by the caller, and notes it.
-    pub async fn create(app: &App, scope: &Scope<CreateOrg>, name: &str, time_zone: Zone) -> Result<OrgView> {
+    /// Makes an organization, owned by the caller, and notes it, with what else is to be written of a new one.
+    pub async fn create(
+        app: &App,
+        scope: &Scope<CreateOrg>,
+        name: &str,
+        time_zone: Zone,
+        besides: impl FnOnce(OrgId) -> Result<Write>,
+    ) -> Result<OrgView> {
         let (now, user) = (app.now(), scope.user()?);
         let org = Self::new(now, user, name, time_zone);
         let owner = Member::new(now, org.id, user, OrgRole::Owner);
         let change = Change::by(scope.actor(), "org.created", "org", org.id).to(json!({"name": name}));
-        let view = OrgView::of(org.clone(), OrgRole::Owner);
+        let view = OrgView::of(org.clone(), BillingSettings::new(org.id), OrgRole::Owner);
         Commit::by(app, scope)
             .write("org", Write::create(&org)?)
             .write("owner", Write::create(&owner)?)
+            .write("besides", besides(org.id)?)
             .note(Chain::Org(org.id), change)
             .reply(Reply::created(&view)?)
             .await?;
@@ -59,55 +121,62 @@ impl Org {
         org.filter(Self::is_live).ok_or(Error::NotFound(NAME))
     }
 
+    /// Reads who made it.
+    pub async fn maker(&self, table: &Table) -> Result<User> {
+        User::find(table, self.created_by)
+            .await?
+            .ok_or(Error::NotFound("person"))
+    }
+
     /// Reads one page of the caller's organizations with their role in each, in the order they were made. A page may
     /// be short: deleted ones are left out.
-    pub async fn list(table: &Table, scope: &Scope<ListOwnOrgs>, slice: Slice) -> Result<Page<(Self, OrgRole)>> {
+    pub async fn list(table: &Table, scope: &Scope<ListOwnOrgs>, slice: Slice) -> Result<Page<OrgView>> {
         let Page { records: members, next } = Member::of_user(table, scope.user()?, slice).await?;
-        let keys: Vec<Key> = members.iter().map(|member| key(member.org)).collect();
-        let orgs = table.get_many::<Self>(&keys, false).await?;
-        let with_role = |member: Member| {
+        let ids: Vec<OrgId> = members.iter().map(|member| member.org).collect();
+        let (orgs, settings) = with_settings(table, &ids).await?;
+        let shown = |member: Member| {
             let org = orgs.iter().find(|org| org.id == member.org && org.is_live())?;
-            Some((org.clone(), member.role))
+            let said = settings.iter().find(|settings| settings.org == org.id).cloned();
+            let billing = said.unwrap_or_else(|| BillingSettings::new(org.id));
+            Some(OrgView::of(org.clone(), billing, member.role))
         };
         Ok(Page {
-            records: members.into_iter().filter_map(with_role).collect(),
+            records: members.into_iter().filter_map(shown).collect(),
             next,
         })
     }
 
-    /// Gives it another name or zone, and notes it; nothing happens if both are what they were.
+    /// Changes it and its billing settings, and notes it; nothing happens if they are so already.
     pub async fn update(
         mut self,
         app: &App,
         scope: &Scope<UpdateOrg>,
-        name: Option<String>,
-        time_zone: Option<Zone>,
-    ) -> Result<Self> {
-        let (old_name, old_zone) = (self.name.clone(), self.time_zone.clone());
-        self.name = name.unwrap_or(self.name);
-        self.time_zone = time_zone.unwrap_or(self.time_zone);
-        let (mut before, mut after) = (json!({}), json!({}));
-        if self.name != old_name {
-            (before["name"], after["name"]) = (json!(old_name), json!(self.name));
-        }
-        if self.time_zone != old_zone {
-            (before["timeZone"], after["timeZone"]) = (json!(old_zone), json!(self.time_zone));
-        }
-        if before == after {
-            return Ok(self);
+        change: OrgChange,
+    ) -> Result<(Self, BillingSettings)> {
+        let old = BillingSettings::load(&app.table, scope).await?;
+        let (was, before) = (self.clone(), noted(&self, &old));
+        self.name = change.name.unwrap_or(self.name);
+        self.time_zone = change.time_zone.unwrap_or(self.time_zone);
+        let settings = old.clone().changed(change.billing)?;
+        let mut commit = Commit::by(app, scope);
+        if settings != old {
+            commit = commit.write("billing settings", Write::save(&settings)?);
+        } else if (&self.name, &self.time_zone) == (&was.name, &was.time_zone) {
+            return Ok((self, settings));
         }
         self.updated_at = app.now();
-        let action = if self.name == old_name {
+        let action = if self.name == was.name {
             "org.updated"
         } else {
             "org.renamed"
         };
-        let change = Change::by(scope.actor(), action, "org", self.id).from(before).to(after);
-        Commit::by(app, scope)
+        let (from, to) = differing(before, noted(&self, &settings));
+        let change = Change::by(scope.actor(), action, "org", self.id).from(from).to(to);
+        commit
             .write("org", Write::replace(&self)?)
             .note(Chain::Org(self.id), change)
             .await?;
-        Ok(self)
+        Ok((self, settings))
     }
 
     /// Deletes it and notes it: from then on nobody is a member, and its keys are no good. Its data stay.
