@@ -2,6 +2,8 @@
 //!
 //! An entitlement is a number, or that something may be done at all. Whatever limits an organization by its plan asks here.
 
+mod store;
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -37,7 +39,31 @@ pub const FREE: Plan = Plan {
     max_file_mb: 10,
 };
 
+/// For teams.
+pub const PRO: Plan = Plan {
+    name: "pro",
+    included_credits: 5_000_000,
+    alerts_per_project: 200,
+    max_file_mb: 50,
+};
+
+/// For companies.
+pub const ENTERPRISE: Plan = Plan {
+    name: "enterprise",
+    included_credits: 100_000_000,
+    alerts_per_project: 200,
+    max_file_mb: 200,
+};
+
+/// All of them.
+pub const ALL: [&Plan; 3] = [&FREE, &PRO, &ENTERPRISE];
+
 impl Plan {
+    /// The plan of that name.
+    pub fn named(name: &str) -> Option<&'static Self> {
+        ALL.into_iter().find(|plan| plan.name == name)
+    }
+
     /// What it grants, by the names that clients know.
     fn entitlements(&self) -> [(&'static str, Entitlement); 4] {
         let number = |number: u32| Entitlement::Number(number.into());

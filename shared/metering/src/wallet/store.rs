@@ -11,7 +11,8 @@ use super::{Happened, Wallet, WalletView};
 use crate::facts::{Told, WalletExhausted, WalletLow, WalletToppedUp};
 use crate::lease::Lease;
 use crate::month::{Month, Threshold};
-use crate::{credit_grant, plan, topup, usage};
+use crate::plan::Plan;
+use crate::{credit_grant, topup, usage};
 
 /// A wallet and its open leases are read this often until both are of one moment.
 pub(crate) const LOOKS: u32 = 4;
@@ -45,7 +46,10 @@ impl Wallet {
         if wallet.is_due(now) {
             let month = if wallet.month.is_over(now) {
                 match Org::load(table, &Scope::<ReadOrg>::system(org)).await {
-                    Ok(org) => wallet.month.next(now, org.time_zone, plan::FREE.included_credits),
+                    Ok(org) => {
+                        let plan = Plan::of(table, org.id).await?;
+                        wallet.month.next(now, org.time_zone, plan.included_credits)
+                    }
                     // What is left to settle of one that was deleted.
                     Err(Error::NotFound(_)) => Month::of(now, Zone::utc(), 0),
                     Err(error) => return Err(error),
