@@ -1,16 +1,27 @@
 //! Clients: whom an organization sells to, where their days begin, how they are taxed, and the credit in money that their
-//! next invoice uses.
+//! next invoice uses. Pure but for its store.
+
+mod entitlements;
+mod store;
+mod view;
 
 use std::collections::BTreeMap;
 
-use kernel::{Check, ClientId, Currency, Input, Minor, Money, OrgId, Time, Zone};
+use identity::org::BillingSettings;
+use kernel::check::{given, given_object};
+use kernel::{Address, Check, ClientId, Currency, Input, Minor, Money, OrgId, Time, Zone};
 use serde::{Deserialize, Serialize};
 
 use crate::coupon::currency;
 use crate::number::{Given, Rate};
 use crate::price::number;
 use crate::refusal::refusals;
-use crate::tax::TaxExempt;
+use crate::subscription::Conditions;
+use crate::tax::{TaxExempt, Taxation};
+
+pub use entitlements::ClientEntitlements;
+pub use store::NAME;
+pub use view::ClientView;
 
 refusals! {
     /// Why a client is not deleted.
@@ -18,40 +29,10 @@ refusals! {
         /// Something of it is still sold.
         HasContract = "client_has_contract": "this client has a contract that has not ended";
     }
-}
-
-/// Where somebody is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Address {
-    /// Street and number.
-    pub line1: String,
-    /// What else it needs.
-    pub line2: Option<String>,
-    /// The postal code.
-    pub postal_code: String,
-    /// The city.
-    pub city: String,
-    /// Two letters of ISO 3166.
-    #[schema(example = "DE")]
-    pub country: String,
-}
-
-impl Address {
-    /// Notes every rule that it breaks under `field`.
-    pub fn check(&self, check: &mut Check, field: &str) {
-        check.text(&format!("{field}.line1"), &self.line1, 1..=200);
-        if let Some(line2) = &self.line2 {
-            check.text(&format!("{field}.line2"), line2, 0..=200);
-        }
-        check.text(&format!("{field}.postalCode"), &self.postal_code, 1..=20);
-        check.text(&format!("{field}.city"), &self.city, 1..=100);
-        let is_code = self.country.len() == 2 && self.country.chars().all(|c| c.is_ascii_uppercase());
-        check.that(
-            is_code,
-            &format!("{field}.country"),
-            "must be two capitals, as in ISO 3166",
-        );
+    /// Why a client is not called so in events.
+    CannotName {
+        /// Another one is.
+        Taken = "external_id_taken": "another client has this externalId";
     }
 }
 
@@ -89,6 +70,81 @@ pub struct NewClient {
     pub tax_exempt: TaxExempt,
     /// What it is called in events.
     pub external_id: Option<String>,
+}
+
+/// What changes a client; what is absent stays.
+#[derive(Clone, Debug, Default, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ClientPatch {
+    /// Its name.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
+    pub name: Option<String>,
+    /// Where its invoices go.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
+    pub email: Option<String>,
+    /// What it usually pays in.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false, example = "EUR")]
+    pub currency: Option<String>,
+    /// In the form of E.164.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>, example = "+4930123456")]
+    pub phone: Option<Option<String>>,
+    /// Where it is.
+    #[serde(default, deserialize_with = "given_object")]
+    #[schema(value_type = Option<Address>)]
+    pub address: Option<Option<Address>>,
+    /// What its documents are written in.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>, example = "de")]
+    pub language: Option<Option<String>>,
+    /// Where its days begin. Subscriptions keep the zone that they began in.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>, example = "Europe/Berlin")]
+    pub time_zone: Option<Option<String>>,
+    /// In percent: at most four decimal places.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<Given>)]
+    pub tax_rate: Option<Option<Given>>,
+    /// Its tax number.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
+    pub tax_id: Option<Option<String>>,
+    /// Whether it is taxed.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
+    pub tax_exempt: Option<TaxExempt>,
+    /// What it is called in events.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
+    pub external_id: Option<Option<String>>,
+}
+
+impl Input for ClientPatch {
+    // It is checked with what it leaves as it is: `ClientPatch::on`.
+    fn check(&self, _: &mut Check) {}
+}
+
+impl ClientPatch {
+    /// The profile with its changes; `Invalid` with every rule that these break.
+    pub fn on(self, old: Profile) -> kernel::Result<Profile> {
+        let new = NewClient {
+            name: self.name.unwrap_or(old.name),
+            email: self.email.unwrap_or(old.email),
+            currency: self.currency.unwrap_or_else(|| old.currency.to_string()),
+            phone: self.phone.unwrap_or(old.phone),
+            address: self.address.unwrap_or(old.address),
+            language: self.language.unwrap_or(old.language),
+            time_zone: self.time_zone.unwrap_or_else(|| old.zone.map(|zone| zone.to_string())),
+            tax_rate: self.tax_rate.unwrap_or_else(|| old.tax_rate.map(Given::from)),
+            tax_id: self.tax_id.unwrap_or(old.tax_id),
+            tax_exempt: self.tax_exempt.unwrap_or(old.tax_exempt),
+            external_id: self.external_id.unwrap_or(old.external_id),
+        };
+        new.profile()
+    }
 }
 
 /// What a person may change about a client, read and within the rules.
@@ -225,6 +281,11 @@ pub struct Client {
     pub updated_at: Time,
     /// When it was deleted. What was sold to it stays.
     pub deleted_at: Option<Time>,
+    /// How many contracts with it have not ended. Counted here, so that a new contract and a deletion meet.
+    #[serde(default)]
+    pub open_contracts: u32,
+    #[serde(default)]
+    version: u64,
 }
 
 impl Client {
@@ -238,6 +299,8 @@ impl Client {
             created_at: now,
             updated_at: now,
             deleted_at: None,
+            open_contracts: 0,
+            version: 0,
         }
     }
 
@@ -264,6 +327,20 @@ impl Client {
         taken
     }
 
+    /// How a document for it is taxed that says this rate, or none.
+    pub fn taxation(&self, document: Option<Rate>, org: &BillingSettings) -> Taxation {
+        Taxation::of(self.profile.tax_exempt, [document, self.profile.tax_rate, org.tax_rate])
+    }
+
+    /// What holds for the invoices of its subscriptions.
+    pub fn conditions(&self, org: &BillingSettings) -> Conditions {
+        Conditions {
+            taxation: self.taxation(None, org),
+            due_in_days: org.due_in_days,
+            usage_grace_hours: org.usage_grace_hours,
+        }
+    }
+
     /// Where its days begin: its own zone, else the organization's.
     pub fn zone<'a>(&'a self, org: &'a Zone) -> &'a Zone {
         self.profile.zone.as_ref().unwrap_or(org)
@@ -276,8 +353,8 @@ impl Client {
     }
 
     /// Deletes it, once no contract of it goes on.
-    pub fn delete(&mut self, now: Time, has_contract: bool) -> Result<(), CannotDelete> {
-        if has_contract {
+    pub fn delete(&mut self, now: Time) -> Result<(), CannotDelete> {
+        if self.open_contracts > 0 {
             return Err(CannotDelete::HasContract);
         }
         self.deleted_at.get_or_insert(now);
@@ -346,9 +423,31 @@ pub(crate) mod tests {
     #[test]
     fn a_client_with_a_contract_is_not_deleted() {
         let mut acme = client("").unwrap();
-        assert_eq!(acme.delete(NOW, true), Err(CannotDelete::HasContract));
-        acme.delete(NOW, false).unwrap();
+        acme.open_contracts = 1;
+        assert_eq!(acme.delete(NOW), Err(CannotDelete::HasContract));
+        acme.open_contracts = 0;
+        acme.delete(NOW).unwrap();
         assert_eq!(acme.deleted_at, Some(NOW));
+    }
+
+    #[test]
+    fn a_patch_is_checked_with_what_it_leaves() {
+        let all = r#","phone":"+4930123456","timeZone":"Europe/Berlin","taxRate":19,"externalId":"u1""#;
+        let old = client(all).unwrap().profile;
+        let on = |json: &str| serde_json::from_str::<ClientPatch>(json).unwrap().on(old.clone());
+        assert_eq!(on("{}").unwrap(), old);
+        let changed = on(r#"{"phone":null,"taxRate":"7.7","timeZone":null,"name":"B"}"#).unwrap();
+        assert_eq!((changed.phone, changed.zone), (None, None));
+        assert_eq!((changed.name.as_str(), changed.email.as_str()), ("B", "a@b.co"));
+        assert_eq!(changed.tax_rate.unwrap().to_string(), "7.7");
+        let Err(Error::Invalid(problems)) = on(r#"{"email":"no","currency":"XXX"}"#) else {
+            panic!("it is taken")
+        };
+        assert_eq!(
+            (problems[0].field.as_str(), problems[1].field.as_str()),
+            ("email", "currency")
+        );
+        assert!(serde_json::from_str::<ClientPatch>(r#"{"name":null}"#).is_err());
     }
 
     #[test]

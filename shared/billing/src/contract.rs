@@ -1,9 +1,22 @@
-//! Contracts with clients, under which they have subscriptions. Pure.
+//! Contracts with clients, under which they have subscriptions. What is done to a contract is done to those too: that is
+//! an [`Agreement`]. Pure but for its store.
 
-use kernel::{Check, ClientId, ContractId, Input, OrgId, Time};
+mod agreement;
+mod deeds;
+mod facts;
+mod store;
+mod view;
+
+use kernel::check::given;
+use kernel::{Check, ClientId, ContractId, Input, OrgId, SubscriptionId, Time};
 use serde::{Deserialize, Serialize};
 
 use crate::refusal::refusals;
+
+pub use agreement::{Agreement, MOST_SUBSCRIPTIONS};
+pub use deeds::expire;
+pub use store::NAME;
+pub use view::ContractView;
 
 refusals! {
     /// Why a contract does not become active.
@@ -36,12 +49,15 @@ refusals! {
     CannotChange {
         /// It ended already.
         Ended = "contract_ended": "a contract that has ended is not changed";
+        /// What is done to it could not be done to more of them at once.
+        TooManySubscriptions = "too_many_subscriptions": "a contract has at most 10 subscriptions that have not ended";
     }
 }
 
 /// The state of a contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[schema(as = ContractStatus)]
 pub enum Status {
     /// It was not agreed yet.
     Draft,
@@ -65,6 +81,7 @@ impl Status {
 /// Why a contract was terminated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[schema(as = TerminationReason)]
 pub enum Reason {
     /// The client wished so.
     CustomerRequest,
@@ -96,6 +113,40 @@ impl Input for NewContract {
     }
 }
 
+/// What changes a contract; what is absent stays.
+#[derive(Clone, Debug, Default, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ContractPatch {
+    /// What you call it.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
+    pub name: Option<Option<String>>,
+    /// When it ends by itself; of one that runs it lies in the future. Its subscriptions end then too.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<Time>)]
+    pub ends_at: Option<Option<Time>>,
+}
+
+impl Input for ContractPatch {
+    fn check(&self, check: &mut Check) {
+        if let Some(Some(name)) = &self.name {
+            check.text("name", name, 1..=200);
+        }
+    }
+}
+
+/// The end of a contract, as a request says it.
+#[derive(Clone, Debug, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Termination {
+    /// Why.
+    pub reason: Reason,
+}
+
+impl Input for Termination {
+    fn check(&self, _: &mut Check) {}
+}
+
 /// A contract.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -120,6 +171,14 @@ pub struct Contract {
     pub activated_at: Option<Time>,
     /// When it ended.
     pub ended_at: Option<Time>,
+    /// Its subscriptions: all that have not ended, and some that have.
+    #[serde(default)]
+    pub subscriptions: Vec<SubscriptionId>,
+    /// How much was told of it.
+    #[serde(default)]
+    told: u64,
+    #[serde(default)]
+    version: u64,
 }
 
 impl Contract {
@@ -137,6 +196,9 @@ impl Contract {
             created_at: now,
             activated_at: None,
             ended_at: None,
+            subscriptions: Vec::new(),
+            told: 0,
+            version: 0,
         })
     }
 
@@ -207,6 +269,12 @@ impl Contract {
         self.name = name;
         self.ends_at = ends_at;
         Ok(())
+    }
+
+    /// When the clock ends it: nothing unless it runs.
+    pub(crate) fn due_at(&self) -> Option<Time> {
+        let runs = matches!(self.status, Status::Active | Status::Suspended);
+        self.ends_at.filter(|_| runs)
     }
 
     fn ends_by(&self, now: Time) -> bool {

@@ -1,6 +1,9 @@
 //! Coupons, and the discounts that they become when they are applied. A discount is lines of its own before tax, one for
 //! each rate, and never takes more than there is.
 
+mod store;
+mod view;
+
 use std::collections::BTreeMap;
 
 use kernel::{Check, CouponId, Currency, Day, Input, Minor, Money, OrgId, Time};
@@ -10,6 +13,9 @@ use crate::line::{Line, LineKind};
 use crate::number::{Given, Quantity, Rate};
 use crate::price::{amount, number};
 use crate::refusal::refusals;
+
+pub use store::{NAME, redeem};
+pub use view::{CouponView, DiscountView};
 
 refusals! {
     /// Why a coupon is not applied.
@@ -22,6 +28,11 @@ refusals! {
         OtherCurrency = "coupon_currency": "this coupon is for another currency";
         /// It was deleted.
         Deleted = "coupon_deleted": "this coupon was deleted";
+    }
+    /// Why a coupon is not made.
+    CannotMake {
+        /// Another one has its code.
+        CodeTaken = "coupon_code_taken": "another coupon has this code";
     }
 }
 
@@ -161,6 +172,8 @@ pub struct Coupon {
     pub created_at: Time,
     /// When it was deleted. What it was applied to keeps its discount.
     pub deleted_at: Option<Time>,
+    #[serde(default)]
+    version: u64,
 }
 
 impl Coupon {
@@ -182,6 +195,7 @@ impl Coupon {
             expires_at: new.expires_at,
             created_at: now,
             deleted_at: None,
+            version: 0,
         })
     }
 

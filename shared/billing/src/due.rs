@@ -17,6 +17,8 @@ pub const SHARDS: u8 = 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Subject {
+    /// An organization is to become a client of the platform.
+    Enrolment(OrgId),
     /// A contract's time is over.
     Contract(ContractId),
     /// A subscription has to be billed.
@@ -30,6 +32,7 @@ pub enum Subject {
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Enrolment(id) => write!(f, "enrolment#{id}"),
             Self::Contract(id) => write!(f, "contract#{id}"),
             Self::Subscription(id) => write!(f, "subscription#{id}"),
             Self::Invoice(id) => write!(f, "invoice#{id}"),
@@ -41,6 +44,7 @@ impl fmt::Display for Subject {
 impl Subject {
     fn shard(self) -> u8 {
         let bits = match self {
+            Self::Enrolment(id) => id.bits(),
             Self::Contract(id) => id.bits(),
             Self::Subscription(id) => id.bits(),
             Self::Invoice(id) => id.bits(),

@@ -3,8 +3,15 @@
 //! A draft may be changed; what was sent never is. What it comes to is computed by [`Totals`] when it is drafted, and
 //! never again.
 
+mod clock;
 mod credit;
+mod deeds;
 mod draft;
+pub mod facts;
+mod news;
+mod patch;
+mod store;
+mod view;
 
 use kernel::{ClientId, Currency, Day, InvoiceId, Minor, Money, OrgId, RecurringInvoiceId, SubscriptionId, Time, Zone};
 use serde::{Deserialize, Serialize};
@@ -15,8 +22,14 @@ use crate::numbering::DocumentNumber;
 use crate::refusal::refusals;
 use crate::tax::{TaxExempt, Totals};
 
-pub use credit::{CreditNote, Credited, NewCreditLine, NewCreditNote};
+pub use credit::{CreditNote, CreditNoteView, Credited, NewCreditLine, NewCreditNote};
+pub(crate) use draft::GivenRates;
 pub use draft::{Content, Method, NewInvoice, NewPayment};
+pub(crate) use news::{News, news};
+pub use patch::InvoicePatch;
+pub(crate) use store::BillingKey;
+pub use store::Listed;
+pub use view::{DaysView, InvoiceView, LineView, TaxView};
 
 refusals! {
     /// Why an invoice is not changed or deleted.
@@ -54,6 +67,7 @@ refusals! {
 /// The state of an invoice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = InvoiceStatus)]
 pub enum Status {
     /// It may be changed.
     Draft,
@@ -82,6 +96,19 @@ impl Status {
         Self::Overdue,
         Self::Cancelled,
     ];
+
+    /// As it is written in JSON: never changed.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Draft => "draft",
+            Self::Sent => "sent",
+            Self::Viewed => "viewed",
+            Self::PartiallyPaid => "partially_paid",
+            Self::Paid => "paid",
+            Self::Overdue => "overdue",
+            Self::Cancelled => "cancelled",
+        }
+    }
 
     /// Whether something is due, so that it can be paid.
     pub const fn is_open(self) -> bool {
@@ -213,6 +240,17 @@ pub struct Invoice {
     pub overdue_at: Option<Time>,
     /// When it was cancelled.
     pub cancelled_at: Option<Time>,
+    /// Of a draft that a person wrote: the tax rates that they gave.
+    #[serde(default)]
+    pub(crate) rates: Option<GivenRates>,
+    /// When the clock does something to it, as its mark says.
+    #[serde(default)]
+    pub(crate) marked_at: Option<Time>,
+    /// How many facts were told of it.
+    #[serde(default)]
+    pub(crate) told: u64,
+    #[serde(default)]
+    version: u64,
 }
 
 impl Invoice {
@@ -336,6 +374,27 @@ impl Invoice {
         let sent = usize::try_from(self.reminders).unwrap_or(usize::MAX);
         let after = days.get(sent).filter(|_| self.status.is_open())?;
         Some(self.zone.start_of(self.due_date.plus_days((*after).into())))
+    }
+
+    /// When the clock does something to it next: it falls overdue, or its client is reminded.
+    pub fn due_at(&self, days: &[u16]) -> Option<Time> {
+        let falls = self.status.is_open() && self.status != Status::Overdue;
+        let falls = falls.then(|| self.overdue_from());
+        falls.into_iter().chain(self.reminder_at(days)).min()
+    }
+
+    /// What there is one invoice of, if there is only one of what it was made of.
+    pub fn billing_key(&self) -> Option<String> {
+        match &self.source {
+            Source::Person => None,
+            Source::Subscription { billing_key, .. } => billing_key.clone(),
+            Source::Recurring { recurring, day } => Some(format!("{recurring}_{day}")),
+        }
+    }
+
+    /// What of it was credited, net of tax.
+    pub(crate) fn net_credited(&self) -> Minor {
+        self.credited.iter().map(|credited| credited.amount).sum()
     }
 
     /// Counts a reminder that is due; whether one is. Of several that were missed, one is sent.

@@ -45,7 +45,7 @@ pub struct Line {
     pub amount: Minor,
     /// The rate that it is taxed at.
     pub tax_rate: Rate,
-    /// The days that it is for.
+    /// The days that it is for, which its description does not repeat.
     pub period: Option<Period>,
 }
 

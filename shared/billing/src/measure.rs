@@ -5,10 +5,10 @@ mod store;
 use std::collections::{BTreeMap, HashSet};
 
 use kernel::money::TooMuch;
+use kernel::number::{self, Quantity};
 use rust_decimal::Decimal;
 use serde_json::value::RawValue;
 
-use crate::number::{self, Quantity};
 use crate::price::{Aggregation, Metric};
 
 pub(crate) use store::usage;
@@ -54,12 +54,12 @@ impl Measure {
                 values.insert(plain(&value));
             }
             State::Sum(sum) => {
-                if let Some(number) = number::read(&value) {
+                if let Some(number) = number::decimal(&value) {
                     *sum = sum.and_then(|sum| sum.checked_add(number));
                 }
             }
             State::Max(max) => {
-                if let Some(number) = number::read(&value) {
+                if let Some(number) = number::decimal(&value) {
                     *max = number.max(*max);
                 }
             }
@@ -88,7 +88,7 @@ impl Measure {
 
 /// A value by which it is told apart from others: 1 and 1.0 are one, the number 1 and the text "1" too.
 fn plain(value: &str) -> String {
-    if let Some(number) = number::read(value) {
+    if let Some(number) = number::decimal(value) {
         return number.normalize().to_string();
     }
     serde_json::from_str::<serde_json::Value>(value).map_or_else(|_| value.to_owned(), |value| value.to_string())

@@ -2,18 +2,26 @@
 //!
 //! Whoever takes one advances the counter in the transaction that sends the document, so none is taken without one.
 
+mod store;
+mod turns;
+
 use std::fmt;
 use std::str::FromStr;
 
 use kernel::{Time, Zone};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+pub(crate) use store::Counter;
+pub(crate) use turns::turn;
+
 /// Which documents are counted together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Series {
     /// Invoices.
+    #[serde(rename = "INV")]
     Invoices,
     /// Credit notes.
+    #[serde(rename = "CN")]
     CreditNotes,
 }
 

@@ -1,7 +1,11 @@
 //! Plans: what is sold, how often it is billed and at which prices. A subscription keeps the terms that it was sold at.
 
+mod store;
+mod view;
+
 use std::collections::BTreeMap;
 
+use kernel::check::given;
 use kernel::{Check, Currency, Input, OrgId, PlanId, Time};
 use serde::{Deserialize, Serialize};
 
@@ -9,14 +13,30 @@ use crate::coupon::currency;
 use crate::price::{MOST_PRICES, NewPrice, Price};
 use crate::schedule::Interval;
 
+pub use store::NAME;
+pub use view::PlanView;
+
 /// What a plan entitles to: something, or so much of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(untagged)]
+#[schema(as = PlanEntitlement)]
 pub enum Entitlement {
     /// It is there, or not.
     Has(bool),
     /// So much.
     UpTo(u64),
+}
+
+impl Entitlement {
+    /// The one of two that grants more. A number says more than that something is there.
+    pub(crate) fn or_more(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::UpTo(one), Self::UpTo(two)) => Self::UpTo(one.max(two)),
+            (Self::Has(one), Self::Has(two)) => Self::Has(one || two),
+            (Self::UpTo(_), Self::Has(_)) => self,
+            (Self::Has(_), Self::UpTo(_)) => other,
+        }
+    }
 }
 
 /// A plan, as a request says it.
@@ -43,6 +63,49 @@ pub struct NewPlan {
     /// What it entitles to.
     #[serde(default)]
     pub entitlements: BTreeMap<String, Entitlement>,
+}
+
+/// What changes a plan; what is absent stays.
+#[derive(Clone, Debug, Default, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PlanPatch {
+    /// Its name.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false, example = "Pro")]
+    pub name: Option<String>,
+    /// How often it is billed.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
+    pub interval: Option<Interval>,
+    /// What its prices are in.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false, example = "EUR")]
+    pub currency: Option<String>,
+    /// 1 to 20 prices.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
+    pub prices: Option<Vec<NewPrice>>,
+    /// How many days it is tried, once for each client.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<u16>)]
+    pub trial_days: Option<Option<u16>>,
+    /// Whether usage during the trial is billed.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
+    pub trial_usage_billed: Option<bool>,
+    /// Credits for a month; they do not roll over.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<u64>)]
+    pub included_credits: Option<Option<u64>>,
+    /// What it entitles to.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
+    pub entitlements: Option<BTreeMap<String, Entitlement>>,
+}
+
+impl Input for PlanPatch {
+    // It is checked with what it leaves as it is: `Plan::patched`.
+    fn check(&self, _: &mut Check) {}
 }
 
 /// What is sold: what a subscription keeps of its plan.
@@ -90,6 +153,8 @@ pub struct Plan {
     pub created_at: Time,
     /// When it was deleted. Who has it keeps it.
     pub deleted_at: Option<Time>,
+    #[serde(default)]
+    version: u64,
 }
 
 impl Input for NewPlan {
@@ -140,6 +205,7 @@ impl Plan {
             entitlements: new.entitlements.clone(),
             created_at: now,
             deleted_at: None,
+            version: 0,
         })
     }
 
@@ -156,6 +222,26 @@ impl Plan {
         self.included_credits = new.included_credits;
         self.entitlements.clone_from(&new.entitlements);
         Ok(())
+    }
+
+    /// The same with what a patch changes; `Invalid` with every rule that it breaks.
+    pub(crate) fn patched(&self, patch: &PlanPatch) -> kernel::Result<Self> {
+        let patch = patch.clone();
+        let terms = &self.terms;
+        let prices = || terms.prices.iter().map(NewPrice::from).collect();
+        let new = NewPlan {
+            name: patch.name.unwrap_or_else(|| terms.name.clone()),
+            interval: patch.interval.unwrap_or(terms.interval),
+            currency: patch.currency.unwrap_or_else(|| terms.currency.to_string()),
+            prices: patch.prices.unwrap_or_else(prices),
+            trial_days: patch.trial_days.unwrap_or(Some(terms.trial_days)),
+            trial_usage_billed: patch.trial_usage_billed.unwrap_or(terms.trial_usage_billed),
+            included_credits: patch.included_credits.unwrap_or(self.included_credits),
+            entitlements: patch.entitlements.unwrap_or_else(|| self.entitlements.clone()),
+        };
+        let mut changed = self.clone();
+        changed.change(&new)?;
+        Ok(changed)
     }
 
     /// Deletes it: nobody gets it any more.
@@ -211,6 +297,40 @@ pub(crate) mod tests {
             serde_json::from_str::<NewPlan>(r#"{"name":"a","interval":"weekly","currency":"EUR","prices":[]}"#)
                 .is_err()
         );
+    }
+
+    #[test]
+    fn a_patch_changes_what_it_names() {
+        let metric = r#""metric":{"eventName":"call","aggregation":"count"}"#;
+        let tiers = r#"[{"upTo":250,"unitAmount":"0"},{"upTo":null,"unitAmount":"2.5","flatAmount":7}]"#;
+        let json = format!(
+            r#"{{"name":"Pro","interval":"yearly","currency":"EUR","trialDays":14,"includedCredits":5,
+            "trialUsageBilled":true,"entitlements":{{"sso":true}},
+            "prices":[{{"kind":"flat","amount":4900}},{{"kind":"perUnit","unitAmount":"0.5",{metric}}},
+                {{"kind":"graduated","tiers":{tiers},{metric}}},{{"kind":"volume","tiers":{tiers},{metric}}},
+                {{"kind":"package","size":10,"amount":3,{metric}}}]}}"#
+        );
+        let one = plan(&json).unwrap();
+        let patched = |json: &str| one.patched(&serde_json::from_str(json).unwrap());
+        assert_eq!(patched("{}").unwrap(), one);
+        let other = patched(r#"{"name":"Max","trialDays":null,"includedCredits":null,"entitlements":{}}"#).unwrap();
+        assert_eq!((other.terms.name.as_str(), other.terms.trial_days), ("Max", 0));
+        assert_eq!((other.included_credits, other.entitlements.len()), (None, 0));
+        assert_eq!(other.terms.prices, one.terms.prices);
+        assert!(patched(r#"{"prices":[]}"#).is_err());
+        assert!(serde_json::from_str::<PlanPatch>(r#"{"prices":null}"#).is_err());
+    }
+
+    #[test]
+    fn of_two_entitlements_the_larger_counts() {
+        use Entitlement::{Has, UpTo};
+        for (one, two, most) in [
+            (UpTo(3), UpTo(5), UpTo(5)),
+            (Has(false), Has(true), Has(true)),
+            (Has(true), UpTo(5), UpTo(5)),
+        ] {
+            assert_eq!((one.or_more(two), two.or_more(one)), (most, most));
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use kernel::money::TooMuch;
 use kernel::{Check, Minor};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use crate::number::read as number;
 use crate::number::{Fraction, Given, Quantity, UnitPrice};
 
 /// How events become a number.
@@ -45,7 +46,7 @@ impl Metric {
 }
 
 /// What units cost in a range.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Tier {
     /// The last unit that is in it; none for the last tier.
@@ -53,16 +54,18 @@ pub struct Tier {
     /// What each unit costs.
     pub unit_amount: UnitPrice,
     /// What it costs once, when it is entered.
+    #[schema(value_type = i64)]
     pub flat_amount: Minor,
 }
 
 /// A price of a plan.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "kind")]
 pub enum Price {
     /// So much for a period, billed at its start.
     Flat {
         /// How much.
+        #[schema(value_type = i64)]
         amount: Minor,
     },
     /// So much for each unit.
@@ -93,6 +96,7 @@ pub enum Price {
         /// How many units a package has.
         size: u32,
         /// How much.
+        #[schema(value_type = i64)]
         amount: Minor,
     },
 }
@@ -154,6 +158,7 @@ fn volume(tiers: &[Tier], units: Quantity) -> Result<Fraction, TooMuch> {
 /// Which model a price is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = PriceKind)]
 pub enum Kind {
     /// So much for a period.
     Flat,
@@ -203,25 +208,57 @@ pub struct NewTier {
     pub flat_amount: Minor,
 }
 
+impl From<&Tier> for NewTier {
+    fn from(tier: &Tier) -> Self {
+        Self {
+            up_to: tier.up_to.map(Given::from),
+            unit_amount: tier.unit_amount.into(),
+            flat_amount: tier.flat_amount,
+        }
+    }
+}
+
+/// In the words of a request, so that a plan can be changed in a part.
+impl From<&Price> for NewPrice {
+    fn from(price: &Price) -> Self {
+        let none = |kind| Self {
+            kind,
+            amount: None,
+            metric: price.metric().cloned(),
+            unit_amount: None,
+            tiers: None,
+            size: None,
+        };
+        match price {
+            Price::Flat { amount } => Self {
+                amount: Some(*amount),
+                ..none(Kind::Flat)
+            },
+            Price::PerUnit { unit_amount, .. } => Self {
+                unit_amount: Some((*unit_amount).into()),
+                ..none(Kind::PerUnit)
+            },
+            Price::Graduated { tiers, .. } => Self {
+                tiers: Some(tiers.iter().map(NewTier::from).collect()),
+                ..none(Kind::Graduated)
+            },
+            Price::Volume { tiers, .. } => Self {
+                tiers: Some(tiers.iter().map(NewTier::from).collect()),
+                ..none(Kind::Volume)
+            },
+            Price::Package { size, amount, .. } => Self {
+                amount: Some(*amount),
+                size: Some(*size),
+                ..none(Kind::Package)
+            },
+        }
+    }
+}
+
 /// A plan has at most so many prices, and a price so many tiers.
 pub const MOST_PRICES: usize = 20;
 /// See [`MOST_PRICES`].
 pub const MOST_TIERS: usize = 20;
-
-/// Reads a number, and notes what is wrong with it.
-pub(crate) fn number<'a, N: TryFrom<&'a Given, Error: std::fmt::Display>>(
-    check: &mut Check,
-    field: &str,
-    given: &'a Given,
-) -> Option<N> {
-    match N::try_from(given) {
-        Ok(number) => Some(number),
-        Err(problem) => {
-            check.that(false, field, problem.to_string());
-            None
-        }
-    }
-}
 
 /// Wants an amount that is not below zero and below the limit.
 pub(crate) fn amount(check: &mut Check, field: &str, amount: Minor) {

@@ -1,6 +1,10 @@
 //! Recurring invoices: what a person wrote once, on every day of a schedule. Days count from the first one, so none moves
 //! because another was late, and each is one invoice, dated on it.
 
+mod clock;
+mod store;
+mod view;
+
 use kernel::{Check, ClientId, Day, Error, Input, OrgId, RecurringInvoiceId, Time, Zone};
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +16,8 @@ use crate::price::number;
 use crate::refusal::refusals;
 use crate::schedule::{Period, Schedule, Step, may_start};
 use crate::tax::{TaxExempt, Taxation, Totals};
+
+pub use view::{ItemView, RecurringView};
 
 refusals! {
     /// Why a recurring invoice is not paused, resumed or cancelled.
@@ -54,6 +60,7 @@ impl Recurrence {
 /// The state of a recurring invoice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = RecurringInvoiceStatus)]
 pub enum Status {
     /// It recurs.
     Active,
@@ -167,6 +174,11 @@ pub struct Recurring {
     pub paused_at: Option<Time>,
     /// When it was made.
     pub created_at: Time,
+    /// When it recurs next, as its mark says.
+    #[serde(default)]
+    pub(crate) marked_at: Option<Time>,
+    #[serde(default)]
+    version: u64,
 }
 
 impl Recurring {
@@ -202,6 +214,8 @@ impl Recurring {
             gaps: Vec::new(),
             paused_at: None,
             created_at: now,
+            marked_at: None,
+            version: 0,
         })
     }
 

@@ -70,6 +70,11 @@ impl Period {
         u32::try_from(self.first.days_until(self.end)).unwrap_or(0)
     }
 
+    /// Its last day.
+    pub fn last(self) -> Day {
+        self.end.plus_days(-1)
+    }
+
     /// Its days from one on.
     #[must_use]
     pub fn from(self, day: Day) -> Self {

@@ -7,12 +7,16 @@
 
 mod billing;
 mod change;
+mod deeds;
+mod facts;
 mod request;
+mod store;
 #[cfg(test)]
 mod tests;
 mod usage;
+mod view;
 
-use kernel::{ClientId, ContractId, CreditNoteId, Currency, Day, Minor, OrgId, SubscriptionId, Time, Zone};
+use kernel::{ClientId, ContractId, CreditNoteId, Currency, Day, Minor, Money, OrgId, SubscriptionId, Time, Zone};
 use serde::{Deserialize, Serialize};
 
 use crate::coupon::Discount;
@@ -28,7 +32,9 @@ use crate::tax::{Taxation, Totals};
 pub use billing::{CannotBill, Conditions, Work};
 pub use change::{CannotChange, Changed};
 pub use request::{CancelRequest, ChangeRequest, SubscriptionRequest};
+pub use store::{NAME, book};
 pub use usage::{Settled, Span, Usage, Wanted};
+pub use view::{ChangePreview, ChangeReply, ChangedView, PreviewView, ScheduledView, SubscriptionView};
 
 refusals! {
     /// Why a subscription is not paused.
@@ -57,6 +63,7 @@ refusals! {
 /// The state of a subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[schema(as = SubscriptionStatus)]
 pub enum Status {
     /// It runs, in its trial too.
     Active,
@@ -221,6 +228,17 @@ pub struct Subscription {
     pub last_billed_at: Option<Time>,
     /// When it was made.
     pub created_at: Time,
+    /// Where its due mark stands.
+    #[serde(default)]
+    pub(crate) marked_at: Option<Time>,
+    /// What it brings a month, as it was counted last.
+    #[serde(default)]
+    counted: Option<Money>,
+    /// How much was told of it.
+    #[serde(default)]
+    told: u64,
+    #[serde(default)]
+    version: u64,
 }
 
 /// What a new subscription is made of.
@@ -323,6 +341,10 @@ impl Subscription {
             closed: false,
             last_billed_at: None,
             created_at: now,
+            marked_at: None,
+            counted: None,
+            told: 0,
+            version: 0,
         };
         if contract_is_active {
             subscription.begin(now);
@@ -537,7 +559,7 @@ impl Subscription {
     fn proration(&self, what: &str, amount: Minor, period: Period, taxation: Taxation) -> Option<Line> {
         (amount != Minor::ZERO).then(|| Line {
             kind: LineKind::Proration,
-            description: format!("{}: {what}, {}", self.terms.name, billing::days_of(period)),
+            description: format!("{}: {what}", self.terms.name),
             quantity: Quantity::whole(1),
             unit_price: None,
             amount,

@@ -126,6 +126,36 @@ pub enum Letter {
         /// Its page.
         link: Line,
     },
+    /// Says to a client that an invoice was sent.
+    InvoiceSent {
+        /// Who gets it.
+        name: Line,
+        /// Whose invoice it is.
+        organization: Line,
+        /// Its number.
+        number: Line,
+        /// What it comes to.
+        total: Line,
+        /// What of that is due.
+        due: Line,
+        /// Until when.
+        due_date: Line,
+        /// Whether nothing is due.
+        is_paid: bool,
+    },
+    /// Says to a client that an invoice is overdue.
+    InvoiceReminder {
+        /// Who gets it.
+        name: Line,
+        /// Whose invoice it is.
+        organization: Line,
+        /// Its number.
+        number: Line,
+        /// What is due.
+        due: Line,
+        /// Since when.
+        due_date: Line,
+    },
 }
 
 /// A text without line breaks and other control characters: what people chose as a name must not add a header to a mail

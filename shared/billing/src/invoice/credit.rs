@@ -1,6 +1,9 @@
 //! Credit notes: what of an invoice is taken back, in parts that never come to more than it did. The tax of all notes
 //! together is the tax on what they credit.
 
+mod store;
+mod view;
+
 use std::collections::BTreeMap;
 
 use kernel::{
@@ -14,6 +17,8 @@ use crate::number::{Given, Quantity, Rate};
 use crate::numbering::DocumentNumber;
 use crate::price::number;
 use crate::tax::{Tax, Totals};
+
+pub use view::CreditNoteView;
 
 /// What of a line was credited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

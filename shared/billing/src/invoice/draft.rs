@@ -2,7 +2,7 @@
 
 use kernel::money::TooMuch;
 use kernel::{Check, ClientId, Currency, Day, Error, Input, InvoiceId, Minor, OrgId, Time, Zone};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{CannotChange, Invoice, Paid, Source, Status};
 use crate::coupon::{Discount, currency};
@@ -42,7 +42,32 @@ impl Content {
     }
 }
 
-/// An invoice, as a request says it. A PATCH of a draft says it whole.
+/// The tax rates that a request gave, for a change that says none: those of client and organization may be others then.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct GivenRates {
+    /// The document's.
+    pub(crate) document: Option<Rate>,
+    /// Those of its lines.
+    pub(crate) lines: Vec<Option<Rate>>,
+}
+
+impl GivenRates {
+    /// Those of a request that was read, and so can be.
+    pub(crate) fn of(document: Option<&Given>, lines: &[NewLine]) -> Self {
+        Self {
+            document: document.and_then(|given| given.try_into().ok()),
+            lines: Self::of_lines(lines),
+        }
+    }
+
+    pub(crate) fn of_lines(lines: &[NewLine]) -> Vec<Option<Rate>> {
+        let rate = |line: &NewLine| line.tax_rate.as_ref().and_then(|given| given.try_into().ok());
+        lines.iter().map(rate).collect()
+    }
+}
+
+/// An invoice, as a request says it.
 #[derive(Clone, Debug, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NewInvoice {
@@ -88,6 +113,11 @@ impl NewInvoice {
             notes: self.notes.clone(),
             zone,
         })
+    }
+
+    /// The tax rates that it gives.
+    pub(crate) fn rates(&self) -> GivenRates {
+        GivenRates::of(self.tax_rate.as_ref(), &self.line_items)
     }
 
     fn parts(
@@ -140,8 +170,9 @@ pub struct NewPayment {
 }
 
 /// How money came from outside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = PaymentMethod)]
 pub enum Method {
     /// By a bank.
     BankTransfer,
@@ -194,6 +225,10 @@ impl Invoice {
             paid_at: None,
             overdue_at: None,
             cancelled_at: None,
+            rates: None,
+            marked_at: None,
+            told: 0,
+            version: 0,
         })
     }
 

@@ -8,7 +8,6 @@ use kernel::{Error, OrgId, ProjectId, Result};
 use telemetry::usage::{self, Used};
 
 use super::Measure;
-use crate::price::Metric;
 use crate::subscription::{Usage, Wanted};
 
 /// The units of each metric of each span that is wanted, as events are known now. A client without an external id used

@@ -217,10 +217,14 @@ impl Subscription {
         for price in &self.terms.prices {
             let Price::Flat { amount } = price else { continue };
             let all = price.charge(self.quantity)?;
+            // What is free is on no invoice.
+            if all == Minor::ZERO {
+                continue;
+            }
             let is_whole = days.days() == whole;
             lines.push(Line {
                 kind: LineKind::Flat,
-                description: format!("{}, {}", self.terms.name, days_of(days)),
+                description: self.terms.name.clone(),
                 quantity: self.quantity,
                 unit_price: is_whole.then(|| UnitPrice::from(*amount)),
                 amount: if is_whole { all } else { all.share(days.days(), whole) },
@@ -317,14 +321,4 @@ fn share_of(discount: Minor, flat: Minor, content: &Content) -> Minor {
     let share = nearest(i128::from(discount.get()) * i128::from(flat.get()), all.get().into());
     // At most the discount.
     Minor::new(i64::try_from(share).unwrap_or(discount.get()))
-}
-
-/// Days as a line shows them: the first and the last.
-pub(super) fn days_of(period: Period) -> String {
-    let last = period.end.plus_days(-1).max(period.first);
-    if last == period.first {
-        period.first.to_string()
-    } else {
-        format!("{} to {last}", period.first)
-    }
 }

@@ -6,7 +6,7 @@ use kernel::{Minor, Time};
 use serde::{Deserialize, Serialize};
 
 use super::Subscription;
-use super::billing::{CannotBill, days_of};
+use super::billing::CannotBill;
 use crate::line::{Line, LineKind, MOST_LINES};
 use crate::number::{Quantity, UnitPrice};
 use crate::plan::Terms;
@@ -225,10 +225,10 @@ impl Subscription {
         }
         let period = self.days_of_span(span);
         let name = price.metric().map_or("", |metric| metric.event_name.as_str());
-        let what = if is_correction { "late usage of " } else { "" };
+        let what = if is_correction { ", late usage" } else { "" };
         Ok(Some(Line {
             kind,
-            description: format!("{}: {name}, {what}{}", span.plan, days_of(period)),
+            description: format!("{}: {name}{what}", span.plan),
             quantity: known.above(billed),
             unit_price: unit_price(price),
             amount,

@@ -16,7 +16,7 @@ pub fn samples() -> Vec<Letter> {
     };
     let rule = || Line::from("Checkout fails: error rate of type REQUEST named POST /checkout > 0.05 over 5 minutes");
     let alert = || page("/projects/prj_01mcc5rm00ead9ttpnkqfb058v/alerts/alr_01mcc5rm00ead9ttpnkqfb058v");
-    vec![
+    let mut samples = vec![
         Letter::VerifyEmail {
             name: "Ada Lovelace".into(),
             link: token("/verify-email"),
@@ -63,6 +63,30 @@ pub fn samples() -> Vec<Letter> {
             included: 100_000,
             left: 0,
             link: page("/wallet"),
+        },
+    ];
+    samples.extend(to_clients());
+    samples
+}
+
+/// Mails that a client gets.
+fn to_clients() -> [Letter; 2] {
+    [
+        Letter::InvoiceSent {
+            name: "Difference GmbH".into(),
+            organization: "Analytical Engines".into(),
+            number: "INV-2027-0042".into(),
+            total: "EUR 9058.88".into(),
+            due: "EUR 9058.88".into(),
+            due_date: "2027-01-29".into(),
+            is_paid: false,
+        },
+        Letter::InvoiceReminder {
+            name: "Difference GmbH".into(),
+            organization: "Analytical Engines".into(),
+            number: "INV-2027-0042".into(),
+            due: "EUR 9058.88".into(),
+            due_date: "2027-01-29".into(),
         },
     ]
 }

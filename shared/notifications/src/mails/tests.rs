@@ -24,7 +24,7 @@ fn each_saying(text: &str) -> Vec<Letter> {
         for (name, value) in stored["variables"].as_object_mut().unwrap() {
             match name.as_str() {
                 "link" => *value = LINK.into(),
-                "role" | "changedAt" | "firedAt" | "resolvedAt" | "included" | "left" => {}
+                "role" | "changedAt" | "firedAt" | "resolvedAt" | "included" | "left" | "isPaid" => {}
                 _ => *value = text.into(),
             }
         }
@@ -38,6 +38,14 @@ fn kind(letter: &Letter) -> String {
         .as_str()
         .unwrap()
         .to_owned()
+}
+
+/// Where a mail leads; a client's does not lead into the console.
+fn leads_to(letter: &Letter) -> Vec<String> {
+    match letter {
+        Letter::InvoiceSent { .. } | Letter::InvoiceReminder { .. } => Vec::new(),
+        _ => vec![LINK.to_owned()],
+    }
 }
 
 /// Where the links of a document lead.
@@ -57,9 +65,10 @@ fn markup(html: &str) -> [usize; 4] {
 #[track_caller]
 fn check_it_stays_text(text: &str) {
     for (letter, tame) in each_saying(text).into_iter().zip(each_saying("Ada")) {
+        let expected: BTreeSet<String> = leads_to(&letter).into_iter().collect();
         let (name, mail, tame) = (kind(&letter), render(letter), render(tame));
         assert_eq!(markup(&mail.html), markup(&tame.html), "{name}: {}", mail.html);
-        assert_eq!(links(&mail.html), BTreeSet::from([LINK.to_owned()]), "{name}");
+        assert_eq!(links(&mail.html), expected, "{name}");
         assert_eq!(
             mail.text.lines().count(),
             tame.text.lines().count(),
@@ -123,12 +132,13 @@ fn html_is_escaped_and_text_is_not() {
 #[test]
 fn text_and_html_lead_to_the_same_page() {
     for letter in each_saying("Ada") {
+        let expected = leads_to(&letter);
         let (name, mail) = (kind(&letter), render(letter));
         let of_text: Vec<&str> = mail.text.lines().filter(|line| line.contains("://")).collect();
-        assert_eq!(of_text, [LINK], "{name}");
-        assert_eq!(links(&mail.html), BTreeSet::from([LINK.to_owned()]), "{name}");
+        assert_eq!(of_text, expected, "{name}");
         // A button, and the same as a plain link.
-        assert_eq!(mail.html.matches("href=").count(), 2, "{name}");
+        assert_eq!(mail.html.matches("href=").count(), 2 * expected.len(), "{name}");
+        assert_eq!(links(&mail.html), expected.into_iter().collect(), "{name}");
     }
 }
 
@@ -242,6 +252,27 @@ fn an_empty_wallet_says_what_it_means_and_another_does_not() {
     assert!(text(1_000).contains("Left:      1,000,"));
 }
 
+#[test]
+fn a_paid_invoice_asks_for_nothing() {
+    let mail = |is_paid| {
+        render(Letter::InvoiceSent {
+            name: "Acme".into(),
+            organization: "Analytical Engines".into(),
+            number: "INV-2027-0001".into(),
+            total: "EUR 119.00".into(),
+            due: "EUR 0.00".into(),
+            due_date: "2027-01-29".into(),
+            is_paid,
+        })
+    };
+    for part in [mail(true).text, mail(true).html] {
+        assert!(part.contains("It is paid already") && !part.contains("Please pay"));
+    }
+    for part in [mail(false).text, mail(false).html] {
+        assert!(part.contains("Please pay it until 2027-01-29") && part.contains("119.00"));
+    }
+}
+
 /// As the first version stored them: a mail that waited while this one was deployed.
 #[test]
 fn mails_that_wait_are_read() {
@@ -253,7 +284,10 @@ fn mails_that_wait_are_read() {
         variables
     };
     let credits = json!({"name": "Ada", "organization": "o", "included": 100_000, "left": 5, "link": "l"});
-    let stored: [(&str, Value); 8] = [
+    let due = json!({"name": "n", "organization": "o", "number": "INV-2027-0001", "due": "EUR 1.00", "dueDate": "2027-01-29"});
+    let mut sent = due.clone();
+    (sent["total"], sent["isPaid"]) = ("EUR 1.00".into(), false.into());
+    let stored: [(&str, Value); 10] = [
         ("verify-email", json!({"name": "Ada", "link": "l"})),
         ("reset-password", json!({"name": "Ada", "link": "l"})),
         ("password-changed", json!({"name": "Ada", "changedAt": at, "link": "l"})),
@@ -265,6 +299,8 @@ fn mails_that_wait_are_read() {
         ("alert-resolved", with("resolvedAt")),
         ("wallet-low", credits.clone()),
         ("wallet-exhausted", credits),
+        ("invoice-sent", sent),
+        ("invoice-reminder", due),
     ];
     for (template, variables) in stored {
         let stored = json!({"to": "ada@example.com", "template": template, "variables": variables});

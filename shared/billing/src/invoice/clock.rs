@@ -1,0 +1,59 @@
+//! What the clock does to invoices: they fall overdue, and their clients are reminded. It may be told twice, late and by
+//! several at once.
+
+use app::App;
+use commit::{Commit, again};
+use kernel::{Error, InvoiceId, OrgId, Origin, Result, Time};
+use notifications::Desk;
+use table::Write;
+
+use super::Invoice;
+use crate::books::Books;
+use crate::due::{self, Subject};
+use crate::mails;
+
+impl Invoice {
+    /// Does what is due to an invoice: it falls overdue, and its client is reminded by a mail that is a job of the same
+    /// transaction. When it is due next, as its mark says; nothing if it is not, or is not there.
+    pub async fn do_due(app: &App, desk: &Desk, org: OrgId, id: InvoiceId) -> Result<Option<Time>> {
+        again(|| async {
+            let before = match Self::find(&app.table, org, id).await {
+                Ok(invoice) => invoice,
+                // A draft that was deleted.
+                Err(Error::NotFound(_)) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            };
+            let mut books = match Books::open(app, org, before.client).await {
+                Ok(books) => books,
+                // The organization was deleted: nothing of it is due any more.
+                Err(Error::NotFound(_)) => {
+                    let mut gone = before;
+                    let marks = due::moved(org, Subject::Invoice(id), gone.marked_at.take(), None)?;
+                    let commit = Commit::of(app, &Origin::default());
+                    commit
+                        .write("invoice", Write::replace(&gone)?)
+                        .write_all("due mark", marks)
+                        .await?;
+                    return Ok(None);
+                }
+                Err(error) => return Err(error.into()),
+            };
+            let (now, days) = (app.now(), books.settings().reminder_days.clone());
+            let mut invoice = before.clone();
+            invoice.fall_due(now);
+            let reminds = invoice.remind(now, &days);
+            let next = invoice.due_at(&days);
+            if invoice == before && next == before.marked_at {
+                return Ok(next);
+            }
+            let mut commit = Commit::of(app, &Origin::default());
+            if reminds {
+                commit = commit.due(mails::reminder(now, desk, &books, &invoice)?.later())?;
+            }
+            books.book(Some(before), invoice);
+            books.close(commit)?.await?;
+            Ok(next)
+        })
+        .await
+    }
+}
