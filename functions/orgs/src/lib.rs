@@ -8,11 +8,12 @@ use axum::http::StatusCode;
 use gate::{Gate, Routes, Serve, routes};
 use identity::invitation::InvitationView;
 use identity::member::MemberView;
-use identity::org::OrgView;
+use identity::org::{BillingPatch, BillingSettings, OrgChange, OrgView};
 use identity::{Invitation, Member, Org};
-use kernel::check::given;
+use kernel::check::{given, given_object};
+use kernel::number::Given;
 use kernel::policy::{CreateOrg, DeleteOrg, LeaveOrg, ListOwnOrgs, ManageMembers, ReadMembers, ReadOrg, UpdateOrg};
-use kernel::{Check, Error, Input, OrgId, OrgRole, Permission, Scope, UserId, Zone};
+use kernel::{Address, Check, Error, Input, OrgId, OrgRole, Permission, Scope, UserId, Zone};
 use lambda::{App, Created, Env, Function, Json, List, Pages, Paging, Path, Result, Start};
 use notifications::Desk;
 use serde::Deserialize;
@@ -93,6 +94,61 @@ struct OrgPatch {
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false, example = "Europe/Berlin")]
     time_zone: Option<String>,
+    /// Where it is, as its invoices say.
+    #[serde(default, deserialize_with = "given_object")]
+    #[schema(value_type = Option<Address>)]
+    address: Option<Option<Address>>,
+    /// In percent, at most four decimal places: what it taxes where neither an invoice nor a client says otherwise.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<Given>)]
+    tax_rate: Option<Option<Given>>,
+    /// Its tax number.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>, example = "DE123456789")]
+    tax_id: Option<Option<String>>,
+    /// A picture on its invoices: an https URL, or a data URL of a PNG, JPEG or SVG picture of at most 30 KB.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
+    logo: Option<Option<String>>,
+    /// The colour of its invoices.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>, example = "#1f6feb")]
+    color: Option<Option<String>>,
+    /// So many days after the one that it is dated an invoice is due.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false, maximum = 365, example = 14)]
+    due_in_days: Option<u16>,
+    /// So many hours after a period its usage is waited for.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false, maximum = 168, example = 1)]
+    usage_grace_hours: Option<u16>,
+    /// So many days after the due one reminders are sent, ascending; at most ten.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false, max_items = 10, example = json!([3, 10, 20]))]
+    reminder_days: Option<Vec<u16>>,
+}
+
+impl OrgPatch {
+    fn change(self) -> OrgChange {
+        OrgChange {
+            billing: self.billing(),
+            name: self.name,
+            time_zone: zone(self.time_zone),
+        }
+    }
+
+    fn billing(&self) -> BillingPatch {
+        BillingPatch {
+            address: self.address.clone(),
+            tax_rate: self.tax_rate.clone(),
+            tax_id: self.tax_id.clone(),
+            logo: self.logo.clone(),
+            color: self.color.clone(),
+            due_in_days: self.due_in_days,
+            usage_grace_hours: self.usage_grace_hours,
+            reminder_days: self.reminder_days.clone(),
+        }
+    }
 }
 
 impl Input for OrgPatch {
@@ -101,6 +157,7 @@ impl Input for OrgPatch {
             check.text("name", name, 1..=100);
         }
         check_zone(check, self.time_zone.as_deref());
+        self.billing().check(check);
     }
 }
 
@@ -141,7 +198,12 @@ async fn create(
     scope: Scope<CreateOrg>,
     Json(input): Json<NewOrg>,
 ) -> Result<Created<OrgView>> {
-    let org = Org::create(&app, &scope, &input.name, zone(input.time_zone).unwrap_or_default()).await?;
+    let zone = zone(input.time_zone).unwrap_or_default();
+    let now = app.now();
+    let org = Org::create(&app, &scope, &input.name, zone, |org| {
+        billing::platform::enrolment(now, org)
+    })
+    .await?;
     Ok(Created(org))
 }
 
@@ -150,7 +212,7 @@ async fn create(
     responses((status = 200, body = List<OrgView>)))]
 async fn list(State(app): State<App>, scope: Scope<ListOwnOrgs>, pages: Pages) -> Result<Json<List<OrgView>>> {
     let page = Org::list(&app.table, &scope, pages.slice()?).await?;
-    Ok(Json(pages.list(page, |(org, role)| OrgView::of(org, role))?))
+    Ok(Json(pages.list(page, |org| org)?))
 }
 
 /// Shows an organization
@@ -158,7 +220,8 @@ async fn list(State(app): State<App>, scope: Scope<ListOwnOrgs>, pages: Pages) -
     params(("orgId" = OrgId, Path, description = "The organization.")), responses((status = 200, body = OrgView)))]
 async fn get(State(app): State<App>, scope: Scope<ReadOrg>) -> Result<Json<OrgView>> {
     let org = Org::load(&app.table, &scope).await?;
-    Ok(Json(OrgView::of(org, role(&scope)?)))
+    let billing = BillingSettings::load(&app.table, &scope).await?;
+    Ok(Json(OrgView::of(org, billing, role(&scope)?)))
 }
 
 /// Changes an organization
@@ -167,8 +230,8 @@ async fn get(State(app): State<App>, scope: Scope<ReadOrg>) -> Result<Json<OrgVi
     responses((status = 200, body = OrgView)))]
 async fn update(State(app): State<App>, scope: Scope<UpdateOrg>, Json(input): Json<OrgPatch>) -> Result<Json<OrgView>> {
     let org = Org::load(&app.table, &scope).await?;
-    let org = org.update(&app, &scope, input.name, zone(input.time_zone)).await?;
-    Ok(Json(OrgView::of(org, role(&scope)?)))
+    let (org, billing) = org.update(&app, &scope, input.change()).await?;
+    Ok(Json(OrgView::of(org, billing, role(&scope)?)))
 }
 
 /// Deletes an organization: from then on it is absent for everyone, and its API keys stop working within a minute

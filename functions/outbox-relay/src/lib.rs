@@ -4,7 +4,6 @@
 //! any order.
 
 use lambda::{App, Consumer, Env, Function, Message, Start, each};
-use metering::mails::Mails;
 use outbox::Listener;
 
 /// The function.
@@ -12,20 +11,22 @@ pub const FUNCTION: Function = Function::queue::<OutboxRelay>("outbox-relay");
 
 /// Relays facts to these.
 struct OutboxRelay {
-    mails: Mails,
+    of_wallets: metering::mails::Mails,
+    of_invoices: billing::mails::Mails,
 }
 
 impl OutboxRelay {
     /// Everybody who listens: a new one is a line here, and in the struct.
-    fn listeners(&self) -> [&dyn Listener; 1] {
-        [&self.mails]
+    fn listeners(&self) -> [&dyn Listener; 2] {
+        [&self.of_wallets, &self.of_invoices]
     }
 }
 
 impl Start for OutboxRelay {
     async fn start(env: &Env, app: App) -> anyhow::Result<Self> {
         Ok(Self {
-            mails: Mails::of(env, &app)?,
+            of_wallets: metering::mails::Mails::of(env, &app)?,
+            of_invoices: billing::mails::Mails::of(env, &app)?,
         })
     }
 }

@@ -9,7 +9,7 @@ use kernel::{Scope, Time};
 use lambda::{App, Function, Json, List, Pages, Paging, Query, Result};
 use metering::credit_grant::{self, CreditGrantView};
 use metering::ledger::{self, LineView};
-use metering::plan::{EntitlementsView, FREE};
+use metering::plan::{EntitlementsView, Plan};
 use metering::usage::{self, CreditsUsed, GroupBy, Interval, Question};
 use metering::wallet::{Wallet, WalletView};
 use serde::{Deserialize, Serialize};
@@ -129,6 +129,7 @@ async fn usage(
 /// Shows what the organization is entitled to by its plan
 #[utoipa::path(get, path = "/v1/entitlements", operation_id = "get_entitlements", tag = "Wallet",
     responses((status = 200, body = EntitlementsView)))]
-async fn entitlements(_: Scope<ReadWallet>) -> Json<EntitlementsView> {
-    Json(EntitlementsView::from(&FREE))
+async fn entitlements(State(app): State<App>, scope: Scope<ReadWallet>) -> Result<Json<EntitlementsView>> {
+    let plan = Plan::of(&app.table, scope.org()).await?;
+    Ok(Json(EntitlementsView::from(plan)))
 }

@@ -1,0 +1,5 @@
+//! The Lambda `billing-run`.
+
+fn main() -> anyhow::Result<()> {
+    lambda::run(billing_run::FUNCTION)
+}

@@ -1,0 +1,5 @@
+//! The Lambda `clients`.
+
+fn main() -> anyhow::Result<()> {
+    lambda::run(clients::FUNCTION)
+}

@@ -1,0 +1,5 @@
+//! The Lambda `contracts`.
+
+fn main() -> anyhow::Result<()> {
+    lambda::run(contracts::FUNCTION)
+}

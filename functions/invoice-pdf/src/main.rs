@@ -1,0 +1,5 @@
+//! The Lambda `invoice-pdf`.
+
+fn main() -> anyhow::Result<()> {
+    lambda::run(invoice_pdf::FUNCTION)
+}

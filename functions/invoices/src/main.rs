@@ -1,0 +1,5 @@
+//! The Lambda `invoices`.
+
+fn main() -> anyhow::Result<()> {
+    lambda::run(invoices::FUNCTION)
+}
