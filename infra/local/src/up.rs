@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use kernel::OrgId;
 use serde_json::{Value, json};
 use stack::aws::Storage;
 use stack::chaos::Chaos;
@@ -128,10 +129,11 @@ fn parameters(options: &Options, url: String) -> Result<BTreeMap<String, String>
     Ok(parameters)
 }
 
-/// What a developer may ask at `/_local/manager`: how to log in.
+/// What a developer may ask at `/_local/manager`: how to log in, and which organization is the platform's own.
 fn told(secrets: &Secrets, template: &template::Template) -> BTreeMap<String, Value> {
     let manager = secrets.manager(template);
-    let manager = manager.map(|(email, password)| json!({"email": email, "password": password}));
+    let manager =
+        manager.map(|(email, password)| json!({"email": email, "password": password, "orgId": OrgId::PLATFORM}));
     manager
         .into_iter()
         .map(|manager| ("manager".to_owned(), manager))

@@ -122,7 +122,41 @@ pub async fn measure() -> Vec<Entry> {
         });
     }
     entries.extend(questions().await);
+    entries.push(billed().await);
     entries
+}
+
+/// Periods of subscriptions that are billed and sent, a message for each ten.
+async fn billed() -> Entry {
+    const CLIENTS: u64 = 40;
+    let app = TestApp::start().await;
+    let tenant = app.tenant().await;
+    // It becomes a client of the platform, which is billed nothing.
+    for _ in 0..2 {
+        app.fire("BillingRun").await;
+        app.settle().await;
+    }
+    let plan = tenant.new_plan(4_900, json!({"interval": "monthly"})).await;
+    for _ in 0..CLIENTS {
+        tenant.sold(&plan, json!({})).await;
+    }
+    app.fire("BillingRun").await;
+    let told = app.take("BillingQueue").await;
+    app.aws().usage().take();
+    let mut sum = Counts::default();
+    for text in &told {
+        sum.sqs_requests += 2.0;
+        let failed = app.deliver_from("BillingQueue", std::slice::from_ref(text)).await;
+        assert_eq!(failed, Vec::<usize>::new(), "a message failed");
+        let usage = usage_of(&app, "BillingWorker");
+        add_invocation(&mut sum, &app, "BillingWorker", &usage, 20.0);
+    }
+    app.settle().await;
+    entry(
+        ("invoice", "a subscription's period, billed and sent"),
+        sum,
+        as_float(CLIENTS),
+    )
 }
 
 /// One request a second with so many events each, until they are in the tables; folds and cold caches included.
@@ -355,6 +389,8 @@ const TAIL: &str = "
 - **Credits**: the wallet's lease and the writer's report of what was sold are in the means, the making of the wallet too; what
   events cost without them is told beside. A lease of a large wallet runs for a minute, so settling it, 8 write units, is in none
   of the means: 0.08 dollars a million at one request a second.
+- **Invoices**: forty subscriptions of one organization are billed, some five of them to a message; the invoice is made, numbered, sent
+  and told, its mark moved and the sums with it. Its mail and its page are apart.
 - **SQS**: a send, a receive and a delete for each message.
 - **Reads** find every cache cold. What is asked has 48 batches of 100 events behind it, 16 of them not folded yet.
 - **Lambda's duration** is the one assumption: CPU time as `cargo local bench` measures it at a full core, rounded up and

@@ -6,6 +6,7 @@ mod client;
 pub mod ledger;
 mod people;
 mod receiver;
+mod sales;
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -34,6 +35,7 @@ pub use client::{Client, Reply};
 pub use gate::Rates;
 pub use people::{MANAGER_EMAIL, MANAGER_PASSWORD, PASSWORD, Person, Tenant};
 pub use receiver::{Call, Receiver};
+pub use sales::Sold;
 
 /// The moment at which every test begins.
 pub const START: Time = Time::from_millis(1_800_000_000_000);

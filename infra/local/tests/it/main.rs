@@ -4,6 +4,7 @@
 
 mod alerts;
 mod audit;
+mod billing;
 mod golden_path;
 mod limits;
 mod oidc;

@@ -97,6 +97,38 @@ pub(crate) const WHO: &[(&str, &str, &str)] = &[
     ("GET",    "/v1/usage",                                             "ReadWallet"),
     ("GET",    "/v1/entitlements",                                      "ReadWallet"),
 
+    ("GET",   "/v1/clients",                                               "ReadBilling"),
+    ("POST",  "/v1/clients",                                               "ManageBilling"),
+    ("GET",   "/v1/clients/search",                                        "ReadBilling"),
+    ("GET",   "/v1/clients/{id}",                                          "ReadBilling"),
+    ("PATCH", "/v1/clients/{id}",                                          "ManageBilling"),
+    ("DELETE","/v1/clients/{id}",                                          "ManageBilling"),
+    ("GET",   "/v1/clients/{id}/entitlements",                             "ReadBilling"),
+    ("GET",   "/v1/plans",                                                 "ReadBilling"),
+    ("POST",  "/v1/plans",                                                 "ManageBilling"),
+    ("GET",   "/v1/plans/{id}",                                            "ReadBilling"),
+    ("PATCH", "/v1/plans/{id}",                                            "ManageBilling"),
+    ("DELETE","/v1/plans/{id}",                                            "ManageBilling"),
+    ("GET",   "/v1/coupons",                                               "ReadBilling"),
+    ("POST",  "/v1/coupons",                                               "ManageBilling"),
+    ("GET",   "/v1/coupons/{id}",                                          "ReadBilling"),
+    ("DELETE","/v1/coupons/{id}",                                          "ManageBilling"),
+    ("GET",   "/v1/contracts",                                             "ReadBilling"),
+    ("POST",  "/v1/contracts",                                             "ManageBilling"),
+    ("GET",   "/v1/contracts/{id}",                                        "ReadBilling"),
+    ("PATCH", "/v1/contracts/{id}",                                        "ManageBilling"),
+    ("POST",  "/v1/contracts/{id}/activate",                               "ManageBilling"),
+    ("POST",  "/v1/contracts/{id}/suspend",                                "ManageBilling"),
+    ("POST",  "/v1/contracts/{id}/resume",                                 "ManageBilling"),
+    ("POST",  "/v1/contracts/{id}/terminate",                              "ManageBilling"),
+    ("GET",   "/v1/subscriptions",                                         "ReadBilling"),
+    ("POST",  "/v1/subscriptions",                                         "ManageBilling"),
+    ("GET",   "/v1/subscriptions/{id}",                                    "ReadBilling"),
+    ("POST",  "/v1/subscriptions/{id}/pause",                              "ManageBilling"),
+    ("POST",  "/v1/subscriptions/{id}/resume",                             "ManageBilling"),
+    ("POST",  "/v1/subscriptions/{id}/change-plan",                        "ManageBilling"),
+    ("POST",  "/v1/subscriptions/{id}/cancel",                             "ManageBilling"),
+
     ("GET",    "/v1/alerts",                                            "ReadAlerts"),
     ("POST",   "/v1/alerts",                                            "ManageAlerts"),
     ("GET",    "/v1/alerts/{id}",                                       "ReadAlerts"),
@@ -104,6 +136,35 @@ pub(crate) const WHO: &[(&str, &str, &str)] = &[
     ("DELETE", "/v1/alerts/{id}",                                       "ManageAlerts"),
     ("GET",    "/v1/alerts/{id}/incidents",                             "ReadAlerts"),
     ("GET",    "/v1/notification-jobs",                                 "ReadAlerts"),
+
+    ("GET",    "/v1/invoices",                                          "ReadBilling"),
+    ("POST",   "/v1/invoices",                                          "ManageBilling"),
+    ("GET",    "/v1/invoices/{id}",                                     "ReadBilling"),
+    ("PATCH",  "/v1/invoices/{id}",                                     "ManageBilling"),
+    ("DELETE", "/v1/invoices/{id}",                                     "ManageBilling"),
+    ("POST",   "/v1/invoices/{id}/send",                                "ManageBilling"),
+    ("POST",   "/v1/invoices/{id}/cancel",                              "ManageBilling"),
+    ("POST",   "/v1/invoices/{id}/viewed",                              "ManageBilling"),
+    ("GET",    "/v1/invoices/{id}/credit-notes",                        "ReadBilling"),
+    ("POST",   "/v1/invoices/{id}/credit-notes",                        "ManageBilling"),
+    ("GET",    "/v1/invoices/{id}/pdf",                                 "ReadBilling"),
+    ("GET",    "/v1/invoices/{id}/xml",                                 "ReadBilling"),
+    ("GET",    "/v1/credit-notes",                                      "ReadBilling"),
+    ("GET",    "/v1/credit-notes/{id}",                                 "ReadBilling"),
+    ("GET",    "/v1/credit-notes/{id}/pdf",                             "ReadBilling"),
+    ("GET",    "/v1/credit-notes/{id}/xml",                             "ReadBilling"),
+    ("GET",    "/v1/invoices/{id}/payments",                            "ReadBilling"),
+    ("POST",   "/v1/invoices/{id}/payments",                            "ManageBilling"),
+    ("GET",    "/v1/payments",                                          "ReadBilling"),
+    ("GET",    "/v1/recurring-invoices",                                "ReadBilling"),
+    ("POST",   "/v1/recurring-invoices",                                "ManageBilling"),
+    ("GET",    "/v1/recurring-invoices/{id}",                           "ReadBilling"),
+    ("POST",   "/v1/recurring-invoices/{id}/pause",                     "ManageBilling"),
+    ("POST",   "/v1/recurring-invoices/{id}/resume",                    "ManageBilling"),
+    ("POST",   "/v1/recurring-invoices/{id}/cancel",                    "ManageBilling"),
+    ("GET",    "/v1/analytics/revenue",                                 "ReadBilling"),
+    ("GET",    "/v1/analytics/invoices",                                "ReadBilling"),
+    ("GET",    "/v1/analytics/mrr",                                     "ReadBilling"),
 ];
 
 /// An operation of the API, as it is documented.
@@ -153,8 +214,24 @@ impl Operation {
         let mut path = self.path.clone();
         let person = if path.contains("/sessions/") {
             kernel::SessionId::new(app.now()).to_string()
+        } else if path.contains("/clients/") {
+            kernel::ClientId::new(app.now()).to_string()
+        } else if path.contains("/plans/") {
+            kernel::PlanId::new(app.now()).to_string()
+        } else if path.contains("/coupons/") {
+            kernel::CouponId::new(app.now()).to_string()
+        } else if path.contains("/contracts/") {
+            kernel::ContractId::new(app.now()).to_string()
+        } else if path.contains("/subscriptions/") {
+            kernel::SubscriptionId::new(app.now()).to_string()
         } else if path.contains("/alerts/") {
             kernel::AlertId::new(app.now()).to_string()
+        } else if path.contains("/recurring-invoices/") {
+            kernel::RecurringInvoiceId::new(app.now()).to_string()
+        } else if path.contains("/credit-notes/") {
+            kernel::CreditNoteId::new(app.now()).to_string()
+        } else if path.contains("/invoices/") {
+            kernel::InvoiceId::new(app.now()).to_string()
         } else {
             tenant.owner.id.clone()
         };
@@ -183,6 +260,7 @@ impl Operation {
                 Some("userId") => format!("userId={}", tenant.owner.id),
                 Some("alertId") => format!("alertId={}", kernel::AlertId::new(app.now())),
                 Some("state") => "state=unknown".to_owned(),
+                Some("q") => "q=acme".to_owned(),
                 other => panic!("say what stands for the query parameter {other:?} of {}", self.name()),
             })
             .collect();

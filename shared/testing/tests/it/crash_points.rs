@@ -271,3 +271,86 @@ async fn a_password_is_set_once_with_its_mail_or_not_at_all() {
     }
     panic!("it does not end");
 }
+
+/// A subscription that changes between two plans, of which the dear one costs 4,000 more for what is left of the period.
+struct Switching {
+    client: String,
+    subscription: String,
+    plans: [String; 2],
+}
+
+impl Switching {
+    async fn start(stage: &Stage) -> Self {
+        let acme = &stage.acme;
+        let plans = [
+            acme.new_plan(3_000, json!({})).await,
+            acme.new_plan(9_000, json!({})).await,
+        ];
+        let start = stage.app.now().plus_millis(-10 * kernel::Time::DAY);
+        let sold = acme.sold(&plans[1], json!({"startAt": start})).await;
+        stage.app.bill().await;
+        Self {
+            client: sold.client,
+            subscription: sold.subscription,
+            plans,
+        }
+    }
+
+    /// The plan, the client's balance, and how many audit entries there are.
+    async fn state(&self, client: &Client, org: &str) -> (String, i64, usize) {
+        let shown = client.get(format!("/v1/subscriptions/{}", self.subscription)).await;
+        let balance = client.get(format!("/v1/clients/{}", self.client)).await.expect(200);
+        let audit = client.all(format!("/v1/orgs/{org}/audit?limit=100")).await;
+        let balance = balance.json["balance"].as_i64().unwrap();
+        (shown.expect(200).text("planId"), balance, audit.len())
+    }
+}
+
+#[tokio::test]
+async fn a_change_of_plan_is_booked_once_or_not_at_all() {
+    let stage = Stage::start().await;
+    let switching = Switching::start(&stage).await;
+    let path = format!("/v1/subscriptions/{}/change-plan", switching.subscription);
+    // Down to the cheap one first: a credit note, which the invoice of the way back uses up.
+    let mut down = true;
+    for call in 1..=MOST_CALLS {
+        let mut died = false;
+        // Time passes while requests are in flight, and tokens end.
+        let owner = stage.acme.owner.logged_in_again(&stage.app).await;
+        let client = owner.client.within(&stage.acme.org);
+        for moment in [Moment::Before, Moment::After] {
+            let before = switching.state(&client, &stage.acme.org).await;
+            let (plan, balance) = if down { (0, 4_000) } else { (1, 0) };
+            let all = (switching.plans[plan].clone(), balance, before.2 + 1);
+            let deed = post(path.clone(), json!({"planId": all.0}), &[]);
+            let keyed = client.header("content-type", "application/json");
+            let keyed = keyed.header("idempotency-key", stage.app.number().to_string());
+            let body = deed.body.to_string().into_bytes();
+            died = stage
+                .dies(keyed.send(Method::POST, &deed.path, body), call, moment)
+                .await;
+            let left = switching.state(&client, &stage.acme.org).await;
+            assert!(
+                left == before || left == all,
+                "{moment:?} call {call}: {before:?} became {left:?}"
+            );
+            let reply = stage.asked_again(&keyed, &deed).await.expect(200);
+            assert_eq!(
+                switching.state(&client, &stage.acme.org).await,
+                all,
+                "{moment:?} call {call}"
+            );
+            let name = if down { "creditNote" } else { "invoice" };
+            assert_eq!(reply.json[name]["total"], 4_000);
+            let again = stage.asked_again(&keyed, &deed).await.expect(200);
+            assert_eq!(again.json, reply.json);
+            down = !down;
+        }
+        if !died {
+            assert!(call > 8, "{call} calls");
+            stage.app.settle().await;
+            return;
+        }
+    }
+    panic!("it does not end");
+}

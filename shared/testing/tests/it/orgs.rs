@@ -37,7 +37,9 @@ async fn who_makes_an_organization_owns_it() {
     let id = acme.text("id");
     let now = app.now();
     let expected = json!({
-        "id": id, "name": "Acme", "timeZone": "UTC", "role": "owner", "createdAt": now, "updatedAt": now,
+        "id": id, "name": "Acme", "timeZone": "UTC", "address": null, "taxRate": null, "taxId": null, "logo": null,
+        "color": null, "dueInDays": 14, "usageGraceHours": 1, "reminderDays": [3, 10, 20],
+        "role": "owner", "createdAt": now, "updatedAt": now,
     });
     assert_eq!(acme.json, expected);
     let path = format!("/v1/orgs/{id}");
@@ -524,4 +526,87 @@ async fn an_organization_has_a_time_zone() {
         .patch(&path, json!({"timeZone": "UTC"}))
         .await
         .problem(403, "forbidden");
+}
+
+#[tokio::test]
+async fn an_organization_says_what_its_invoices_need() {
+    let app = TestApp::start().await;
+    let acme = app.tenant().await;
+    let path = format!("/v1/orgs/{}", acme.org);
+    let address = json!({"line1": "Ring 1", "line2": null, "postalCode": "10115", "city": "Berlin", "country": "DE"});
+    let billing = json!({
+        "address": address, "taxRate": 19, "taxId": "DE123456789", "logo": "https://cdn.example.com/logo.png",
+        "color": "#1f6feb", "dueInDays": 30, "usageGraceHours": 2, "reminderDays": [5],
+    });
+    app.advance(1_000);
+    let changed = acme.client.patch(&path, billing.clone()).await.expect(200);
+    for (name, value) in billing.as_object().unwrap() {
+        let expected = if name == "taxRate" { json!("19") } else { value.clone() };
+        assert_eq!(changed.json[name], expected, "{name}");
+    }
+    assert_eq!(changed.json["updatedAt"], json!(app.now()));
+    assert_eq!(acme.client.get(&path).await.expect(200).json, changed.json);
+    assert_eq!(acme.client.get("/v1/orgs").await.expect(200).data()[0], changed.json);
+
+    let audit = acme
+        .client
+        .get(format!("/v1/orgs/{}/audit?limit=1", acme.org))
+        .await
+        .expect(200);
+    let entry = &audit.data()[0];
+    assert_eq!(entry["action"], "org.updated");
+    assert_eq!(entry["oldValue"]["dueInDays"], 14);
+    assert_eq!(entry["newValue"]["taxRate"], "19");
+    assert!(entry["newValue"].get("name").is_none(), "what stays is not told");
+
+    let same = acme.client.patch(&path, billing).await.expect(200);
+    assert_eq!(same.json, changed.json);
+    let cleared = json!({"address": null, "taxRate": null, "taxId": null, "logo": null, "color": null});
+    let cleared = acme.client.patch(&path, cleared).await.expect(200);
+    assert_eq!(
+        (&cleared.json["address"], &cleared.json["taxRate"]),
+        (&Value::Null, &Value::Null)
+    );
+    assert_eq!(cleared.json["dueInDays"], 30);
+    // Whoever joins is shown the same.
+    let viewer = app.member(&acme, "viewer").await;
+    let mut seen = viewer.client.get(&path).await.expect(200).json;
+    seen["role"] = json!("owner");
+    assert_eq!(seen, cleared.json);
+}
+
+#[tokio::test]
+async fn bad_billing_settings_are_named() {
+    let app = TestApp::start().await;
+    let acme = app.tenant().await;
+    let path = format!("/v1/orgs/{}", acme.org);
+    for (field, bad) in [
+        ("taxRate", json!(101)),
+        ("taxRate", json!("7.12345")),
+        ("taxId", json!("")),
+        ("logo", json!("ftp://x")),
+        ("color", json!("red")),
+        ("dueInDays", json!(366)),
+        ("usageGraceHours", json!(169)),
+        ("reminderDays", json!([3, 3])),
+    ] {
+        let mut body = json!({});
+        body[field] = bad;
+        let reply = acme.client.patch(&path, body).await;
+        assert_eq!(reply.problem(422, "invalid").fields(), [field]);
+    }
+    let address = json!({"line1": "a", "postalCode": "1", "city": "b", "country": "Germany"});
+    let reply = acme.client.patch(&path, json!({"address": address})).await;
+    assert_eq!(reply.problem(422, "invalid").fields(), ["address.country"]);
+    for (field, bad) in [
+        ("dueInDays", json!(null)),
+        ("dueInDays", json!(-1)),
+        ("taxRate", json!(true)),
+        ("address", json!([])),
+    ] {
+        let mut body = json!({});
+        body[field] = bad;
+        let reply = acme.client.patch(&path, body).await;
+        assert_eq!(reply.problem(400, "wrong_type").fields(), [field]);
+    }
 }

@@ -81,6 +81,72 @@ fn rows_of_the_wallet() -> Vec<Row> {
     ]
 }
 
+/// What is about what it sells.
+fn rows_of_sales() -> Vec<Row> {
+    let none = Value::Null;
+    let client = json!({"name": "a", "email": "a@b.co", "currency": "EUR"});
+    let prices = json!([{"kind": "flat", "amount": 1}]);
+    let plan = json!({"name": "a", "interval": "monthly", "currency": "EUR", "prices": prices});
+    let coupon = json!({"code": "{fresh code}", "percentOff": 5, "duration": "once"});
+    let sold = json!({"contractId": "{fresh contract}", "planId": "{fresh plan}"});
+    let (change, cancel) = (json!({"planId": "{fresh plan}", "preview": true}), json!({"at": "now"}));
+    let mut rows = vec![
+        row("GET", "/v1/clients", none.clone(), ALL),
+        row("POST", "/v1/clients", client, PAYERS),
+        row("GET", "/v1/clients/search?q=a", none.clone(), ALL),
+        row("GET", "/v1/clients/{fresh client}", none.clone(), ALL),
+        row("GET", "/v1/clients/{fresh client}/entitlements", none.clone(), ALL),
+        row("PATCH", "/v1/clients/{fresh client}", json!({"name": "b"}), PAYERS),
+        row("DELETE", "/v1/clients/{fresh client}", none.clone(), PAYERS),
+        row("GET", "/v1/plans", none.clone(), ALL),
+        row("POST", "/v1/plans", plan, PAYERS),
+        row("GET", "/v1/plans/{fresh plan}", none.clone(), ALL),
+        row("PATCH", "/v1/plans/{fresh plan}", json!({"name": "b"}), PAYERS),
+        row("DELETE", "/v1/plans/{fresh plan}", none.clone(), PAYERS),
+        row("GET", "/v1/coupons", none.clone(), ALL),
+        row("POST", "/v1/coupons", coupon, PAYERS),
+        row("GET", "/v1/coupons/{fresh coupon}", none.clone(), ALL),
+        row("DELETE", "/v1/coupons/{fresh coupon}", none.clone(), PAYERS),
+        row("GET", "/v1/contracts", none.clone(), ALL),
+        row("POST", "/v1/contracts", json!({"clientId": "{fresh client}"}), PAYERS),
+        row("GET", "/v1/contracts/{fresh contract}", none.clone(), ALL),
+        row("PATCH", "/v1/contracts/{fresh contract}", json!({"name": "b"}), PAYERS),
+        row("GET", "/v1/subscriptions", none.clone(), ALL),
+        row("POST", "/v1/subscriptions", sold, PAYERS),
+        row("GET", "/v1/subscriptions/{fresh subscription}", none.clone(), ALL),
+        row(
+            "POST",
+            "/v1/subscriptions/{fresh subscription}/change-plan",
+            change,
+            PAYERS,
+        ),
+        row("POST", "/v1/subscriptions/{fresh subscription}/cancel", cancel, PAYERS),
+        row(
+            "POST",
+            "/v1/subscriptions/{fresh subscription}/pause",
+            none.clone(),
+            PAYERS,
+        ),
+        row(
+            "POST",
+            "/v1/subscriptions/{paused subscription}/resume",
+            none.clone(),
+            PAYERS,
+        ),
+    ];
+    let reason = json!({"reason": "BREACH"});
+    for (kind, deed, body) in [
+        ("unsigned", "activate", &none),
+        ("signed", "suspend", &none),
+        ("suspended", "resume", &none),
+        ("signed", "terminate", &reason),
+    ] {
+        let path = format!("/v1/contracts/{{{kind} contract}}/{deed}");
+        rows.push(row("POST", &path, body.clone(), PAYERS));
+    }
+    rows
+}
+
 /// What is about one project of it, so that a grant for the project may count.
 fn rows_of_a_project() -> Vec<Row> {
     let none = Value::Null;
@@ -165,6 +231,48 @@ async fn fill(app: &TestApp, tenant: &Tenant, text: &str) -> String {
         let alert = tenant.client.post("/v1/alerts", an_alert(&tenant.project)).await;
         filled = filled.replace("{fresh alert}", &alert.expect(201).text("id"));
     }
+    fill_sales(app, tenant, filled).await
+}
+
+/// The same for what is sold.
+async fn fill_sales(app: &TestApp, tenant: &Tenant, mut filled: String) -> String {
+    if filled.contains("{fresh code}") {
+        filled = filled.replace("{fresh code}", &format!("CODE-{}", app.number()));
+    }
+    if filled.contains("{fresh client}") {
+        filled = filled.replace("{fresh client}", &tenant.new_client(json!({})).await);
+    }
+    if filled.contains("{fresh coupon}") {
+        let coupon = json!({"code": format!("CODE-{}", app.number()), "percentOff": 5, "duration": "once"});
+        let coupon = tenant.client.post("/v1/coupons", coupon).await.expect(201).text("id");
+        filled = filled.replace("{fresh coupon}", &coupon);
+    }
+    if filled.contains(" plan}") || filled.contains(" contract}") || filled.contains(" subscription}") {
+        let plan = tenant.new_plan(3_000, json!({})).await;
+        let sold = tenant.sold(&plan, json!({})).await;
+        if filled.contains("{paused subscription}") {
+            let pause = format!("/v1/subscriptions/{}/pause", sold.subscription);
+            tenant.client.post(pause, json!({})).await.expect(200);
+        }
+        if filled.contains("{suspended contract}") {
+            let suspend = format!("/v1/contracts/{}/suspend", sold.contract);
+            tenant.client.post(suspend, json!({})).await.expect(200);
+        }
+        let unsigned = tenant.new_contract(&sold.client).await;
+        tenant.new_subscription(&unsigned, &plan, json!({})).await;
+        let other = tenant.new_plan(5_000, json!({})).await;
+        for (name, id) in [
+            ("{fresh plan}", &other),
+            ("{fresh contract}", &sold.contract),
+            ("{signed contract}", &sold.contract),
+            ("{suspended contract}", &sold.contract),
+            ("{unsigned contract}", &unsigned),
+            ("{fresh subscription}", &sold.subscription),
+            ("{paused subscription}", &sold.subscription),
+        ] {
+            filled = filled.replace(name, id);
+        }
+    }
     filled
 }
 
@@ -209,7 +317,12 @@ async fn every_role_may_do_what_is_written_here_and_nothing_else() {
     );
     // Last, for nothing is left after it.
     let end = row("DELETE", "/v1/orgs/{org}", Value::Null, OWNER);
-    let rows = [rows_of_the_org(), rows_of_the_wallet(), rows_of_a_project()];
+    let rows = [
+        rows_of_the_org(),
+        rows_of_the_wallet(),
+        rows_of_sales(),
+        rows_of_a_project(),
+    ];
     let rows = rows.into_iter().flatten();
     for row in rows.chain([end]) {
         // The least first, so that what deletes comes last.
@@ -222,6 +335,7 @@ async fn every_role_may_do_what_is_written_here_and_nothing_else() {
             );
         }
     }
+    app.settle().await;
 }
 
 #[test]

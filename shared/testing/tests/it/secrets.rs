@@ -134,8 +134,10 @@ async fn only_who_needs_keys_may_read_them() {
         let has = (named("REQUEST_KEYS_PARAMETER"), named("SEALING_KEYS_PARAMETER"));
         let expected = match function.binary.as_str() {
             "auth" | "orgs" | "alerts" => (true, true),
-            "admin" | "users" | "projects" | "audit" | "events" | "ingest" | "wallet" => (true, false),
-            "reset-mailer" | "alert-evaluator" | "notifier" | "outbox-relay" | "webhook-deliverer" => (false, true),
+            "admin" | "audit" | "clients" | "contracts" | "events" | "ingest" | "invoices" | "projects" | "users"
+            | "wallet" => (true, false),
+            "alert-evaluator" | "billing-worker" | "notifier" | "outbox-relay" | "reset-mailer"
+            | "webhook-deliverer" => (false, true),
             _ => (false, false),
         };
         assert_eq!(has, expected, "{}", function.binary);

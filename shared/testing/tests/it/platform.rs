@@ -1,0 +1,125 @@
+//! The platform's own organization: the others are its clients, with plans that are billed by the same code.
+
+use kernel::{OrgId, Time};
+use serde_json::{Value, json};
+use testing::{Client, Person, Tenant, TestApp};
+
+async fn run(app: &TestApp) {
+    app.fire("BillingRun").await;
+    app.settle().await;
+}
+
+/// The manager within the platform's organization.
+async fn seller(app: &TestApp) -> Client {
+    let manager: Person = app.manager().await;
+    let platform = OrgId::PLATFORM.to_string();
+    app.client().bearer(&manager.access_token).within(&platform)
+}
+
+async fn own_plan(tenant: &Tenant) -> Value {
+    let entitlements = tenant.client.get("/v1/entitlements").await.expect(200).json;
+    json!([entitlements["plan"], entitlements["entitlements"]["maxFileMb"]])
+}
+
+#[tokio::test]
+async fn a_new_organization_is_a_client_of_the_platform_with_the_free_plan() {
+    let app = TestApp::start().await;
+    let [acme, other] = app.tenants().await;
+    run(&app).await;
+    run(&app).await;
+    let seller = seller(&app).await;
+    let orgs = seller.all("/v1/orgs").await;
+    assert_eq!(orgs.len(), 1);
+    assert_eq!(
+        (&orgs[0]["id"], &orgs[0]["name"], &orgs[0]["role"]),
+        (&json!(OrgId::PLATFORM), &json!("Countinghouse"), &json!("owner"))
+    );
+    let mut clients = seller.all("/v1/clients").await;
+    clients.sort_by_key(|client| client["externalId"].to_string());
+    let ids: Vec<&Value> = clients.iter().map(|client| &client["externalId"]).collect();
+    let mut expected = [json!(acme.org), json!(other.org)];
+    expected.sort_by_key(Value::to_string);
+    assert_eq!(ids, expected.iter().collect::<Vec<_>>());
+    let plans = seller.all("/v1/plans").await;
+    let mut names: Vec<&str> = plans.iter().map(|plan| plan["name"].as_str().unwrap()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["enterprise", "free", "pro"]);
+    let subscriptions = seller.all("/v1/subscriptions").await;
+    assert!(
+        subscriptions
+            .iter()
+            .all(|one| one["planName"] == "free" && one["status"] == "ACTIVE")
+    );
+    assert_eq!(subscriptions.len(), 2);
+    // A month later nobody owes anything.
+    app.advance(40 * Time::DAY);
+    run(&app).await;
+    let seller = self::seller(&app).await;
+    assert_eq!(seller.all("/v1/invoices").await, Vec::<Value>::new());
+    // It is no tenant's business.
+    let acme = acme.client.within(&OrgId::PLATFORM.to_string());
+    assert!([401, 403, 404].contains(&acme.get("/v1/clients").await.status.as_u16()));
+}
+
+#[tokio::test]
+async fn who_changes_the_plan_pays_for_it_and_has_what_it_grants() {
+    let app = TestApp::start().await;
+    let acme = app.tenant().await;
+    run(&app).await;
+    run(&app).await;
+    assert_eq!(own_plan(&acme).await, json!(["free", 10]));
+    let seller = seller(&app).await;
+    let plans = seller.all("/v1/plans").await;
+    let pro = plans.iter().find(|plan| plan["name"] == "pro").unwrap();
+    let subscription = seller.all("/v1/subscriptions").await[0]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let path = |deed: &str| format!("/v1/subscriptions/{subscription}/{deed}");
+    let change = json!({"planId": pro["id"]});
+    let changed = seller.post(path("change-plan"), change).await.expect(200).json;
+    assert_eq!(changed["invoice"]["total"], 4_900, "{changed}");
+    assert_eq!(own_plan(&acme).await, json!(["pro", 50]));
+    app.settle().await;
+    seller.post(path("cancel"), json!({"at": "now"})).await.expect(200);
+    assert_eq!(own_plan(&acme).await, json!(["free", 10]));
+    app.settle().await;
+}
+
+#[tokio::test]
+async fn what_a_plan_includes_counts_from_the_next_month() {
+    let app = TestApp::start().await;
+    let acme = app.tenant().await;
+    run(&app).await;
+    let granted = async |acme: &Tenant| acme.client.get("/v1/wallet").await.expect(200).json["granted"].clone();
+    assert_eq!(granted(&acme).await, 100_000);
+    let seller = seller(&app).await;
+    let plans = seller.all("/v1/plans").await;
+    let pro = plans.iter().find(|plan| plan["name"] == "pro").unwrap();
+    let subscription = seller.all("/v1/subscriptions").await[0]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let path = format!("/v1/subscriptions/{subscription}/change-plan");
+    seller.post(path, json!({"planId": pro["id"]})).await.expect(200);
+    app.settle().await;
+    assert_eq!(granted(&acme).await, 100_000);
+    // From 15 January to the first days of February.
+    app.advance(20 * Time::DAY);
+    let owner = acme.owner.logged_in_again(&app).await;
+    let acme = Tenant {
+        client: app.client().bearer(&owner.access_token).within(&acme.org),
+        ..acme
+    };
+    assert_eq!(granted(&acme).await, 5_100_000);
+}
+
+#[tokio::test]
+async fn an_organization_that_is_gone_is_not_enrolled() {
+    let app = TestApp::start().await;
+    let acme = app.tenant().await;
+    acme.client.delete(format!("/v1/orgs/{}", acme.org)).await.expect(204);
+    run(&app).await;
+    app.fire("BillingRun").await;
+    assert_eq!(app.take("BillingQueue").await.len(), 0);
+}
