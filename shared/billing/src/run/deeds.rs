@@ -12,6 +12,7 @@ use crate::contract::{self, Contract};
 use crate::due::{Mark, Subject};
 use crate::invoice::Invoice;
 use crate::measure;
+use crate::numbering::turn;
 use crate::platform;
 use crate::recurring::Recurring;
 use crate::subscription::{self, Subscription};
@@ -69,6 +70,7 @@ pub(super) async fn standing(app: &App, mark: Mark) -> Result<Option<(Option<Tim
 /// Bills the next period of a subscription, if its time has come: its invoice, the subscription, the facts and the sums are
 /// one transaction. Whether there may be another one.
 async fn bill(app: &App, org: OrgId, id: SubscriptionId) -> Result<bool> {
+    let _turn = turn(app, org).await;
     again_patiently(|| async {
         let now = app.now();
         let before = Subscription::load(&app.table, &Scope::<ManageBilling>::system(org), id).await?;
