@@ -291,6 +291,18 @@ async fn what_a_dead_process_held_comes_back_and_what_it_sold_is_paid() {
 }
 
 #[tokio::test]
+async fn sweepers_at_once_give_a_lease_up_once() {
+    let app = TestApp::start().await;
+    let acme = app.tenant().await;
+    acme.server.post(EVENTS, batch(0..7)).await.expect(202);
+    app.settle().await;
+    app.advance(LATE);
+    join_all((0..3).map(|_| app.fire("Sweeper"))).await;
+    app.settle().await;
+    assert_eq!(wallet(&acme).await, [INCLUDED - 7, 0, 7, 0, INCLUDED, 0]);
+}
+
+#[tokio::test]
 async fn a_report_that_comes_after_its_lease_was_given_up_is_paid_all_the_same() {
     let app = TestApp::start().await;
     let acme = tenant_with(&app, 100).await;
