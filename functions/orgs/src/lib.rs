@@ -240,7 +240,8 @@ async fn update(State(app): State<App>, scope: Scope<UpdateOrg>, Json(input): Js
     responses((status = 204, description = "It is deleted.")))]
 async fn delete(State(app): State<App>, scope: Scope<DeleteOrg>) -> Result<StatusCode> {
     let org = Org::load(&app.table, &scope).await?;
-    org.delete(&app, &scope).await?;
+    let besides = billing::platform::enrolment(app.now(), org.id)?;
+    org.delete(&app, &scope, besides).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

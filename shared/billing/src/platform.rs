@@ -14,7 +14,7 @@ use metering::plan::{self as grants, ENTERPRISE, FREE, PRO};
 use table::Write;
 
 use crate::client::{Client, NewClient};
-use crate::contract::{self, Agreement, Contract, NewContract};
+use crate::contract::{self, Agreement, Contract, NewContract, Reason};
 use crate::due::{Mark, Subject};
 use crate::number::Quantity;
 use crate::plan::{self, NewPlan, Plan};
@@ -31,7 +31,7 @@ const PLANS: [(PlanId, &grants::Plan, i64); 3] = [
 ];
 const CURRENCY: &str = "USD";
 
-/// Marks a new organization as one that is to be enrolled.
+/// Marks an organization as one that is to be enrolled, because it is new, or to be let go of, because it was deleted.
 pub fn enrolment(now: Time, org: OrgId) -> Result<Write> {
     Write::put(&Mark {
         org,
@@ -40,10 +40,14 @@ pub fn enrolment(now: Time, org: OrgId) -> Result<Write> {
     })
 }
 
-/// Makes an organization a client of the platform, with the free plan; nothing if it is one.
+/// Makes an organization a client of the platform, with the free plan; nothing if it is one. The contract with one that was
+/// deleted ends, and what it has paid for and not used is credited.
 pub(crate) async fn enroll(app: &App, id: OrgId) -> Result<()> {
     let (table, scope) = (&app.table, Scope::<ManageBilling>::system(OrgId::PLATFORM));
-    let org = Org::load(table, &Scope::<ManageBilling>::system(id)).await?;
+    let org = match Org::load(table, &Scope::<ManageBilling>::system(id)).await {
+        Err(Error::NotFound(_)) => return let_go(app, &scope, id).await,
+        org => org?,
+    };
     let maker = org.maker(table).await?;
     let platform = Org::platform(app).await?;
     let plans = plans(app).await?;
@@ -89,6 +93,14 @@ pub(crate) async fn enroll(app: &App, id: OrgId) -> Result<()> {
         Ok::<_, NotDone>(())
     })
     .await
+}
+
+async fn let_go(app: &App, scope: &Scope<ManageBilling>, id: OrgId) -> Result<()> {
+    match Contract::end(app, scope, ContractId::from_bits(id.bits()), Reason::AdminDecision).await {
+        // It was never enrolled, or let go of before.
+        Err(Error::NotFound(_) | Error::Refused { .. }) => Ok(()),
+        done => done.map(|_| ()),
+    }
 }
 
 fn client(now: Time, org: &Org, maker: &User) -> Result<Client> {

@@ -179,14 +179,20 @@ impl Org {
         Ok((self, settings))
     }
 
-    /// Deletes it and notes it: from then on nobody is a member, and its keys are no good. Its data stay.
-    pub async fn delete(mut self, app: &App, scope: &Scope<DeleteOrg>) -> Result<()> {
+    /// Deletes it and notes it, with what else is to be written then: from then on nobody is a member, and its keys are no good.
+    /// Its data stay. 409 `platform_org` for the platform's own.
+    pub async fn delete(mut self, app: &App, scope: &Scope<DeleteOrg>, besides: Write) -> Result<()> {
+        if self.id == OrgId::PLATFORM {
+            let detail = "the platform's own organization sells to all others; it cannot be deleted";
+            return Err(Error::refused("platform_org", detail));
+        }
         let now = app.now();
         self.deleted_at = Some(now);
         self.updated_at = now;
         let change = Change::by(scope.actor(), "org.deleted", "org", self.id).from(json!({"name": self.name}));
         Commit::by(app, scope)
             .write("org", Write::replace(&self)?)
+            .write("besides", besides)
             .note(Chain::Org(self.id), change)
             .await?;
         Ok(())

@@ -123,3 +123,35 @@ async fn an_organization_that_is_gone_is_not_enrolled() {
     app.fire("BillingRun").await;
     assert_eq!(app.take("BillingQueue").await.len(), 0);
 }
+
+#[tokio::test]
+async fn who_deletes_their_organization_owes_nothing_more() {
+    let app = TestApp::start().await;
+    let acme = app.tenant().await;
+    run(&app).await;
+    run(&app).await;
+    let seller = seller(&app).await;
+    let plans = seller.all("/v1/plans").await;
+    let pro = plans.iter().find(|plan| plan["name"] == "pro").unwrap();
+    let subscription = seller.all("/v1/subscriptions").await[0]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let path = format!("/v1/subscriptions/{subscription}/change-plan");
+    seller.post(path, json!({"planId": pro["id"]})).await.expect(200);
+    acme.client.delete(format!("/v1/orgs/{}", acme.org)).await.expect(204);
+    run(&app).await;
+    run(&app).await;
+    let contract = seller.all("/v1/contracts").await[0].clone();
+    assert_eq!(
+        (&contract["status"], &contract["reason"]),
+        (&json!("TERMINATED"), &json!("ADMIN_DECISION"))
+    );
+    assert_eq!(seller.all("/v1/subscriptions").await[0]["status"], "CANCELED");
+    assert_eq!(seller.all("/v1/credit-notes").await[0]["total"], 4_900);
+    app.fire("BillingRun").await;
+    assert_eq!(app.take("BillingQueue").await.len(), 0);
+    // The platform's own is there for good.
+    let own = seller.delete(format!("/v1/orgs/{}", OrgId::PLATFORM)).await;
+    own.problem(409, "platform_org");
+}
