@@ -15,8 +15,10 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 pub const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 /// The longest request that is taken with a key: no route takes a longer one without.
 const LONGEST_REQUEST: usize = 1024 * 1024;
-/// The longest reply that is remembered, so that it fits an item.
-const LONGEST_REPLY: usize = 256 * 1024;
+/// The longest reply that is remembered, so that it fits an item. Of what has a longer one it is known that it was done.
+const LONGEST_REPLY: usize = 384 * 1024;
+/// Lambda answers with no more.
+const LONGEST_ANSWER: usize = 6 * 1024 * 1024;
 
 /// Who sends a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,8 +97,9 @@ async fn attempt(
     let response = next.run(Request::from_parts(parts, Body::from(body))).await;
 
     let (parts, body) = response.into_parts();
-    let body = read(body, LONGEST_REPLY).await?;
-    let reply = parts.status.is_success().then(|| Reply {
+    let body = read(body, LONGEST_ANSWER).await?;
+    let is_kept = parts.status.is_success() && body.len() <= LONGEST_REPLY;
+    let reply = is_kept.then(|| Reply {
         status: parts.status.as_u16(),
         content_type: content_type(&parts.headers),
         body: body.to_vec(),

@@ -18,7 +18,8 @@
 //! fingerprint is an HMAC, and the reply is sealed, with keys that are derived from secrets of ours, for this owner, route
 //! and key alone. The name of a record is a plain hash, for it must stay the same when the secrets are changed.
 //!
-//! Known bounds: a request of more than 1 MiB or a reply of more than 256 KiB is not taken with a key.
+//! Known bounds: a request of more than 1 MiB is not taken with a key; of a reply of more than 384 KiB is only known that
+//! it was given.
 
 mod layer;
 mod once;
