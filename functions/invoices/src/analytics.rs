@@ -25,14 +25,14 @@ pub(crate) fn routes() -> Vec<Route<Guarded>> {
 #[into_params(parameter_in = Query)]
 struct RevenueQuery {
     /// The first month: a time or a date in it; eleven months before the last if absent.
-    #[param(value_type = Option<String>, example = "2027-01-01")]
+    #[param(value_type = Option<String>, format = DateTime, example = "2027-01-01")]
     from: Option<Moment>,
     /// The last month: a date in it, or a time before which it begins; this one if absent. At most 120 months after the first.
-    #[param(value_type = Option<String>, example = "2027-12-31")]
+    #[param(value_type = Option<String>, format = DateTime, example = "2027-12-31")]
     to: Option<Moment>,
     /// Of ISO 4217; all if absent.
     #[param(example = "EUR")]
-    currency: Option<Currency>,
+    currency: Option<String>,
 }
 
 /// Revenue by month.
@@ -67,7 +67,9 @@ async fn revenue(
     if months >= MOST {
         return Err(Error::invalid("from", format!("must lie at most {MOST} months before `to`")).into());
     }
-    let data = analytics::revenue(&app.table, &scope, [first, last], query.currency).await?;
+    let currency = query.currency.as_deref().map(str::parse::<Currency>).transpose();
+    let currency = currency.map_err(|problem| Error::invalid("currency", problem.to_string()))?;
+    let data = analytics::revenue(&app.table, &scope, [first, last], currency).await?;
     Ok(Json(RevenueReply { data }))
 }
 

@@ -44,10 +44,10 @@ struct Filter {
     /// Those of this client.
     client_id: Option<ClientId>,
     /// Those made from then on: a time, or a date in the organization's zone.
-    #[param(value_type = Option<String>, example = "2027-01-01")]
+    #[param(value_type = Option<String>, format = DateTime, example = "2027-01-01")]
     from: Option<Moment>,
     /// Those made before then: a time, or a date, which is the last.
-    #[param(value_type = Option<String>, example = "2027-01-31")]
+    #[param(value_type = Option<String>, format = DateTime, example = "2027-01-31")]
     to: Option<Moment>,
     /// `csv` for a spreadsheet; as `accept: text/csv`.
     #[param(inline)]

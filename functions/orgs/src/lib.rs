@@ -125,7 +125,11 @@ struct OrgPatch {
     /// So many days after the due one reminders are sent, ascending; at most ten.
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false, max_items = 10, example = json!([3, 10, 20]))]
-    reminder_days: Option<Vec<u16>>,
+    reminder_days: Option<Vec<u32>>,
+}
+
+fn day(days: &u32) -> u16 {
+    u16::try_from(*days).unwrap_or(u16::MAX)
 }
 
 impl OrgPatch {
@@ -146,7 +150,8 @@ impl OrgPatch {
             color: self.color.clone(),
             due_in_days: self.due_in_days,
             usage_grace_hours: self.usage_grace_hours,
-            reminder_days: self.reminder_days.clone(),
+            // What is more than any number of days is refused with them.
+            reminder_days: self.reminder_days.as_ref().map(|days| days.iter().map(day).collect()),
         }
     }
 }

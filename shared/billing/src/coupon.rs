@@ -87,6 +87,7 @@ pub struct NewCoupon {
     /// How long it lasts.
     pub duration: Duration,
     /// Of `repeating`: how many months.
+    #[schema(minimum = 1, maximum = 120)]
     pub months: Option<u16>,
     /// How often it may be applied.
     pub max_redemptions: Option<u32>,

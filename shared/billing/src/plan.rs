@@ -54,6 +54,7 @@ pub struct NewPlan {
     /// 1 to 20 prices.
     pub prices: Vec<NewPrice>,
     /// How many days it is tried, once for each client.
+    #[schema(maximum = 730)]
     pub trial_days: Option<u16>,
     /// Whether usage during the trial is billed.
     #[serde(default)]
@@ -87,7 +88,7 @@ pub struct PlanPatch {
     pub prices: Option<Vec<NewPrice>>,
     /// How many days it is tried, once for each client.
     #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<u16>)]
+    #[schema(value_type = Option<u16>, maximum = 730)]
     pub trial_days: Option<Option<u16>>,
     /// Whether usage during the trial is billed.
     #[serde(default, deserialize_with = "given")]

@@ -90,6 +90,7 @@ pub struct NewRecurring {
     /// The last moment on whose day it may recur.
     pub end_at: Option<Time>,
     /// How many days after its date it is due.
+    #[schema(maximum = 365)]
     pub due_in_days: u16,
     /// Whether each is sent by itself, not left a draft.
     #[serde(default)]

@@ -17,20 +17,22 @@ use crate::tax::{TaxExempt, Taxation, Totals};
 pub struct InvoicePatch {
     /// Who owes it.
     #[serde(default, deserialize_with = "kernel::check::given")]
+    #[schema(nullable = false)]
     pub client_id: Option<ClientId>,
     /// 1 to 500 lines instead of those that it has.
     #[serde(default, deserialize_with = "kernel::check::given")]
+    #[schema(nullable = false)]
     pub line_items: Option<Vec<NewLine>>,
     /// In percent; null: the client's, else the organization's.
     #[serde(default, deserialize_with = "kernel::check::given")]
     pub tax_rate: Option<Option<Given>>,
     /// Of ISO 4217.
     #[serde(default, deserialize_with = "kernel::check::given")]
-    #[schema(example = "EUR")]
+    #[schema(nullable = false, example = "EUR")]
     pub currency: Option<String>,
     /// The last day on which it is not overdue; a time behind it is cut off.
     #[serde(default, deserialize_with = "kernel::check::given")]
-    #[schema(example = "2027-01-14")]
+    #[schema(nullable = false, example = "2027-01-14")]
     pub due_date: Option<String>,
     /// What its client should read, too.
     #[serde(default, deserialize_with = "kernel::check::given")]
