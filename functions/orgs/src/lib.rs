@@ -128,8 +128,8 @@ struct OrgPatch {
     reminder_days: Option<Vec<u32>>,
 }
 
-fn day(days: &u32) -> u16 {
-    u16::try_from(*days).unwrap_or(u16::MAX)
+fn day(days: u32) -> u16 {
+    u16::try_from(days).unwrap_or(u16::MAX)
 }
 
 impl OrgPatch {
@@ -151,7 +151,10 @@ impl OrgPatch {
             due_in_days: self.due_in_days,
             usage_grace_hours: self.usage_grace_hours,
             // What is more than any number of days is refused with them.
-            reminder_days: self.reminder_days.as_ref().map(|days| days.iter().map(day).collect()),
+            reminder_days: self
+                .reminder_days
+                .as_ref()
+                .map(|days| days.iter().copied().map(day).collect()),
         }
     }
 }
