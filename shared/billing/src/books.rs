@@ -23,17 +23,19 @@ use identity::Org;
 use identity::org::BillingSettings;
 use kernel::policy::ReadBilling;
 use kernel::{ClientId, Error, Minor, Money, OrgId, Rate, Result, Scope, Time, Zone};
+use outbox::Shown;
 use table::Write;
 
 use crate::analytics::Sums;
 use crate::client::Client;
 use crate::due::{self, Subject};
 use crate::invoice::facts::{
-    CreditNoteCreated, InvoiceCancelled, InvoiceCreated, InvoiceOverdue, InvoicePaid, InvoicePartiallyPaid,
-    InvoiceSent, InvoiceViewed, ToldInvoice, ToldNote,
+    self, CreditNoteCreated, InvoiceCancelled, InvoiceCreated, InvoiceOverdue, InvoicePaid, InvoicePartiallyPaid,
+    InvoiceSent, InvoiceViewed,
 };
 use crate::invoice::{
-    BillingKey, Content, CreditNote, CreditNoteView, Invoice, NewCreditNote, NewPayment, News, Source, news,
+    BillingKey, Content, CreditNote, CreditNoteView, Invoice, InvoiceView, NewCreditNote, NewPayment, News, Source,
+    news,
 };
 use crate::numbering::{Counter, DocumentNumber, Series};
 use crate::subscription::{Credit, Subscription};
@@ -203,11 +205,9 @@ impl<'a> Books<'a> {
         }
         for note in self.notes {
             commit = commit.write("credit note", Write::create(&note)?);
-            commit = commit.tell(&CreditNoteCreated(ToldNote {
-                org,
-                sequence: 1,
-                note: CreditNoteView::of(&note),
-            }))?;
+            // It never changes.
+            let told = Shown::of(org, &note.id, 1, CreditNoteView::of(&note));
+            commit = commit.tell(&CreditNoteCreated(told))?;
         }
         for counter in self.counters.into_values() {
             commit = commit.write("number", counter.write()?);
@@ -257,7 +257,7 @@ impl Booked {
             commit = commit.write("billing key", Write::create(&key)?);
         }
         for news in happened {
-            commit = tell(commit, news, ToldInvoice::next(&mut after))?;
+            commit = tell(commit, news, facts::next(&mut after))?;
         }
         let write = match before {
             None => Write::create(&after)?,
@@ -267,7 +267,7 @@ impl Booked {
     }
 }
 
-fn tell(commit: Commit<'_>, news: News, told: ToldInvoice) -> Result<Commit<'_>> {
+fn tell(commit: Commit<'_>, news: News, told: Shown<InvoiceView>) -> Result<Commit<'_>> {
     match news {
         News::Created => commit.tell(&InvoiceCreated(told)),
         News::Sent => commit.tell(&InvoiceSent(told)),

@@ -1,34 +1,10 @@
 //! What is told of wallets.
 
 use kernel::OrgId;
-use outbox::Fact;
+use outbox::{About, facts};
 use serde::Serialize;
 
 use crate::wallet::WalletView;
-
-macro_rules! facts {
-    ($($(#[$doc:meta])* $name:ident $type:literal;)*) => {$(
-        $(#[$doc])*
-        #[derive(Debug, Serialize)]
-        pub struct $name(pub(crate) Told);
-
-        impl Fact for $name {
-            const TYPE: &'static str = $type;
-
-            fn org(&self) -> OrgId {
-                self.0.org
-            }
-
-            fn about(&self) -> String {
-                self.0.org.to_string()
-            }
-
-            fn sequence(&self) -> u64 {
-                self.0.sequence
-            }
-        }
-    )*};
-}
 
 /// The wallet as its GET shows it, when it happened.
 #[derive(Clone, Debug, Serialize)]
@@ -42,11 +18,25 @@ pub(crate) struct Told {
     pub(crate) wallet: WalletView,
 }
 
+impl About for Told {
+    fn org(&self) -> OrgId {
+        self.org
+    }
+
+    fn about(&self) -> String {
+        self.org.to_string()
+    }
+
+    fn sequence(&self) -> u64 {
+        self.sequence
+    }
+}
+
 facts! {
     /// 80 % of what the month includes was spent.
-    WalletLow "wallet.low";
+    pub WalletLow(Told) "wallet.low";
     /// All of what the month includes was spent.
-    WalletExhausted "wallet.exhausted";
+    pub WalletExhausted(Told) "wallet.exhausted";
     /// Credits that were asked for are there.
-    WalletToppedUp "wallet.topped_up";
+    pub WalletToppedUp(Told) "wallet.topped_up";
 }

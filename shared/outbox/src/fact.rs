@@ -31,6 +31,82 @@ pub trait Fact: Serialize {
     fn sequence(&self) -> u64;
 }
 
+/// What the facts about one kind of resource have in common.
+pub trait About: Serialize {
+    /// As [`Fact::org`].
+    fn org(&self) -> OrgId;
+
+    /// As [`Fact::about`].
+    fn about(&self) -> String;
+
+    /// As [`Fact::sequence`].
+    fn sequence(&self) -> u64;
+}
+
+/// A resource as its GET shows it, when something happened to it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Shown<V> {
+    #[serde(skip)]
+    org: OrgId,
+    #[serde(skip)]
+    id: String,
+    sequence: u64,
+    #[serde(flatten)]
+    view: V,
+}
+
+impl<V: Serialize> Shown<V> {
+    /// Shows a resource by its id, with the number of what is told of it.
+    pub fn of(org: OrgId, id: &impl ToString, sequence: u64, view: V) -> Self {
+        Self {
+            org,
+            id: id.to_string(),
+            sequence,
+            view,
+        }
+    }
+}
+
+impl<V: Serialize> About for Shown<V> {
+    fn org(&self) -> OrgId {
+        self.org
+    }
+
+    fn about(&self) -> String {
+        self.id.clone()
+    }
+
+    fn sequence(&self) -> u64 {
+        self.sequence
+    }
+}
+
+/// Makes facts, each of what it tells and its name: `/// Docs. pub InvoiceSent(Shown<InvoiceView>) "invoice.sent";`.
+#[macro_export]
+macro_rules! facts {
+    ($($(#[$doc:meta])* $visible:vis $name:ident($told:ty) $type:literal;)*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, serde::Serialize)]
+        $visible struct $name(pub(crate) $told);
+
+        impl $crate::Fact for $name {
+            const TYPE: &'static str = $type;
+
+            fn org(&self) -> kernel::OrgId {
+                $crate::About::org(&self.0)
+            }
+
+            fn about(&self) -> String {
+                $crate::About::about(&self.0)
+            }
+
+            fn sequence(&self) -> u64 {
+                $crate::About::sequence(&self.0)
+            }
+        }
+    )*};
+}
+
 /// A fact as it is stored.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

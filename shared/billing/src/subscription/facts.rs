@@ -1,61 +1,26 @@
 //! What is told of subscriptions: what became of one between two states of it.
 
 use commit::Commit;
-use kernel::{OrgId, Result};
-use outbox::Fact;
-use serde::Serialize;
+use kernel::Result;
+use outbox::{Shown, facts};
 
 use super::{Status, Subscription, SubscriptionView};
 
-macro_rules! facts {
-    ($($(#[$doc:meta])* $name:ident $type:literal;)*) => {$(
-        $(#[$doc])*
-        #[derive(Debug, Serialize)]
-        struct $name(Told);
-
-        impl Fact for $name {
-            const TYPE: &'static str = $type;
-
-            fn org(&self) -> OrgId {
-                self.0.org
-            }
-
-            fn about(&self) -> String {
-                self.0.subscription.id.to_string()
-            }
-
-            fn sequence(&self) -> u64 {
-                self.0.sequence
-            }
-        }
-    )*};
-}
-
-/// A subscription as its GET shows it, when it happened.
-#[derive(Clone, Debug, Serialize)]
-struct Told {
-    #[serde(skip)]
-    org: OrgId,
-    sequence: u64,
-    #[serde(flatten)]
-    subscription: SubscriptionView,
-}
-
 facts! {
     /// A subscription was made.
-    SubscriptionCreated "subscription.created";
+    SubscriptionCreated(Shown<SubscriptionView>) "subscription.created";
     /// A subscription began.
-    SubscriptionActivated "subscription.activated";
+    SubscriptionActivated(Shown<SubscriptionView>) "subscription.activated";
     /// A subscription rests.
-    SubscriptionPaused "subscription.paused";
+    SubscriptionPaused(Shown<SubscriptionView>) "subscription.paused";
     /// A subscription goes on.
-    SubscriptionResumed "subscription.resumed";
+    SubscriptionResumed(Shown<SubscriptionView>) "subscription.resumed";
     /// Its plan was changed, or will be, or when it ends.
-    SubscriptionChanged "subscription.changed";
+    SubscriptionChanged(Shown<SubscriptionView>) "subscription.changed";
     /// A person ended a subscription.
-    SubscriptionCanceled "subscription.canceled";
+    SubscriptionCanceled(Shown<SubscriptionView>) "subscription.canceled";
     /// A subscription's time is over.
-    SubscriptionExpired "subscription.expired";
+    SubscriptionExpired(Shown<SubscriptionView>) "subscription.expired";
 }
 
 /// Something that happened to a subscription.
@@ -105,11 +70,7 @@ pub(super) fn tell<'a>(
 ) -> Result<Commit<'a>> {
     for news in news(before, after) {
         after.told += 1;
-        let told = Told {
-            org: after.org,
-            sequence: after.told,
-            subscription: SubscriptionView::from(&*after),
-        };
+        let told = Shown::of(after.org, &after.id, after.told, SubscriptionView::from(&*after));
         commit = match news {
             News::Created => commit.tell(&SubscriptionCreated(told)),
             News::Activated => commit.tell(&SubscriptionActivated(told)),
@@ -125,7 +86,7 @@ pub(super) fn tell<'a>(
 
 #[cfg(test)]
 mod tests {
-    use kernel::{ClientId, ContractId, Time, Zone};
+    use kernel::{ClientId, ContractId, OrgId, Time, Zone};
 
     use super::*;
     use crate::number::Quantity;
