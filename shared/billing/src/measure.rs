@@ -8,6 +8,7 @@ use kernel::money::TooMuch;
 use kernel::number::{self, Quantity};
 use rust_decimal::Decimal;
 use serde_json::value::RawValue;
+use telemetry::Event;
 
 use crate::price::{Aggregation, Metric};
 
@@ -40,9 +41,16 @@ impl Measure {
         Self { metric, state }
     }
 
-    /// Takes an event of its name, by its payload. One without the property, or with one that is no number where a number is
-    /// added or compared, comes to nothing.
-    pub(crate) fn take(&mut self, payload: Option<&str>) {
+    /// Takes an event, if it has its name.
+    pub(crate) fn take(&mut self, event: &Event) {
+        if event.name == self.metric.event_name {
+            self.count(event.payload.as_deref());
+        }
+    }
+
+    /// Counts an event by its payload. One without the property, or with one that is no number where a number is added or
+    /// compared, comes to nothing.
+    fn count(&mut self, payload: Option<&str>) {
         if let State::Count(count) = &mut self.state {
             *count += 1;
             return;
@@ -106,7 +114,7 @@ mod tests {
             property: Some("n".to_owned()),
         });
         for payload in payloads {
-            measure.take((!payload.is_empty()).then_some(payload));
+            measure.count((!payload.is_empty()).then_some(payload));
         }
         assert_eq!(measure.units().unwrap().to_string(), expected);
     }
@@ -147,7 +155,7 @@ mod tests {
             property: Some("n".to_owned()),
         });
         for _ in 0..20 {
-            measure.take(Some(r#"{"n": 9000000000000000000000000000}"#));
+            measure.count(Some(r#"{"n": 9000000000000000000000000000}"#));
         }
         assert!(measure.units().is_err());
     }

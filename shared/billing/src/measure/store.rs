@@ -1,10 +1,9 @@
 //! Reads what a client used: events of all projects of the organization whose `userId` is the client's `externalId`.
 
-use std::collections::BTreeMap;
-
 use app::App;
 use identity::Project;
 use kernel::{Error, OrgId, ProjectId, Result};
+use telemetry::metrics::Range;
 use telemetry::usage::{self, Used};
 
 use super::Measure;
@@ -32,22 +31,14 @@ pub(crate) async fn usage(app: &App, org: OrgId, external_id: Option<&str>, want
 }
 
 async fn measure(app: &App, project: ProjectId, user: &str, span: &Wanted, measures: &mut [Measure]) -> Result<()> {
-    let mut by_name: BTreeMap<&str, Vec<&mut Measure>> = BTreeMap::new();
-    for (metric, measure) in span.metrics.iter().zip(measures) {
-        by_name.entry(metric.event_name.as_str()).or_default().push(measure);
-    }
-    for (name, mut measures) in by_name {
-        let used = Used {
-            name: name.to_owned(),
-            user: user.to_owned(),
-            range: usage::between(span.from, span.until),
-        };
-        let take = |event: &telemetry::Event| {
-            for measure in &mut measures {
-                measure.take(event.payload.as_deref());
-            }
-        };
-        usage::each_event(&app.table, project, &used, take).await?;
-    }
-    Ok(())
+    let used = Used {
+        names: span.metrics.iter().map(|metric| metric.event_name.clone()).collect(),
+        user: user.to_owned(),
+        range: Range {
+            from: span.from,
+            to: span.until,
+        },
+    };
+    let take = |event: &telemetry::Event| measures.iter_mut().for_each(|measure| measure.take(event));
+    usage::each_event(&app.table, project, &used, take).await
 }
