@@ -16,6 +16,19 @@ async fn seller(app: &TestApp) -> Client {
     app.client().bearer(&manager.access_token).within(&platform)
 }
 
+/// Sells the plan `pro` to the only organization that there is. The subscription, and what its change came to.
+async fn sell_pro(seller: &Client) -> (String, Value) {
+    let plans = seller.all("/v1/plans").await;
+    let pro = plans.iter().find(|plan| plan["name"] == "pro").unwrap();
+    let subscription = seller.all("/v1/subscriptions").await[0]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let path = format!("/v1/subscriptions/{subscription}/change-plan");
+    let changed = seller.post(path, json!({"planId": pro["id"]})).await.expect(200).json;
+    (subscription, changed)
+}
+
 async fn own_plan(tenant: &Tenant) -> Value {
     let entitlements = tenant.client.get("/v1/entitlements").await.expect(200).json;
     json!([entitlements["plan"], entitlements["entitlements"]["maxFileMb"]])
@@ -69,19 +82,12 @@ async fn who_changes_the_plan_pays_for_it_and_has_what_it_grants() {
     run(&app).await;
     assert_eq!(own_plan(&acme).await, json!(["free", 10]));
     let seller = seller(&app).await;
-    let plans = seller.all("/v1/plans").await;
-    let pro = plans.iter().find(|plan| plan["name"] == "pro").unwrap();
-    let subscription = seller.all("/v1/subscriptions").await[0]["id"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    let path = |deed: &str| format!("/v1/subscriptions/{subscription}/{deed}");
-    let change = json!({"planId": pro["id"]});
-    let changed = seller.post(path("change-plan"), change).await.expect(200).json;
+    let (subscription, changed) = sell_pro(&seller).await;
     assert_eq!(changed["invoice"]["total"], 4_900, "{changed}");
     assert_eq!(own_plan(&acme).await, json!(["pro", 50]));
     app.settle().await;
-    seller.post(path("cancel"), json!({"at": "now"})).await.expect(200);
+    let cancel = format!("/v1/subscriptions/{subscription}/cancel");
+    seller.post(cancel, json!({"at": "now"})).await.expect(200);
     assert_eq!(own_plan(&acme).await, json!(["free", 10]));
     app.settle().await;
 }
@@ -94,14 +100,7 @@ async fn what_a_plan_includes_counts_from_the_next_month() {
     let granted = async |acme: &Tenant| acme.client.get("/v1/wallet").await.expect(200).json["granted"].clone();
     assert_eq!(granted(&acme).await, 100_000);
     let seller = seller(&app).await;
-    let plans = seller.all("/v1/plans").await;
-    let pro = plans.iter().find(|plan| plan["name"] == "pro").unwrap();
-    let subscription = seller.all("/v1/subscriptions").await[0]["id"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    let path = format!("/v1/subscriptions/{subscription}/change-plan");
-    seller.post(path, json!({"planId": pro["id"]})).await.expect(200);
+    sell_pro(&seller).await;
     app.settle().await;
     assert_eq!(granted(&acme).await, 100_000);
     // From 15 January to the first days of February.
@@ -131,14 +130,7 @@ async fn who_deletes_their_organization_owes_nothing_more() {
     run(&app).await;
     run(&app).await;
     let seller = seller(&app).await;
-    let plans = seller.all("/v1/plans").await;
-    let pro = plans.iter().find(|plan| plan["name"] == "pro").unwrap();
-    let subscription = seller.all("/v1/subscriptions").await[0]["id"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    let path = format!("/v1/subscriptions/{subscription}/change-plan");
-    seller.post(path, json!({"planId": pro["id"]})).await.expect(200);
+    sell_pro(&seller).await;
     acme.client.delete(format!("/v1/orgs/{}", acme.org)).await.expect(204);
     run(&app).await;
     run(&app).await;
