@@ -92,6 +92,11 @@ impl Mark {
         let query = Query::of(partition(shard), limit).between("0", time.to_string());
         table.query(query.after(after)).await
     }
+
+    /// Whether it is not there any more.
+    pub(crate) async fn is_gone(&self, table: &Table) -> Result<bool> {
+        Ok(table.get::<Self>(&self.key()).await?.is_none())
+    }
 }
 
 /// What moves the mark of something from when it was due to when it is: nothing if that is the same.

@@ -132,8 +132,11 @@ async fn work_at(app: &App, desk: &Desk, mark: Mark) -> Result<()> {
     }
 }
 
-/// Takes a mark away that stands for nothing any more.
+/// Takes a mark away that stands for nothing any more. Nearly always what was done has moved it.
 async fn clear(app: &App, mark: Mark) -> Result<()> {
+    if mark.is_gone(&app.table).await? {
+        return Ok(());
+    }
     again(|| async {
         let standing = deeds::standing(app, mark).await?;
         if standing
