@@ -95,6 +95,16 @@ pub enum Error {
     /// The fields can be read, but break a rule (422).
     #[error("some fields break a rule")]
     Invalid(Vec<FieldProblem>),
+    /// As `Invalid`, for a rule whose break has a name of its own (422).
+    #[error("`{field}` {problem}")]
+    InvalidAs {
+        /// A stable name.
+        code: &'static str,
+        /// The field.
+        field: &'static str,
+        /// What is wrong, as a sentence without its subject.
+        problem: String,
+    },
     /// The same idempotency key came with another body (422).
     #[error("this idempotency key was used with another request")]
     KeyReused,
@@ -111,6 +121,9 @@ pub enum Error {
     /// Something of ours is overloaded or away: try again (503 with `Retry-After`).
     #[error("a part of the service is busy; try again")]
     Busy,
+    /// Somebody whom we need for this does not answer: try again (503 with `Retry-After`).
+    #[error("{0}; try again")]
+    Away(String),
     /// Our fault (500). The cause is logged and never shown.
     #[error("something went wrong on our side")]
     Internal(#[from] anyhow::Error),

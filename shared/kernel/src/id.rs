@@ -167,6 +167,8 @@ ids! {
     LedgerEntryId "len_";
     /// Names a payment.
     PaymentId "pay_";
+    /// Names a refund of a payment.
+    RefundId "ref_";
     /// Names a client: whom an organization sells to.
     ClientId "cli_";
     /// Names a plan: what is sold, at which prices.

@@ -6,13 +6,16 @@
 pub mod address;
 pub mod calendar;
 pub mod check;
+pub mod color;
 pub mod error;
 pub mod id;
+pub mod link;
 pub mod money;
 pub mod number;
 pub mod origin;
 pub mod policy;
 pub mod problem;
+mod refusal;
 pub mod resource;
 pub mod scope;
 pub mod seal;
@@ -21,11 +24,12 @@ pub mod time;
 pub use address::Address;
 pub use calendar::{Day, Zone};
 pub use check::{Check, Input};
+pub use color::Color;
 pub use error::{Error, FieldProblem, Result};
 pub use id::{
     AlertId, ApiKeyId, AuditId, ClientId, ContractId, CouponId, CreditGrantId, CreditNoteId, EventId, GrantId,
     IncidentId, InvitationId, InvoiceId, JobId, LeaseId, LedgerEntryId, MessageId, OrgId, PaymentId, PlanId, ProjectId,
-    RecurringInvoiceId, SessionId, SubscriptionId, UserId,
+    RecurringInvoiceId, RefundId, SessionId, SubscriptionId, UserId,
 };
 pub use money::{Currency, Minor, Money};
 pub use number::Rate;

@@ -231,6 +231,8 @@ policy! {
     // Billing: clients, plans, contracts, invoices.
     ReadBilling        => Audience::Org(EVERYONE);
     ManageBilling      => Audience::Org(PAYERS);
+    // Where its money comes.
+    ManageProviders    => Audience::Org(ADMINS);
 
     // Alerts, and the notices that they send.
     ReadAlerts         => Audience::Org(EVERYONE);

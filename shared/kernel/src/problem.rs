@@ -113,6 +113,13 @@ impl From<Error> for Problem {
                 errors,
                 ..simple(StatusCode::UNPROCESSABLE_ENTITY, "invalid")
             },
+            Error::InvalidAs { code, field, problem } => Self {
+                errors: vec![FieldProblem {
+                    field: field.to_owned(),
+                    problem,
+                }],
+                ..simple(StatusCode::UNPROCESSABLE_ENTITY, code)
+            },
             Error::KeyReused => simple(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused"),
             Error::Limited {
                 retry_after_seconds, ..
@@ -123,6 +130,10 @@ impl From<Error> for Problem {
             Error::Busy => Self {
                 retry_after_seconds: Some(1),
                 ..simple(StatusCode::SERVICE_UNAVAILABLE, "busy")
+            },
+            Error::Away(_) => Self {
+                retry_after_seconds: Some(5),
+                ..simple(StatusCode::SERVICE_UNAVAILABLE, "unanswered")
             },
             Error::Internal(cause) => {
                 tracing::error!(error = format!("{cause:#}"), "a request failed");

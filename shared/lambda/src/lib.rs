@@ -1,5 +1,6 @@
 //! Serving on Lambda: HTTP, queues and schedules; extractors; problem documents. Knows no capability.
 
+pub mod csv;
 mod extract;
 mod function;
 mod http;

@@ -23,7 +23,7 @@ pub use cursor::Cursors;
 pub use query::{Page, Position, Query, Slice};
 pub use record::{Key, Record, TableName};
 pub use size::{ITEM_BYTES, TRANSACTION_BYTES};
-pub use write::{TRANSACTION, Update, Updated, Write, WriteError, pause};
+pub use write::{Changed, TRANSACTION, Update, Updated, Write, WriteError, pause};
 
 /// A stored item as the SDK gives it.
 pub(crate) type Item = HashMap<String, AttributeValue>;
@@ -151,6 +151,12 @@ impl Table {
     /// `Busy` when the table is overloaded or away.
     pub async fn update<R: Record>(&self, update: Update) -> Result<Updated<R>> {
         write::update(self, update).await
+    }
+
+    /// Does one update of a record of kind `R` whose outcome nobody needs to read; what the record is instead, if its condition
+    /// does not hold. `Busy` when the table is overloaded or away.
+    pub async fn change<R: Record>(&self, update: Update) -> Result<Changed<R>> {
+        write::change(self, update).await
     }
 
     /// Puts records that need no condition, 25 to a request. Each is put or the whole call fails; a repeat changes nothing.

@@ -474,8 +474,28 @@ pub enum Updated<R> {
     Refused(Option<R>),
 }
 
+/// What became of an update that tells little: nothing, if it happened; or the record as it is, if there is one, because its
+/// condition does not hold.
+pub type Changed<R> = Result<(), Option<R>>;
+
 /// Does one update and tells what the record is then, whether it happened or not: one request, no read.
 pub(crate) async fn update<R: Record>(table: &Table, update: Update) -> Result<Updated<R>> {
+    Ok(match send(table, update, ReturnValue::AllNew).await? {
+        Ok(item) => Updated::Done(record::from_item(item.context("an update tells what it left")?)?),
+        Err(item) => Updated::Refused(item.map(record::from_item).transpose()?),
+    })
+}
+
+/// Does one update and tells what the record is if it did not happen. What is not said is neither sent nor read.
+pub(crate) async fn change<R: Record>(table: &Table, update: Update) -> Result<Changed<R>> {
+    Ok(match send(table, update, ReturnValue::None).await? {
+        Ok(_) => Ok(()),
+        Err(item) => Err(item.map(record::from_item).transpose()?),
+    })
+}
+
+/// Sends one update: the item that it tells of, or as an error the one that is there instead.
+async fn send(table: &Table, update: Update, tells: ReturnValue) -> Result<Result<Option<Item>, Option<Item>>> {
     let write = Write::from(update);
     let Action::Update(key, expression) = write.action else {
         return Err(anyhow!("an update is an update").into());
@@ -489,22 +509,19 @@ pub(crate) async fn update<R: Record>(table: &Table, update: Update) -> Result<U
         .set_condition_expression(write.condition)
         .set_expression_attribute_names(Some(write.names.into_iter().collect()))
         .set_expression_attribute_values(Some(write.values.into_iter().collect()))
-        .return_values(ReturnValue::AllNew)
+        .return_values(tells)
         .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
         .send()
         .await;
     match sent {
-        Ok(reply) => {
-            let item = reply.attributes.context("an update tells what it left")?;
-            Ok(Updated::Done(record::from_item(item)?))
-        }
+        Ok(reply) => Ok(Ok(reply.attributes)),
         Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => {
             let UpdateItemError::ConditionalCheckFailedException(refused) = error.into_err() else {
                 return Err(anyhow!("a refusal is a refusal").into());
             };
-            Ok(Updated::Refused(refused.item.map(record::from_item).transpose()?))
+            Ok(Err(refused.item))
         }
-        Err(error) => Err(failed(error, format!("updating a {}", R::KIND))),
+        Err(error) => Err(failed(error, "updating a record")),
     }
 }
 
