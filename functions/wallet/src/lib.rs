@@ -2,11 +2,15 @@
 
 mod topups;
 
-use axum::extract::State;
-use gate::{Guarded, Routes, Serve, routes};
+use axum::extract::{FromRef, State};
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use gate::{Gate, Routes, Serve, routes};
+use kernel::link::Links;
 use kernel::policy::ReadWallet;
 use kernel::{Scope, Time};
-use lambda::{App, Function, Json, List, Pages, Paging, Query, Result};
+use lambda::csv::{Cell, Columns, Format};
+use lambda::{App, Env, Function, Json, List, Pages, Paging, Query, Result, Start};
 use metering::credit_grant::{self, CreditGrantView};
 use metering::ledger::{self, LineView};
 use metering::plan::{EntitlementsView, Plan};
@@ -20,12 +24,27 @@ pub const FUNCTION: Function = gate::function::<Wallets>("wallet");
 /// What usage is shown of if nothing is said.
 const SHOWN: i64 = 30 * Time::DAY;
 
-struct Wallets;
+#[derive(Clone, Debug, FromRef)]
+struct Wallets {
+    app: App,
+    gate: Gate,
+    links: Links,
+}
+
+impl Start for Wallets {
+    async fn start(env: &Env, app: App) -> anyhow::Result<Self> {
+        Ok(Self {
+            gate: Gate::of(env, &app)?,
+            links: Links::to(env.variable("PUBLIC_URL")?),
+            app,
+        })
+    }
+}
 
 impl Serve for Wallets {
-    type State = Guarded;
+    type State = Self;
 
-    fn routes() -> Routes<Guarded> {
+    fn routes() -> Routes<Self> {
         Routes::new()
             .members(routes![wallet, list_entries, list_grants, usage, entitlements])
             .members(topups::routes())
@@ -94,7 +113,23 @@ struct UsageQuery {
     /// By what credits are told apart; all together if absent.
     #[param(inline)]
     group_by: Option<GroupBy>,
+    /// `csv` for a spreadsheet; as `accept: text/csv`.
+    #[param(inline)]
+    format: Option<Format>,
 }
+
+const COLUMNS: Columns<CreditsUsed> = Columns {
+    file: "usage",
+    names: &["at", "group", "credits", "correction"],
+    row: |used| {
+        vec![
+            Cell::plain(&used.at),
+            used.group.clone().map_or(Cell::Nothing, Cell::Text),
+            Cell::plain(&used.credits),
+            Cell::plain(&used.correction),
+        ]
+    },
+};
 
 /// Credits by time.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -107,14 +142,17 @@ struct UsageReply {
 ///
 /// Days and months are those of the organization's zone; whole days count. What our servers have sold and not settled yet is
 /// among it within seconds of the call. An event that turns out to be a repeat, hours later even, is taken off the day on
-/// which it was sold.
+/// which it was sold. As CSV all of it is one file.
 #[utoipa::path(get, path = "/v1/usage", operation_id = "get_usage", tag = "Wallet", params(UsageQuery),
-    responses((status = 200, description = "The credits.", body = UsageReply)))]
+    responses((status = 200, description = "The credits.",
+        content((UsageReply = "application/json"), (String = "text/csv")))))]
 async fn usage(
     State(app): State<App>,
     scope: Scope<ReadWallet>,
+    headers: HeaderMap,
     Query(query): Query<UsageQuery>,
-) -> Result<Json<UsageReply>> {
+) -> Result<Response> {
+    let format = Format::of(query.format, &headers);
     let to = query.to.unwrap_or_else(|| app.now());
     let question = Question {
         from: query.from.unwrap_or_else(|| to.plus_millis(-SHOWN)),
@@ -123,7 +161,10 @@ async fn usage(
         group_by: query.group_by,
     };
     let data = usage::usage(&app, &scope, question).await?;
-    Ok(Json(UsageReply { data }))
+    Ok(match format {
+        Format::Json => Json(UsageReply { data }).into_response(),
+        Format::Csv => COLUMNS.whole(&data),
+    })
 }
 
 /// Shows what the organization is entitled to by its plan

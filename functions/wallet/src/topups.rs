@@ -2,7 +2,8 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use gate::{Guarded, Route, routes};
+use gate::{Route, routes};
+use kernel::link::Links;
 use kernel::policy::{ReadWallet, TopUpWallet};
 use kernel::{Check, Error, Input, Scope};
 use lambda::{App, Created, Json, List, Pages, Paging, Result};
@@ -10,7 +11,9 @@ use metering::topup::{self, AutoTopup, MOST, StartedTopup, TopupView};
 use metering::{Wallet, grants};
 use serde::Deserialize;
 
-pub(crate) fn routes() -> Vec<Route<Guarded>> {
+use crate::Wallets;
+
+pub(crate) fn routes() -> Vec<Route<Wallets>> {
     routes![create, list, get_auto, set_auto, delete_auto]
 }
 
@@ -50,25 +53,32 @@ impl Input for AutoTopupInput {
 
 /// Asks for credits
 ///
-/// The top-up is `pending` until it is paid. Nothing is paid here yet: `paymentUrl` is null, and the platform grants the
-/// credits by hand.
+/// The top-up is `pending` until it is paid, at `paymentUrl`, a page without a login, by a provider of one's choice; the
+/// platform takes the money, and the credits are there within seconds. A refund takes back what is unspent of them; the rest
+/// is `debt`.
 #[utoipa::path(post, path = "/v1/wallet/topups", operation_id = "create_topup", tag = "Wallet", request_body = NewTopup,
     responses((status = 201, body = StartedTopup)))]
 async fn create(
     State(app): State<App>,
+    State(links): State<Links>,
     scope: Scope<TopUpWallet>,
     Json(input): Json<NewTopup>,
 ) -> Result<Created<StartedTopup>> {
-    let started = topup::create(&app, &scope, input.credits.unsigned_abs()).await?;
+    let started = topup::create(&app, &links, &scope, input.credits.unsigned_abs()).await?;
     Ok(Created(started))
 }
 
 /// Lists the top-ups, newest first
 #[utoipa::path(get, path = "/v1/wallet/topups", operation_id = "list_topups", tag = "Wallet", params(Paging),
     responses((status = 200, body = List<TopupView>)))]
-async fn list(State(app): State<App>, scope: Scope<ReadWallet>, pages: Pages) -> Result<Json<List<TopupView>>> {
+async fn list(
+    State(app): State<App>,
+    State(links): State<Links>,
+    scope: Scope<ReadWallet>,
+    pages: Pages,
+) -> Result<Json<List<TopupView>>> {
     let page = topup::list(&app.table, &scope, pages.slice()?).await?;
-    Ok(Json(pages.list(page, TopupView::from)?))
+    Ok(Json(pages.list(page, |topup| TopupView::of(&topup, &links))?))
 }
 
 /// Shows how the wallet is topped up by itself; 404 if it is not

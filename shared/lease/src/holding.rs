@@ -10,6 +10,9 @@ use kernel::Time;
 
 use crate::Sizing;
 
+/// A block is for so many calls as large as the one for which it is leased, at least, where what is left allows it.
+const CALLS: u64 = 8;
+
 /// A lease by its name: a source tells by it whether units belong together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lease<I> {
@@ -156,7 +159,10 @@ impl<I: Copy + Eq> Holding<I> {
                 ..pool
             }),
             _ => Take::Wanting(Ask {
-                units: sizing.block(pool.map(|pool| pool.left), self.size).max(missing),
+                // Who wants many at once does so again.
+                units: sizing
+                    .block(pool.map(|pool| pool.left), self.size.max(units.saturating_mul(CALLS)))
+                    .max(missing),
                 pool,
                 lease,
             }),

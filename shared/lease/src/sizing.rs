@@ -2,7 +2,9 @@
 
 use kernel::Time;
 
-/// A block that lasts less than this is followed by one twice as large, one that lasts longer than the other by a half.
+/// A block that lasts less than this is followed by one eight times as large, less than that by one twice as large, one that
+/// lasts longer than the last by a half.
+const AT_ONCE: i64 = 250;
 const QUICK: i64 = 2 * Time::SECOND;
 const SLOW: i64 = 10 * Time::SECOND;
 
@@ -33,7 +35,8 @@ impl Sizing {
     pub(crate) fn next(&self, size: u64, lasted_ms: i64) -> u64 {
         let size = match lasted_ms {
             // Doubling nothing must come to something.
-            ..QUICK => size.saturating_mul(2).max(2),
+            ..AT_ONCE => size.saturating_mul(8).max(2),
+            AT_ONCE..QUICK => size.saturating_mul(2).max(2),
             QUICK..=SLOW => size,
             _ => size / 2,
         };
@@ -90,6 +93,7 @@ mod tests {
 
     #[test]
     fn blocks_follow_the_rate() {
+        check_sizes(249, [800, 6_400, 10_000, 10_000]);
         check_sizes(500, [200, 400, 800, 1_600]);
         check_sizes(5_000, [100; 4]);
         check_sizes(20_000, [50, 25, 12, 6]);

@@ -38,6 +38,8 @@ pub struct Rates {
     pub per_tenant: u32,
     /// From one address, to routes that anyone may try.
     pub per_address: u32,
+    /// From one address, to pages for whoever has a link.
+    pub per_visitor: u32,
 }
 
 /// Whose calls are counted.
@@ -49,6 +51,8 @@ pub enum Subject {
     Tenant(OrgId),
     /// Those from a network; [`Subject::address`] makes it.
     Address(Option<Network>),
+    /// Those from a network to pages for whoever has a link; [`Subject::visitor`] makes it.
+    Visitor(Option<Network>),
 }
 
 impl Subject {
@@ -58,12 +62,18 @@ impl Subject {
         Self::Address(address.map(Network::of))
     }
 
+    /// Those from an address to pages, as [`Subject::address`].
+    pub fn visitor(address: Option<IpAddr>) -> Self {
+        Self::Visitor(address.map(Network::of))
+    }
+
     /// What the limit is called in headers.
     fn name(self) -> &'static str {
         match self {
             Self::Key(_) => "key",
             Self::Tenant(_) => "tenant",
             Self::Address(_) => "address",
+            Self::Visitor(_) => "visitor",
         }
     }
 
@@ -72,7 +82,7 @@ impl Subject {
         match self {
             Self::Key(_) => "API key",
             Self::Tenant(_) => "organization",
-            Self::Address(_) => "address",
+            Self::Address(_) | Self::Visitor(_) => "address",
         }
     }
 }
@@ -184,6 +194,12 @@ impl Limits {
     /// Takes a call from an address.
     pub async fn address(&self, address: Option<IpAddr>, now: impl Fn() -> Time) -> Result<Verdict> {
         self.admit(&[Limit::new(Subject::address(address), self.rates.per_address)], now)
+            .await
+    }
+
+    /// Takes a call from an address to a page.
+    pub async fn visitor(&self, address: Option<IpAddr>, now: impl Fn() -> Time) -> Result<Verdict> {
+        self.admit(&[Limit::new(Subject::visitor(address), self.rates.per_visitor)], now)
             .await
     }
 

@@ -39,6 +39,8 @@ fn pk(subject: Subject) -> String {
         Subject::Tenant(org) => format!("LIMIT#ORG#{org}"),
         Subject::Address(Some(network)) => format!("LIMIT#ADDRESS#{network}"),
         Subject::Address(None) => "LIMIT#ADDRESS#unknown".to_owned(),
+        Subject::Visitor(Some(network)) => format!("LIMIT#VISITOR#{network}"),
+        Subject::Visitor(None) => "LIMIT#VISITOR#unknown".to_owned(),
     }
 }
 

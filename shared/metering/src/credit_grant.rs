@@ -84,6 +84,15 @@ impl CreditGrant {
         }
     }
 
+    pub(crate) fn bought(now: Time, org: OrgId, credits: u64, payment: PaymentId) -> Self {
+        Self::new(now, org, credits, "top-up", Source::Topup(payment))
+    }
+
+    /// Credits that were taken back for a refund that did not happen.
+    pub(crate) fn given_again(now: Time, org: OrgId, credits: u64) -> Self {
+        Self::new(now, org, credits, "top-up, given again", Source::Manual)
+    }
+
     /// The same credits, as those of a top-up that they fulfil.
     #[must_use]
     pub fn fulfilling(mut self, payment: PaymentId) -> Self {

@@ -57,7 +57,7 @@ pub async fn adjust(app: &App, scope: &Scope<GrantCredits>, org: OrgId, adjustme
         let change = Change::by(scope.actor(), "wallet.credits_adjusted", "wallet", org);
         let change = change.to(json!({"credits": adjustment.credits, "reason": reason}));
         commit = commit.note(Chain::Org(org), change).reply(Reply::created(&done)?);
-        wallet.commit(commit)?.await?;
+        wallet.commit(&app.table, commit).await?.await?;
         Ok(done)
     })
     .await
@@ -86,7 +86,7 @@ pub async fn set_auto_topup(app: &App, scope: &Scope<TopUpWallet>, auto: Option<
         let change = change.from(json!(wallet.auto_topup)).to(json!(auto));
         wallet.set_auto_topup(now, auto);
         let commit = Commit::by(app, scope).note(Chain::Org(scope.org()), change);
-        wallet.commit(commit)?.await?;
+        wallet.commit(&app.table, commit).await?.await?;
         Ok(())
     })
     .await

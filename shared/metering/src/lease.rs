@@ -14,7 +14,7 @@ use std::str::FromStr;
 use kernel::{ApiKeyId, CreditGrantId, Day, LeaseId, OrgId, ProjectId, Time};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-pub(crate) use store::{OpenLease, SHARDS, given_back, reported, sold_directly};
+pub(crate) use store::{OpenLease, Reported, SHARDS, given_back, reported, sold_directly};
 
 /// So many kinds of sales one lease counts.
 pub const MOST_TALLIES: usize = 32;

@@ -1,4 +1,5 @@
-//! What owners are mailed of their organization's wallet: that most, or all, of what its month includes was spent.
+//! What people are mailed of their organization's wallet: owners that most, or all, of what its month includes was spent; owners
+//! and admins that buying credits has failed.
 
 use anyhow::Context;
 use app::{App, Env};
@@ -6,15 +7,18 @@ use identity::member::MemberView;
 use identity::{Member, Org};
 use kernel::policy::{ReadMembers, ReadOrg};
 use kernel::{Error, OrgId, OrgRole, Result, Scope};
-use notifications::{Desk, Letter, Mail, Owner};
+use notifications::{Desk, Job, Letter, Mail, Owner};
 use outbox::{Fact, Heard, Listener, Told};
 use serde::Deserialize;
 use table::{Slice, Table};
 
 use crate::facts::{WalletExhausted, WalletLow};
+use crate::topup::Topup;
 
 /// Members are read in pages of this many.
 const PAGE: u16 = 100;
+/// So many people are told of a failed top-up, in its transaction.
+const MOST_TOLD: usize = 50;
 
 /// Hears of wallets and mails their owners, once for each fact.
 #[derive(Debug)]
@@ -45,7 +49,7 @@ impl Mails {
             Err(Error::NotFound(_)) => return Ok(()),
             Err(error) => return Err(error),
         };
-        for owner in owners(&app.table, fact.org).await? {
+        for owner in members(&app.table, fact.org, &[OrgRole::Owner]).await? {
             let mail = Mail::to(&owner.email, self.letter(fact, &said, &org, &owner));
             let cause = fact.id.to_string();
             let job = self
@@ -80,15 +84,37 @@ impl Mails {
     }
 }
 
-async fn owners(table: &Table, org: OrgId) -> Result<Vec<MemberView>> {
+/// The mails that say that a top-up has failed, to be stored with that.
+pub(crate) async fn of_failed_topup(app: &App, desk: &Desk, topup: &Topup) -> Result<Vec<Job>> {
+    let org = match Org::load(&app.table, &Scope::<ReadOrg>::system(topup.org)).await {
+        Ok(org) => org,
+        Err(Error::NotFound(_)) => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let told = members(&app.table, topup.org, &[OrgRole::Owner, OrgRole::Admin]).await?;
+    let jobs = told.iter().take(MOST_TOLD).map(|member| {
+        let letter = Letter::TopupFailed {
+            name: member.name.as_str().into(),
+            organization: org.name.as_str().into(),
+            credits: topup.credits,
+            amount: format!("{} {}", topup.price.currency, topup.price.plain()).into(),
+            link: desk.page("/wallet").into(),
+        };
+        let mail = Mail::to(&member.email, letter);
+        desk.mail(app.now(), Owner::Org(topup.org), &topup.id.to_string(), mail)
+    });
+    jobs.collect()
+}
+
+async fn members(table: &Table, org: OrgId, roles: &[OrgRole]) -> Result<Vec<MemberView>> {
     let scope = Scope::<ReadMembers>::system(org);
-    let (mut owners, mut after) = (Vec::new(), None);
+    let (mut found, mut after) = (Vec::new(), None);
     loop {
         let page = Member::list(table, &scope, Slice { limit: PAGE, after }).await?;
-        owners.extend(page.records.into_iter().filter(|member| member.role == OrgRole::Owner));
+        found.extend(page.records.into_iter().filter(|member| roles.contains(&member.role)));
         after = page.next;
         if after.is_none() {
-            return Ok(owners);
+            return Ok(found);
         }
     }
 }

@@ -37,7 +37,7 @@ pub struct Meter(Arc<Inner>);
 struct Inner {
     app: App,
     leases: Leases<Wallets>,
-    prices: Mutex<Option<(Time, PriceList)>>,
+    prices: Mutex<Option<(Time, Arc<PriceList>)>>,
     top_up_url: String,
 }
 
@@ -154,16 +154,16 @@ impl Meter {
     }
 
     /// The price list as it was at most 30 seconds ago.
-    async fn prices(&self) -> Result<PriceList> {
+    async fn prices(&self) -> Result<Arc<PriceList>> {
         let now = self.0.app.now();
         let known = || self.0.prices.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((at, list)) = &*known()
             && (0..PRICES_AGE).contains(&(now.millis() - at.millis()))
         {
-            return Ok(list.clone());
+            return Ok(Arc::clone(list));
         }
-        let list = price::load(&self.0.app.table).await?;
-        *known() = Some((now, list.clone()));
+        let list = Arc::new(price::load(&self.0.app.table).await?);
+        *known() = Some((now, Arc::clone(&list)));
         Ok(list)
     }
 }

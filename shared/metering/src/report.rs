@@ -7,7 +7,7 @@ use futures::future::join_all;
 use kernel::{LeaseId, OrgId, Result};
 use table::Write;
 
-use crate::lease::{self, Tally};
+use crate::lease::{self, Reported, Tally};
 use crate::meter::Receipt;
 use crate::wallet::Wallet;
 
@@ -52,10 +52,12 @@ pub async fn report(app: &App, receipts: impl IntoIterator<Item = Receipt>) -> R
 async fn report_lease(app: &App, org: OrgId, id: LeaseId, tallies: BTreeMap<Tally, u64>) -> Result<()> {
     let mut is_behind = false;
     for (tally, total) in tallies {
-        if let Some(lease) = lease::reported(&app.table, org, id, &tally, total).await? {
-            is_behind = lease.is_behind();
-        } else {
-            tracing::error!(lease.id = %id, org.id = %org, total, "a report is later than its lease is kept");
+        match lease::reported(&app.table, org, id, &tally, total).await? {
+            Reported::Open => is_behind = false,
+            Reported::Closed(lease) => is_behind = lease.is_behind(),
+            Reported::Nowhere => {
+                tracing::error!(lease.id = %id, org.id = %org, total, "a report is later than its lease is kept");
+            }
         }
     }
     if is_behind {

@@ -41,7 +41,7 @@ impl Reservation {
                 .into());
             };
             let commit = Commit::of(app, &Origin::default()).write_all("lease", lease.create()?);
-            wallet.commit(commit)?.await?;
+            wallet.commit(&app.table, commit).await?.await?;
             Ok(lease.id)
         });
         Ok(Self {
@@ -73,7 +73,7 @@ impl Reservation {
         let commit = commit
             .write_all("lease", lease.save(now))
             .write_all("usage", usage::add(org, lease.used()));
-        wallet.commit(commit)
+        wallet.commit(&app.table, commit).await
     }
 
     /// Gives its credits back. Nothing happens if it has ended.

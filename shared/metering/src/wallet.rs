@@ -16,7 +16,7 @@ use crate::credit_grant::{CreditGrant, Source};
 use crate::lease::Lease;
 use crate::ledger::{Account, Entry};
 use crate::month::{Month, Threshold};
-use crate::topup::{AutoTopup, Topup};
+use crate::topup::{AutoTopup, COOL_DOWN, Wanted};
 
 pub(crate) use store::{LOOKS, open_topup, partition};
 pub use view::WalletView;
@@ -53,6 +53,10 @@ pub struct Wallet {
     pub expired: u64,
     /// Used, but not there.
     pub debt: u64,
+    /// To be taken back, but neither there nor known to be spent: they are in leases, or were taken back otherwise. Shown as
+    /// debt.
+    #[serde(default)]
+    withheld: u64,
     /// What is left of grants.
     pots: Vec<Pot>,
     /// What ended unspent of grants whose records do not say it yet.
@@ -66,6 +70,9 @@ pub struct Wallet {
     pub auto_topup: Option<AutoTopup>,
     /// The top-up that it asked for by itself, and that nobody has paid.
     pub open_topup: Option<PaymentId>,
+    /// Until when it asks for none, because one has failed.
+    #[serde(default)]
+    asks_after: Option<Time>,
     /// How many facts were told of it.
     pub told: u64,
     #[serde(default)]
@@ -123,7 +130,7 @@ pub(crate) enum Happened {
     /// So much of what the month includes was spent.
     Reached(Threshold),
     /// A top-up was asked for.
-    Asked(Topup),
+    Asked(Wanted),
     /// One was fulfilled.
     ToppedUp,
 }
@@ -139,21 +146,25 @@ impl Wallet {
             spent: 0,
             expired: 0,
             debt: 0,
+            withheld: 0,
             pots: Vec::new(),
             ended: BTreeMap::new(),
             open: Vec::new(),
             month: Month::none(),
             auto_topup: None,
             open_topup: None,
+            asks_after: None,
             told: 0,
             version: 0,
             happened: Vec::new(),
         }
     }
 
-    /// Whether time has changed it: a grant has ended, or the month.
+    /// Whether time has changed it: a grant has ended, or the month, or the time in which it asks for no top-up.
     pub fn is_due(&self, now: Time) -> bool {
-        self.month.is_over(now) || self.pots.iter().any(|pot| pot.left > 0 && pot.is_over(now))
+        self.month.is_over(now)
+            || self.pots.iter().any(|pot| pot.left > 0 && pot.is_over(now))
+            || self.wanted_topup(now).is_some()
     }
 
     /// Ends what is over, and begins the month that `begin` tells of, if the one before is over.
@@ -161,7 +172,6 @@ impl Wallet {
         let over = self.pots.iter_mut().filter(|pot| pot.left > 0 && pot.is_over(now));
         let ended: Vec<_> = over.map(|pot| (pot.grant, std::mem::take(&mut pot.left))).collect();
         self.balance -= ended.iter().map(|(_, credits)| credits).sum::<u64>();
-        let has_ended = !ended.is_empty();
         self.expire(now, ended);
         if self.month.is_over(now) {
             self.month = begin();
@@ -170,9 +180,7 @@ impl Wallet {
                 self.grant(now, CreditGrant::monthly(now, self.org, included, end));
             }
         }
-        if has_ended {
-            self.consider_topup(now);
-        }
+        self.consider_topup(now);
         self.tidy();
     }
 
@@ -194,6 +202,7 @@ impl Wallet {
         }
         self.moved(now, &grant.reason, lines);
         self.pots.push(pot);
+        self.withhold(now, 0, None);
         if let Source::Topup(payment) = grant.source {
             self.topped_up(payment);
         }
@@ -224,14 +233,7 @@ impl Wallet {
             );
             return Err(Error::refused("balance_too_low", detail));
         }
-        let mut rest = credits;
-        self.pots.sort_by_key(Pot::rank);
-        for pot in self.pots.iter_mut().rev() {
-            let taken = pot.left.min(rest);
-            pot.left -= taken;
-            rest -= taken;
-        }
-        self.balance -= credits;
+        self.take_last(credits, None);
         self.granted -= credits;
         let credits = amount(credits);
         self.moved(
@@ -242,6 +244,53 @@ impl Wallet {
         self.consider_topup(now);
         self.tidy();
         Ok(())
+    }
+
+    /// Takes credits back whose payment was taken back: what is unspent of this grant first, then of those that would be used
+    /// last. What is not there was spent, and is debt from now on; what is in leases becomes known when they are settled. It
+    /// asks for no top-up because of that.
+    pub fn take_back(&mut self, now: Time, credits: u64, grant: Option<CreditGrantId>) {
+        self.pause_topups(now);
+        self.withhold(now, credits, grant);
+        self.tidy();
+    }
+
+    /// Lets go of credits that are to be taken back, these and those from before, as far as it can be said of which: those in
+    /// the balance, and those that were spent.
+    fn withhold(&mut self, now: Time, credits: u64, grant: Option<CreditGrantId>) {
+        self.withheld += credits;
+        let unspent = self.withheld.min(self.balance);
+        let spent = (self.withheld - unspent).min(self.spent);
+        if credits + unspent + spent == 0 {
+            return;
+        }
+        self.take_last(unspent, grant);
+        self.spent -= spent;
+        self.granted -= unspent + spent;
+        self.withheld -= unspent + spent;
+        self.debt += spent;
+        // What is withheld is shown as debt, so what was spent of it stays that.
+        let (more, unspent, spent) = (amount(credits) - amount(unspent), amount(unspent), amount(spent));
+        let lines = vec![
+            (Account::Balance, -unspent),
+            (Account::Spent, -spent),
+            (Account::Granted, unspent + spent),
+            (Account::Debt, more),
+            (Account::Uncovered, -more),
+        ];
+        self.moved(now, "payment taken back", lines);
+    }
+
+    /// Takes credits out of the balance: of this grant, and then those that would be used last.
+    fn take_last(&mut self, credits: u64, first: Option<CreditGrantId>) {
+        let mut rest = credits;
+        self.pots.sort_by_key(|pot| (Some(pot.grant) == first, pot.rank()));
+        for pot in self.pots.iter_mut().rev() {
+            let taken = pot.left.min(rest);
+            pot.left -= taken;
+            rest -= taken;
+        }
+        self.balance -= credits;
     }
 
     /// Leases credits, all of them or none: those of the grants that are to be used first. The end is that of the first of
@@ -312,6 +361,7 @@ impl Wallet {
             self.give_back(now, lease, applied - due);
         }
         lease.apply();
+        self.withhold(now, 0, None);
         self.tidy();
     }
 
@@ -381,10 +431,12 @@ impl Wallet {
         self.consider_topup(now);
     }
 
-    /// Gives credits back that were spent on what turned out to be a repeat: to a grant they came from, or else to the one
-    /// that is used first, or else as credits that end with the month.
+    /// Gives credits back that were spent on what turned out to be a repeat: so much less is debt, or else to a grant they came
+    /// from, or else to the one that is used first, or else as credits that end with the month.
     fn give_back(&mut self, now: Time, lease: &Lease, credits: u64) {
-        let credits = credits.min(self.spent);
+        let unpaid = credits.min(self.debt);
+        self.debt -= unpaid;
+        let credits = (credits - unpaid).min(self.spent);
         let live = |pot: &&mut Pot| !pot.is_over(now);
         self.pots.sort_by_key(Pot::rank);
         let mut pots: Vec<&mut Pot> = self.pots.iter_mut().filter(live).collect();
@@ -403,7 +455,13 @@ impl Wallet {
         self.spent -= credits;
         self.balance += credits;
         self.month.spent = self.month.spent.saturating_sub(credits);
-        let lines = vec![(Account::Spent, -amount(credits)), (Account::Balance, amount(credits))];
+        let (credits, unpaid) = (amount(credits), amount(unpaid));
+        let lines = vec![
+            (Account::Spent, -credits),
+            (Account::Balance, credits),
+            (Account::Debt, -unpaid),
+            (Account::Uncovered, unpaid),
+        ];
         self.moved(now, "repeated events", lines);
     }
 
@@ -415,21 +473,50 @@ impl Wallet {
 
     /// Asks for a top-up if the balance is below the threshold and none is open, sized to the gap in whole steps.
     fn consider_topup(&mut self, now: Time) {
-        let Some(auto) = self.auto_topup.filter(|_| self.open_topup.is_none()) else {
-            return;
-        };
-        if let Some(credits) = auto.wanted(self.balance) {
-            let topup = Topup::by_itself(now, self.org, credits);
-            self.open_topup = Some(topup.id);
-            self.happened.push(Happened::Asked(topup));
+        if let Some(credits) = self.wanted_topup(now) {
+            let wanted = Wanted {
+                id: PaymentId::new(now),
+                credits,
+            };
+            self.open_topup = Some(wanted.id);
+            self.happened.push(Happened::Asked(wanted));
         }
+    }
+
+    /// For how many credits it is to ask.
+    fn wanted_topup(&self, now: Time) -> Option<u64> {
+        let auto = self.auto_topup.filter(|_| self.open_topup.is_none())?;
+        let may_ask = self.asks_after.is_none_or(|after| after <= now);
+        auto.wanted(self.balance).filter(|_| may_ask)
+    }
+
+    /// Whether a top-up was asked for that is not stored yet.
+    pub(crate) fn asks(&self) -> bool {
+        let mut happened = self.happened.iter();
+        happened.any(|happened| matches!(happened, Happened::Asked(_)))
     }
 
     fn topped_up(&mut self, payment: PaymentId) {
         if self.open_topup == Some(payment) {
             self.open_topup = None;
         }
+        self.asks_after = None;
         self.happened.push(Happened::ToppedUp);
+    }
+
+    /// Takes notice that a top-up failed that it asked for by itself, and asks for no other for a while. Whether it was the one
+    /// that is open.
+    pub(crate) fn topup_failed(&mut self, now: Time, payment: PaymentId) -> bool {
+        let was_open = self.open_topup == Some(payment);
+        if was_open {
+            self.open_topup = None;
+            self.pause_topups(now);
+        }
+        was_open
+    }
+
+    fn pause_topups(&mut self, now: Time) {
+        self.asks_after = Some(now.plus_millis(COOL_DOWN));
     }
 
     /// Books what ended unspent of grants.
@@ -477,6 +564,11 @@ impl Wallet {
     /// What ended unspent of a grant, besides what its record says.
     pub fn ended_of(&self, grant: CreditGrantId) -> u64 {
         self.ended.get(&grant).copied().unwrap_or(0)
+    }
+
+    /// What was used without being there, or is to be taken back and is not there.
+    pub fn owed(&self) -> u64 {
+        self.debt + self.withheld
     }
 
     /// The sums that always hold.

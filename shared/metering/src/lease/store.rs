@@ -243,24 +243,38 @@ pub(crate) fn sold_directly(org: OrgId, id: LeaseId, tally: &Tally, credits: u64
         .into()
 }
 
+/// What became of a report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Reported {
+    /// The lease is open, and will be settled with it.
+    Open,
+    /// The lease was closed before; it is as this now.
+    Closed(Lease),
+    /// There is no such lease.
+    Nowhere,
+}
+
 /// Reports that so much was sold in all. What is smaller than what was reported before changes nothing, nor does any report
-/// of a lease that its owner closed. The lease as it is then; nothing if it is not there.
-pub(crate) async fn reported(
-    table: &Table,
-    org: OrgId,
-    id: LeaseId,
-    tally: &Tally,
-    total: u64,
-) -> Result<Option<Lease>> {
+/// of a lease that its owner closed. As a rule the lease is open, so nothing is asked to be told of it.
+pub(crate) async fn reported(table: &Table, org: OrgId, id: LeaseId, tally: &Tally, total: u64) -> Result<Reported> {
     let (name, total) = (format!("s:{tally}"), amount(total));
-    let update = Update::of::<LeaseRecord>(&key(org, id))
+    let report = Update::of::<LeaseRecord>(&key(org, id))
         .set_number(&name, total)
         .if_more_than("units", 0)
-        .if_absent_or_at_most("closed", BY_FINDER)
         .if_absent_or_at_most(&name, total - 1);
+    let there = match table.change::<LeaseRecord>(report.clone().if_absent("closed")).await? {
+        Ok(()) => return Ok(Reported::Open),
+        Err(None) => return Ok(Reported::Nowhere),
+        Err(Some(record)) => Lease::from(record),
+    };
+    if there.is_open() {
+        // More was reported already.
+        return Ok(Reported::Open);
+    }
+    let update = report.if_absent_or_at_most("closed", BY_FINDER);
     Ok(match table.update::<LeaseRecord>(update).await? {
-        Updated::Done(record) => Some(record.into()),
-        Updated::Refused(record) => record.map(Into::into),
+        Updated::Done(record) | Updated::Refused(Some(record)) => Reported::Closed(record.into()),
+        Updated::Refused(None) => Reported::Nowhere,
     })
 }
 

@@ -108,7 +108,12 @@ impl Source for Wallets {
             };
             // Who does not know how much is left may ask for more than a fair share of it.
             if ask.pool.is_none() && ask.units > (wallet.balance / SIZING.share).max(1) || ask.units > wallet.balance {
-                return Ok(Answer::Refused(Some(pool(&wallet))));
+                let refused = Answer::Refused(Some(pool(&wallet)));
+                // Who has nothing left writes nothing else, so a top-up would be asked for by nobody.
+                if wallet.asks() {
+                    wallet.store(&self.app).await?;
+                }
+                return Ok(refused);
             }
             let (lease, writes) = if let Some(extended) = self.extend(&mut wallet, ask, now).await? {
                 extended
@@ -126,8 +131,8 @@ impl Source for Wallets {
                 },
                 pool(&wallet),
             );
-            let commit = wallet.commit(Commit::of(&self.app, &Origin::default()))?;
-            commit.write_all("lease", writes).await?;
+            let commit = Commit::of(&self.app, &Origin::default()).write_all("lease", writes);
+            wallet.commit(&self.app.table, commit).await?.await?;
             Ok::<_, NotDone>(granted)
         })
         .await

@@ -12,7 +12,7 @@ use crate::facts::{Told, WalletExhausted, WalletLow, WalletToppedUp};
 use crate::lease::Lease;
 use crate::month::{Month, Threshold};
 use crate::plan::Plan;
-use crate::{credit_grant, topup, usage};
+use crate::{credit_grant, price, topup, usage};
 
 /// A wallet and its open leases are read this often until both are of one moment.
 pub(crate) const LOOKS: u32 = 4;
@@ -63,9 +63,9 @@ impl Wallet {
     }
 
     /// Adds to a commit what stores it, with all that came of its changes.
-    pub(crate) fn commit(mut self, mut commit: Commit<'_>) -> Result<Commit<'_>> {
+    pub(crate) async fn commit<'a>(mut self, table: &Table, mut commit: Commit<'a>) -> Result<Commit<'a>> {
         for happened in std::mem::take(&mut self.happened) {
-            commit = self.add(commit, happened)?;
+            commit = self.add(table, commit, happened).await?;
         }
         let told = self.take_ended().into_iter();
         let ended = told.map(|(grant, credits)| credit_grant::expired(self.org, grant, credits));
@@ -73,15 +73,24 @@ impl Wallet {
         Ok(commit.write("wallet", Write::save(&self)?))
     }
 
-    fn add<'a>(&mut self, commit: Commit<'a>, happened: Happened) -> Result<Commit<'a>> {
+    async fn add<'a>(&mut self, table: &Table, commit: Commit<'a>, happened: Happened) -> Result<Commit<'a>> {
         Ok(match happened {
             Happened::Moved(entry) => commit.write("entry", Write::create(&entry)?),
             Happened::Granted(grant) => commit.write("grant", Write::create(&grant)?),
-            Happened::Asked(topup) => commit.write("topup", Write::create(&topup)?),
+            Happened::Asked(wanted) => {
+                let topup = wanted.priced(self.org, &price::load(table).await?);
+                commit.write("topup", Write::create(&topup)?)
+            }
             Happened::Reached(Threshold::Low) => commit.tell(&WalletLow(self.tell()))?,
             Happened::Reached(Threshold::Exhausted) => commit.tell(&WalletExhausted(self.tell()))?,
             Happened::ToppedUp => commit.tell(&WalletToppedUp(self.tell()))?,
         })
+    }
+
+    /// Stores it, with all that came of its changes, because time has passed.
+    pub(crate) async fn store(self, app: &App) -> Result<(), NotDone> {
+        let commit = Commit::of(app, &Origin::default());
+        self.commit(&app.table, commit).await?.await
     }
 
     fn tell(&mut self) -> Told {
@@ -103,7 +112,7 @@ impl Wallet {
             let moves = wallet.month.zone != org.time_zone;
             if moves || !wallet.happened.is_empty() {
                 wallet.month.zone = org.time_zone.clone();
-                wallet.commit(Commit::of(app, &Origin::default()))?.await?;
+                wallet.store(app).await?;
                 wallet = Self::current(&app.table, org.id, app.now()).await?;
             }
             Ok(wallet)
@@ -145,7 +154,7 @@ impl Wallet {
             let commit = Commit::of(app, &Origin::default())
                 .write_all("lease", lease.save(now))
                 .write_all("usage", usage::add(org, lease.used()));
-            wallet.commit(commit)?.await?;
+            wallet.commit(&app.table, commit).await?.await?;
             Ok::<_, NotDone>(())
         })
         .await

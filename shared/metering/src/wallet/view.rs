@@ -24,7 +24,8 @@ pub struct WalletView {
     /// All that were granted.
     #[schema(example = 100_000)]
     pub granted: u64,
-    /// Credits that were used without being there; the next grant pays them.
+    /// Credits that were used without being there, or that are to be taken back after a refund and are not there; the next
+    /// grant pays them.
     #[schema(example = 0)]
     pub debt: u64,
 }
@@ -45,7 +46,7 @@ impl WalletView {
             spent: wallet.spent + sold,
             expired: wallet.expired,
             granted: wallet.granted,
-            debt: wallet.debt,
+            debt: wallet.owed(),
         }
     }
 }
