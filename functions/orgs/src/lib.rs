@@ -126,6 +126,11 @@ struct OrgPatch {
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false, max_items = 10, example = json!([3, 10, 20]))]
     reminder_days: Option<Vec<u32>>,
+    /// So many days after the due one of a subscription's invoice that is not paid its contract is suspended, with its
+    /// subscriptions; null, as it is at first, for never. It goes on when nothing is due any more of what it was suspended for.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<u16>, minimum = 1, maximum = 365, example = 30)]
+    suspend_after_days: Option<Option<u16>>,
 }
 
 fn day(days: u32) -> u16 {
@@ -155,6 +160,7 @@ impl OrgPatch {
                 .reminder_days
                 .as_ref()
                 .map(|days| days.iter().copied().map(day).collect()),
+            suspend_after_days: self.suspend_after_days,
         }
     }
 }

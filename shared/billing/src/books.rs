@@ -34,10 +34,11 @@ use crate::invoice::facts::{
     InvoiceSent, InvoiceViewed,
 };
 use crate::invoice::{
-    BillingKey, Content, CreditNote, CreditNoteView, Invoice, InvoiceView, NewCreditNote, NewPayment, News, Source,
-    news,
+    BillingKey, Chasing, Content, CreditNote, CreditNoteView, Invoice, InvoiceView, NewCreditNote, NewPayment, News,
+    PaidBy, Source, news,
 };
 use crate::numbering::{Counter, DocumentNumber, Series};
+use crate::parties::Parties;
 use crate::subscription::{Credit, Subscription};
 use crate::tax::TaxExempt;
 
@@ -166,6 +167,16 @@ impl<'a> Books<'a> {
         Ok(rest)
     }
 
+    /// Takes money that a provider received for an invoice; what of it is more than is due, and belongs to nobody yet.
+    pub fn receive(&mut self, invoice: &mut Invoice, amount: Minor) -> Result<Minor> {
+        Ok(invoice.pay(self.now, amount, PaidBy::Provider)?)
+    }
+
+    /// Takes back from an invoice what a provider had received for it and lost to a dispute.
+    pub fn lose(&mut self, invoice: &mut Invoice, amount: Minor) {
+        invoice.lose_dispute(self.now, amount);
+    }
+
     /// Cancels an invoice; what was paid of it goes to the client's balance, except what a provider can give back.
     pub fn cancel(&mut self, invoice: &mut Invoice) -> Result<()> {
         let back = invoice.cancel(self.now)?;
@@ -193,9 +204,13 @@ impl<'a> Books<'a> {
 
     /// Adds to a commit what stores and tells all of it.
     pub fn close(self, mut commit: Commit<'a>) -> Result<Commit<'a>> {
-        let org = self.org.id;
+        let (org, chasing) = (self.org.id, Chasing::from(&self.settings));
         for booked in self.invoices {
-            commit = booked.add(commit, &self.settings.reminder_days)?;
+            if booked.is_sent_now() {
+                let parties = Parties::of(booked.after.id, &self.org, &self.settings, &self.client);
+                commit = commit.write("parties", Write::create(&parties)?);
+            }
+            commit = booked.add(commit, &chasing)?;
         }
         for gone in self.deleted {
             let marks = due::moved(org, Subject::Invoice(gone.id), gone.marked_at, None)?;
@@ -204,6 +219,8 @@ impl<'a> Books<'a> {
                 .write_all("due mark", marks);
         }
         for note in self.notes {
+            let parties = Parties::of(note.id, &self.org, &self.settings, &self.client);
+            commit = commit.write("parties", Write::create(&parties)?);
             commit = commit.write("credit note", Write::create(&note)?);
             // It never changes.
             let told = Shown::of(org, &note.id, 1, CreditNoteView::of(&note));
@@ -240,10 +257,15 @@ impl<'a> Books<'a> {
 }
 
 impl Booked {
-    fn add<'a>(self, mut commit: Commit<'a>, reminder_days: &[u16]) -> Result<Commit<'a>> {
+    fn is_sent_now(&self) -> bool {
+        let was_sent = self.before.as_ref().is_some_and(|before| before.sent_at.is_some());
+        self.after.sent_at.is_some() && !was_sent
+    }
+
+    fn add<'a>(self, mut commit: Commit<'a>, chasing: &Chasing) -> Result<Commit<'a>> {
         let Self { before, mut after } = self;
         let happened = news(before.as_ref(), &after);
-        let due_at = after.due_at(reminder_days);
+        let due_at = after.due_at(chasing);
         let moved = due::moved(after.org, Subject::Invoice(after.id), after.marked_at, due_at)?;
         after.marked_at = due_at;
         if before.is_none()

@@ -15,7 +15,6 @@ use serde::{Deserialize, Serialize};
 use crate::coupon::currency;
 use crate::number::{Given, Rate};
 use crate::price::number;
-use crate::refusal::refusals;
 use crate::subscription::Conditions;
 use crate::tax::{TaxExempt, Taxation};
 
@@ -23,7 +22,7 @@ pub use entitlements::ClientEntitlements;
 pub use store::NAME;
 pub use view::ClientView;
 
-refusals! {
+kernel::refusals! {
     /// Why a client is not deleted.
     CannotDelete {
         /// Something of it is still sold.

@@ -8,17 +8,15 @@ mod store;
 mod view;
 
 use kernel::check::given;
-use kernel::{Check, ClientId, ContractId, Input, OrgId, SubscriptionId, Time};
+use kernel::{Check, ClientId, ContractId, Input, InvoiceId, OrgId, SubscriptionId, Time};
 use serde::{Deserialize, Serialize};
-
-use crate::refusal::refusals;
 
 pub use agreement::{Agreement, MOST_SUBSCRIPTIONS};
 pub use deeds::expire;
 pub use store::NAME;
 pub use view::ContractView;
 
-refusals! {
+kernel::refusals! {
     /// Why a contract does not become active.
     CannotActivate {
         /// It was a draft no more.
@@ -163,8 +161,11 @@ pub struct Contract {
     pub status: Status,
     /// When it ends by itself.
     pub ends_at: Option<Time>,
-    /// Why it was terminated.
+    /// Why it was terminated, or suspended because it was not paid.
     pub reason: Option<Reason>,
+    /// The invoices for which it was suspended, that are due still; empty if a person suspended it.
+    #[serde(default)]
+    unpaid: Vec<InvoiceId>,
     /// When it was made.
     pub created_at: Time,
     /// When it became active.
@@ -193,6 +194,7 @@ impl Contract {
             status: Status::Draft,
             ends_at: new.ends_at,
             reason: None,
+            unpaid: Vec::new(),
             created_at: now,
             activated_at: None,
             ended_at: None,
@@ -236,7 +238,35 @@ impl Contract {
             return Err(CannotResume::Ended);
         }
         self.status = Status::Active;
+        self.forget_unpaid();
         Ok(())
+    }
+
+    /// Lets it rest because an invoice was not paid, or notes that of one more if it rests for that already; whether it does.
+    /// What a person has suspended stays theirs.
+    pub fn suspend_unpaid(&mut self, now: Time, invoice: InvoiceId) -> bool {
+        let rests = self.status == Status::Suspended && !self.unpaid.is_empty();
+        let runs = self.status == Status::Active && !self.ends_by(now);
+        if !rests && !runs {
+            return false;
+        }
+        self.status = Status::Suspended;
+        self.reason = Some(Reason::NonPayment);
+        self.unpaid.push(invoice);
+        true
+    }
+
+    /// Takes note that nothing is due any more of an invoice; whether it may go on because of that.
+    pub fn release(&mut self, now: Time, invoice: InvoiceId) -> bool {
+        let before = self.unpaid.len();
+        self.unpaid.retain(|unpaid| *unpaid != invoice);
+        let was_last = before > 0 && self.unpaid.is_empty();
+        was_last && self.status == Status::Suspended && !self.ends_by(now)
+    }
+
+    fn forget_unpaid(&mut self) {
+        self.unpaid.clear();
+        self.reason = None;
     }
 
     /// Ends it now. Its subscriptions are cancelled with it.
@@ -245,6 +275,7 @@ impl Contract {
             return Err(CannotTerminate::Ended);
         }
         self.status = Status::Terminated;
+        self.unpaid.clear();
         self.reason = Some(reason);
         self.ended_at = Some(now);
         Ok(())
@@ -256,6 +287,7 @@ impl Contract {
         if !runs || !self.ends_by(now) {
             return false;
         }
+        self.forget_unpaid();
         self.status = Status::Expired;
         self.ended_at = self.ends_at;
         true
@@ -358,6 +390,36 @@ mod tests {
             |contract| contract.change(None, None).is_ok(),
             [Some(Status::Draft), Some(Active), Some(Suspended), None, None],
         );
+    }
+
+    #[test]
+    fn what_was_not_paid_lets_it_rest_until_all_of_it_is() {
+        let [one, other] = [1, 2].map(InvoiceId::from_bits);
+        let mut contract = in_state(Status::Active);
+        assert!(contract.suspend_unpaid(NOW, one) && contract.suspend_unpaid(NOW, other));
+        assert_eq!(
+            (contract.status, contract.reason),
+            (Status::Suspended, Some(Reason::NonPayment))
+        );
+        assert!(!contract.release(NOW, one) && !contract.release(NOW, one));
+        let mut late = contract.clone();
+        assert!(
+            contract.release(NOW, other) && !late.release(LATER, other),
+            "it has ended"
+        );
+        contract.resume(NOW).unwrap();
+        assert_eq!(contract.reason, None);
+        // What a person has done stays: one that they suspended, or let go on.
+        let mut theirs = in_state(Status::Suspended);
+        assert!(!theirs.suspend_unpaid(NOW, one) && !theirs.release(NOW, one));
+        assert!(contract.suspend_unpaid(NOW, one));
+        contract.resume(NOW).unwrap();
+        contract.suspend().unwrap();
+        assert!(!contract.release(NOW, one));
+        for status in [Status::Draft, Status::Terminated, Status::Expired] {
+            assert!(!in_state(status).suspend_unpaid(NOW, one), "{status:?}");
+        }
+        assert!(!in_state(Status::Active).suspend_unpaid(LATER, one));
     }
 
     #[test]

@@ -12,12 +12,11 @@ use serde::{Deserialize, Serialize};
 use crate::line::{Line, LineKind};
 use crate::number::{Given, Quantity, Rate};
 use crate::price::{amount, number};
-use crate::refusal::refusals;
 
 pub use store::{NAME, redeem};
 pub use view::{CouponView, DiscountView};
 
-refusals! {
+kernel::refusals! {
     /// Why a coupon is not applied.
     CannotRedeem {
         /// It has ended.

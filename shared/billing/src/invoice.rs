@@ -7,31 +7,35 @@ mod clock;
 mod credit;
 mod deeds;
 mod draft;
+mod dunning;
 pub mod facts;
+mod link;
 mod news;
 mod patch;
 mod store;
 mod view;
 
+use kernel::link::{Secret, Token};
 use kernel::{ClientId, Currency, Day, InvoiceId, Minor, Money, OrgId, RecurringInvoiceId, SubscriptionId, Time, Zone};
 use serde::{Deserialize, Serialize};
 
 use crate::coupon::Discount;
 use crate::line::Line;
 use crate::numbering::DocumentNumber;
-use crate::refusal::refusals;
 use crate::tax::{TaxExempt, Totals};
 
 pub use credit::{CreditNote, CreditNoteView, Credited, NewCreditLine, NewCreditNote};
 pub(crate) use draft::GivenRates;
 pub use draft::{Content, Method, NewInvoice, NewPayment};
+pub(crate) use dunning::{Chased, Chasing};
+pub use link::Shared;
 pub(crate) use news::{News, news};
 pub use patch::InvoicePatch;
 pub(crate) use store::BillingKey;
 pub use store::Listed;
 pub use view::{DaysView, InvoiceView, LineView, TaxView};
 
-refusals! {
+kernel::refusals! {
     /// Why an invoice is not changed or deleted.
     CannotChange {
         /// It is no draft any more.
@@ -226,8 +230,14 @@ pub struct Invoice {
     pub amount_credited: Minor,
     /// What of that was due; the rest went to the client's balance.
     pub credited_due: Minor,
+    /// What payment providers gave back of what was paid: it stays paid.
+    #[serde(default)]
+    pub refunded: Minor,
     /// How many reminders were sent.
     pub reminders: u32,
+    /// Whether its contract rests because of it.
+    #[serde(default)]
+    pub(crate) chased: Chased,
     /// When it was made.
     pub created_at: Time,
     /// When it was sent.
@@ -249,6 +259,9 @@ pub struct Invoice {
     /// How many facts were told of it.
     #[serde(default)]
     pub(crate) told: u64,
+    /// What its client's link ends in, from its sending on. What was sent before there were links gets one when it is asked for.
+    #[serde(default)]
+    link: Option<Secret>,
     #[serde(default)]
     version: u64,
 }
@@ -279,11 +292,26 @@ impl Invoice {
         self.status = Status::Sent;
         self.number = Some(number);
         self.sent_at = Some(now);
+        self.link.get_or_insert_default();
         self.issued_on.get_or_insert_with(|| org.day_of(now));
         let taken = balance.min(self.totals.total).max(Minor::ZERO);
         self.paid.balance += taken;
         self.settle(now);
         Ok(taken)
+    }
+
+    /// What its client's link ends in; none before it is sent.
+    pub fn token(&self) -> Option<Token> {
+        let (org, invoice) = (self.org, self.id);
+        self.link.map(|secret| Token::Invoice { org, invoice, secret })
+    }
+
+    /// Gives it a link, if it was sent before there were links.
+    pub(crate) fn ensure_link(&mut self) -> Option<Token> {
+        if self.sent_at.is_some() {
+            self.link.get_or_insert_default();
+        }
+        self.token()
     }
 
     /// Notes that its client looked at it.
@@ -339,6 +367,11 @@ impl Invoice {
         };
     }
 
+    /// Notes that a provider gave money back, or that it did not after all: then `amount` is negative. What is due stays.
+    pub fn give_back(&mut self, amount: Minor) {
+        self.refunded += amount;
+    }
+
     /// Cancels it; what of the money on it goes back to the client's balance. What a provider paid stays with that
     /// payment, which can be refunded.
     pub fn cancel(&mut self, now: Time) -> Result<Minor, CannotCancel> {
@@ -376,11 +409,12 @@ impl Invoice {
         Some(self.zone.start_of(self.due_date.plus_days((*after).into())))
     }
 
-    /// When the clock does something to it next: it falls overdue, or its client is reminded.
-    pub fn due_at(&self, days: &[u16]) -> Option<Time> {
+    /// When the clock does something to it next: it falls overdue, its client is reminded, its contract is suspended or goes on.
+    pub(crate) fn due_at(&self, chasing: &Chasing) -> Option<Time> {
         let falls = self.status.is_open() && self.status != Status::Overdue;
         let falls = falls.then(|| self.overdue_from());
-        falls.into_iter().chain(self.reminder_at(days)).min()
+        let chased = [self.reminder_at(&chasing.reminder_days), self.chased_at(chasing)];
+        falls.into_iter().chain(chased.into_iter().flatten()).min()
     }
 
     /// What there is one invoice of, if there is only one of what it was made of.

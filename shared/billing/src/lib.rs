@@ -12,9 +12,9 @@
 //! | [`subscription`] | what a client has: trials, pauses, changes of plan, usage; what is billed next |
 //! | [`recurring`] | invoices that recur on the days of a schedule |
 //! | [`invoice`] | drafts, sending, paying, overdue, cancelling; credit notes |
+//! | [`parties`], [`file`](mod@file) | who sold and bought when a document was sent, and the file of it |
 //! | [`numbering`] | numbers of documents |
 //! | [`books`] | what is booked for a client in one transaction: whoever makes invoices does it by this |
-//! | [`payment`] | money from outside that a person recorded |
 //! | [`analytics`] | what invoices and subscriptions come to: sums that move with what they sum |
 //! | [`mails`] | what clients are mailed |
 //! | [`revenue`] | what subscriptions bring each month |
@@ -43,17 +43,17 @@ pub mod client;
 pub mod contract;
 pub mod coupon;
 pub mod due;
+pub mod file;
 pub mod invoice;
 pub mod line;
 pub mod mails;
 mod measure;
 pub mod numbering;
-pub mod payment;
+pub mod parties;
 pub mod plan;
 pub mod platform;
 pub mod price;
 pub mod recurring;
-mod refusal;
 pub mod revenue;
 pub mod run;
 pub mod schedule;
@@ -68,7 +68,6 @@ pub use invoice::{CreditNote, Invoice};
 pub use kernel::number::{self, Given, Quantity, Rate, UnitPrice};
 pub use line::{Line, LineKind};
 pub use numbering::{DocumentNumber, Series};
-pub use payment::Payment;
 pub use plan::{Plan, Terms};
 pub use price::{Metric, Price};
 pub use recurring::Recurring;

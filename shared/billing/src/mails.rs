@@ -1,27 +1,51 @@
-//! What clients are mailed of their invoices: that one was sent, and that one is overdue.
+//! What clients are mailed of their invoices: that one was sent, with its file, and that one is overdue.
 
 use anyhow::Context;
 use app::{App, Env};
 use identity::Org;
+use jobs::Later;
+use kernel::link::Links;
 use kernel::policy::ReadBilling;
-use kernel::{ClientId, Currency, Day, Error, Minor, Money, Result, Scope, Time};
-use notifications::{Desk, Job, Letter, Line, Mail, Owner};
+use kernel::{ClientId, Currency, Day, Error, InvoiceId, Minor, Money, Result, Scope, Time};
+use notifications::{Attachment, Desk, Job, Letter, Line, Mail, Owner};
 use outbox::{Fact, Heard, Listener, Told};
 use serde::Deserialize;
 
 use crate::books::Books;
 use crate::client::Client;
+use crate::file::{self, InvoiceFile};
 use crate::invoice::Invoice;
 use crate::invoice::facts::InvoiceSent;
 
-/// Hears of invoices that were sent and mails their clients, once for each.
+/// A mail waits so long for its file, and then goes without.
+const FILE_TAKES: i64 = 5 * Time::MINUTE;
+
+/// Where mails to clients go out, and where their links lead.
 #[derive(Debug)]
-pub struct Mails(Desk);
+pub struct Post {
+    desk: Desk,
+    links: Links,
+}
+
+impl Post {
+    /// That of the environment.
+    pub fn of(env: &Env, app: &App) -> anyhow::Result<Self> {
+        Ok(Self {
+            desk: Desk::of(env, app)?,
+            links: Links::to(env.variable("PUBLIC_URL")?),
+        })
+    }
+}
+
+/// Hears of invoices that were sent, has their files made and mails their clients, once for each.
+#[derive(Debug)]
+pub struct Mails(Post);
 
 /// What a fact says of an invoice that a mail says too.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Said {
+    id: InvoiceId,
     client_id: ClientId,
     number: String,
     currency: Currency,
@@ -31,9 +55,9 @@ struct Said {
 }
 
 impl Mails {
-    /// Mails that go out by the desk of the environment.
+    /// Mails that go out by the post of the environment.
     pub fn of(env: &Env, app: &App) -> anyhow::Result<Self> {
-        Ok(Self(Desk::of(env, app)?))
+        Ok(Self(Post::of(env, app)?))
     }
 
     async fn mail(&self, app: &App, fact: &Told) -> Result<()> {
@@ -49,20 +73,33 @@ impl Mails {
             Err(error) => return Err(error),
         };
         let client = Client::load_even_deleted(&app.table, &scope, said.client_id).await?;
+        let token = Invoice::token_of(app, fact.org, said.id).await?;
         let letter = Letter::InvoiceSent {
             name: client.profile.name.as_str().into(),
             organization: org.name.as_str().into(),
-            number: said.number.into(),
+            number: said.number.as_str().into(),
             total: amount(said.total, said.currency),
             due: amount(said.amount_due, said.currency),
             due_date: said.due_date.to_string().into(),
             is_paid: said.amount_due == Minor::ZERO,
+            link: Some(self.0.links.page(&token).into()),
         };
-        let mail = Mail::to(&client.profile.email, letter);
+        let attachment = Attachment {
+            key: file::place(fact.org, said.id),
+            file_name: format!("{}.pdf", said.number),
+            waits_until: fact.at.plus_millis(FILE_TAKES),
+        };
+        let mail = Mail::to(&client.profile.email, letter).with(attachment);
         let cause = fact.id.to_string();
-        let job = self
-            .0
-            .mail_once(app.now(), Owner::Org(fact.org), &cause, fact.at, mail)?;
+        let owner = Owner::Org(fact.org);
+        let job = self.0.desk.mail_once(app.now(), owner, &cause, fact.at, mail)?;
+        let file = InvoiceFile {
+            org: fact.org,
+            invoice: said.id,
+            sent_at: fact.at,
+        };
+        let file = Later::of(app.now(), &file, app.now())?;
+        file.because_of(&fact.origin).store(app).await?;
         job.later().clone().because_of(&fact.origin).store(app).await?;
         Ok(())
     }
@@ -79,7 +116,7 @@ impl Listener for Mails {
 }
 
 /// The mail that reminds a client of an invoice.
-pub(crate) fn reminder(now: Time, desk: &Desk, books: &Books<'_>, invoice: &Invoice) -> Result<Job> {
+pub(crate) fn reminder(now: Time, post: &Post, books: &Books<'_>, invoice: &Invoice) -> Result<Job> {
     let (client, org) = (&books.client().profile, books.org());
     let number = invoice.number.map(|number| number.to_string()).unwrap_or_default();
     let letter = Letter::InvoiceReminder {
@@ -88,9 +125,11 @@ pub(crate) fn reminder(now: Time, desk: &Desk, books: &Books<'_>, invoice: &Invo
         number: number.into(),
         due: amount(invoice.amount_due(), invoice.currency),
         due_date: invoice.due_date.to_string().into(),
+        link: invoice.token().map(|token| post.links.page(&token).into()),
     };
     let mail = Mail::to(&client.email, letter);
-    desk.mail(now, Owner::Org(invoice.org), &invoice.id.to_string(), mail)
+    post.desk
+        .mail(now, Owner::Org(invoice.org), &invoice.id.to_string(), mail)
 }
 
 /// An amount as mails say it: `EUR 119.00`.

@@ -13,13 +13,12 @@ use crate::invoice::{Content, Source};
 use crate::line::{self, Line, NewLine};
 use crate::number::{Given, Rate};
 use crate::price::number;
-use crate::refusal::refusals;
 use crate::schedule::{Period, Schedule, Step, may_start};
 use crate::tax::{TaxExempt, Taxation, Totals};
 
 pub use view::{ItemView, RecurringView};
 
-refusals! {
+kernel::refusals! {
     /// Why a recurring invoice is not paused, resumed or cancelled.
     CannotTurn {
         /// It does not run.

@@ -11,11 +11,11 @@ use anyhow::Context;
 use app::{App, Outgoing, Queue};
 use commit::{Commit, again};
 use kernel::{Error, OrgId, Origin, Result, Time};
-use notifications::Desk;
 use serde::{Deserialize, Serialize};
 use table::Write;
 
 use crate::due::{Mark, SHARDS, Subject};
+use crate::mails::Post;
 
 const QUEUE: Queue = Queue("BILLING_QUEUE_URL");
 /// A message names so many marks of one organization: they are worked at one after another, for numbers are taken so.
@@ -98,7 +98,7 @@ fn messages(marks: &[Mark]) -> Vec<Message> {
 
 /// Does what a message says. An error if it must come again: a table was away, or others were always faster. What cannot be
 /// done at all is tried again later, so that it holds up nothing else.
-pub async fn work(app: &App, desk: &Desk, message: &str) -> Result<()> {
+pub async fn work(app: &App, post: &Post, message: &str) -> Result<()> {
     let message: Message = serde_json::from_str(message).context("a message that is none of ours")?;
     let mut failure = None;
     for Due { subject, at } in message.due {
@@ -107,7 +107,7 @@ pub async fn work(app: &App, desk: &Desk, message: &str) -> Result<()> {
             subject,
             at,
         };
-        if let Err(error) = work_at(app, desk, mark).await {
+        if let Err(error) = work_at(app, post, mark).await {
             tracing::error!(org.id = %mark.org, %subject, error = format!("{:#}", anyhow::anyhow!(error)), "what is due was not done");
             failure = Some(Error::Busy);
         }
@@ -115,8 +115,8 @@ pub async fn work(app: &App, desk: &Desk, message: &str) -> Result<()> {
     failure.map_or(Ok(()), Err)
 }
 
-async fn work_at(app: &App, desk: &Desk, mark: Mark) -> Result<()> {
-    match deeds::work(app, desk, mark).await {
+async fn work_at(app: &App, post: &Post, mark: Mark) -> Result<()> {
+    match deeds::work(app, post, mark).await {
         Ok(()) => clear(app, mark).await,
         Err(error @ (Error::Busy | Error::Stale)) => Err(error),
         // Its organization was deleted, or it was.

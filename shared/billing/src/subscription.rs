@@ -25,7 +25,6 @@ use crate::line::{Line, LineKind};
 use crate::number::Quantity;
 use crate::numbering::DocumentNumber;
 use crate::plan::Terms;
-use crate::refusal::refusals;
 use crate::schedule::{Period, Schedule};
 use crate::tax::{Taxation, Totals};
 
@@ -36,7 +35,7 @@ pub use store::{NAME, book};
 pub use usage::{Settled, Span, Usage, Wanted};
 pub use view::{ChangePreview, ChangeReply, ChangedView, PreviewView, ScheduledView, SubscriptionView};
 
-refusals! {
+kernel::refusals! {
     /// Why a subscription is not paused.
     CannotPause {
         /// It does not run.

@@ -113,6 +113,9 @@ pub struct OrgView {
     /// So many days after the due one reminders are sent.
     #[schema(example = json!([3, 10, 20]))]
     pub reminder_days: Vec<u16>,
+    /// So many days after the due one of a subscription's invoice that is not paid its contract is suspended; null for never.
+    #[schema(required, example = 30)]
+    pub suspend_after_days: Option<u16>,
     /// Your role in it.
     pub role: OrgRole,
     /// When it was made.
@@ -136,6 +139,7 @@ impl OrgView {
             due_in_days: billing.due_in_days,
             usage_grace_hours: billing.usage_grace_hours,
             reminder_days: billing.reminder_days,
+            suspend_after_days: billing.suspend_after_days,
             role,
             created_at: org.created_at,
             updated_at: org.updated_at,

@@ -1,6 +1,6 @@
 //! A contract with its subscriptions: what is done to it is done to them. Pure.
 
-use kernel::{Error, Result, SubscriptionId, Time};
+use kernel::{Error, InvoiceId, Result, SubscriptionId, Time};
 
 use super::{CannotChange, Contract, ContractPatch, Reason, Status};
 use crate::subscription::{self, Credit, PausedBy, Subscription, When};
@@ -34,6 +34,27 @@ impl Agreement {
     /// Lets it rest, and its active subscriptions with it.
     pub fn suspend(&mut self, now: Time) -> Result<()> {
         self.contract.suspend()?;
+        self.pause(now)
+    }
+
+    /// Lets it rest because an invoice was not paid, and its active subscriptions with it; whether it does.
+    pub(crate) fn suspend_unpaid(&mut self, now: Time, invoice: InvoiceId) -> Result<bool> {
+        let rests = self.contract.suspend_unpaid(now, invoice);
+        if rests {
+            self.pause(now)?;
+        }
+        Ok(rests)
+    }
+
+    /// Lets it go on, if this invoice was the last that it rests for.
+    pub(crate) fn release(&mut self, now: Time, invoice: InvoiceId) -> Result<()> {
+        if self.contract.release(now, invoice) {
+            self.resume(now)?;
+        }
+        Ok(())
+    }
+
+    fn pause(&mut self, now: Time) -> Result<()> {
         for one in self.running(now) {
             if one.status == subscription::Status::Active {
                 one.pause(now, PausedBy::Contract)?;

@@ -22,7 +22,7 @@ pub struct ContractView {
     /// When it ends by itself.
     #[schema(required)]
     pub ends_at: Option<Time>,
-    /// Why it was terminated.
+    /// Why it was terminated; `NON_PAYMENT` of one that was suspended because an invoice was not paid.
     #[schema(required)]
     pub reason: Option<Reason>,
     /// When it was made.

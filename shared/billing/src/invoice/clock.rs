@@ -1,21 +1,20 @@
-//! What the clock does to invoices: they fall overdue, and their clients are reminded. It may be told twice, late and by
+//! What the clock does to invoices: they fall overdue, their clients are reminded, their contracts rest and go on. It may be told twice, late and by
 //! several at once.
 
 use app::App;
 use commit::{Commit, again};
 use kernel::{Error, InvoiceId, OrgId, Origin, Result, Time};
-use notifications::Desk;
 use table::Write;
 
-use super::Invoice;
+use super::{Chasing, Invoice};
 use crate::books::Books;
 use crate::due::{self, Subject};
-use crate::mails;
+use crate::mails::{self, Post};
 
 impl Invoice {
-    /// Does what is due to an invoice: it falls overdue, and its client is reminded by a mail that is a job of the same
-    /// transaction. When it is due next, as its mark says; nothing if it is not, or is not there.
-    pub async fn do_due(app: &App, desk: &Desk, org: OrgId, id: InvoiceId) -> Result<Option<Time>> {
+    /// Does what is due to an invoice: it falls overdue, its client is reminded by a mail that is a job of the same transaction,
+    /// its contract is suspended or goes on. When it is due next, as its mark says; nothing if it is not, or is not there.
+    pub async fn do_due(app: &App, post: &Post, org: OrgId, id: InvoiceId) -> Result<Option<Time>> {
         again(|| async {
             let before = match Self::find(&app.table, org, id).await {
                 Ok(invoice) => invoice,
@@ -38,20 +37,30 @@ impl Invoice {
                 }
                 Err(error) => return Err(error.into()),
             };
-            let (now, days) = (app.now(), books.settings().reminder_days.clone());
+            let (now, chasing) = (app.now(), Chasing::from(books.settings()));
             let mut invoice = before.clone();
             invoice.fall_due(now);
-            let reminds = invoice.remind(now, &days);
-            let next = invoice.due_at(&days);
+            let reminds = invoice.remind(now, &chasing.reminder_days);
+            let contract = match invoice.step(now, &chasing) {
+                Some(step) => invoice.take_step(app, step).await?,
+                None => None,
+            };
+            let next = invoice.due_at(&chasing);
             if invoice == before && next == before.marked_at {
                 return Ok(next);
             }
             let mut commit = Commit::of(app, &Origin::default());
             if reminds {
-                commit = commit.due(mails::reminder(now, desk, &books, &invoice)?.later())?;
+                invoice.ensure_link();
+                commit = commit.due(mails::reminder(now, post, &books, &invoice)?.later())?;
             }
+            let conditions = books.client().conditions(books.settings());
             books.book(Some(before), invoice);
-            books.close(commit)?.await?;
+            commit = books.close(commit)?;
+            if let Some(contract) = contract {
+                commit = contract.book(org, now, &conditions, commit)?;
+            }
+            commit.await?;
             Ok(next)
         })
         .await

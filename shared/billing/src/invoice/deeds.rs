@@ -15,12 +15,11 @@ use crate::books::Books;
 use crate::client;
 use crate::coupon;
 use crate::numbering::turn;
-use crate::refusal::refusals;
 
 /// What an invoice is called in the audit trail, and where it is absent.
 pub(super) const NAME: &str = "invoice";
 
-refusals! {
+kernel::refusals! {
     /// Why a credit note gives nothing back by the way it was paid.
     CannotRefund {
         /// No provider has it.

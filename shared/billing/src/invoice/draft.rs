@@ -4,7 +4,7 @@ use kernel::money::TooMuch;
 use kernel::{Check, ClientId, Currency, Day, Error, Input, InvoiceId, Minor, OrgId, Time, Zone};
 use serde::{Deserialize, Serialize};
 
-use super::{CannotChange, Invoice, Paid, Source, Status};
+use super::{CannotChange, Chased, Invoice, Paid, Source, Status};
 use crate::coupon::{Discount, currency};
 use crate::line::{self, Line, NewLine};
 use crate::number::{Given, Rate};
@@ -218,7 +218,9 @@ impl Invoice {
             credited: Vec::new(),
             amount_credited: Minor::ZERO,
             credited_due: Minor::ZERO,
+            refunded: Minor::ZERO,
             reminders: 0,
+            chased: Chased::default(),
             created_at: now,
             sent_at: None,
             viewed_at: None,
@@ -228,6 +230,7 @@ impl Invoice {
             rates: None,
             marked_at: None,
             told: 0,
+            link: None,
             version: 0,
         })
     }

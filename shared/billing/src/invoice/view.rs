@@ -123,6 +123,9 @@ pub struct InvoiceView {
     /// What was credited, with tax.
     #[schema(value_type = i64)]
     pub amount_credited: Minor,
+    /// What payment providers gave back of what was paid: it stays paid.
+    #[schema(value_type = i64)]
+    pub amount_refunded: Minor,
     /// Whether the client is taxed.
     pub tax_exempt: TaxExempt,
     /// What the invoice has to say about that.
@@ -191,6 +194,7 @@ impl InvoiceView {
             amount_paid: invoice.paid.sum(),
             amount_due: invoice.amount_due(),
             amount_credited: invoice.amount_credited,
+            amount_refunded: invoice.refunded,
             tax_exempt: invoice.exempt,
             tax_note: invoice.exempt.wording(),
             coupon_code: invoice.discount.as_ref().map(|discount| discount.code.clone()),

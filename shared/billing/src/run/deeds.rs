@@ -4,13 +4,13 @@ use app::App;
 use commit::{Commit, NotDone, again_patiently};
 use kernel::policy::ManageBilling;
 use kernel::{Error, OrgId, Origin, Result, Scope, SubscriptionId, Time};
-use notifications::Desk;
 use table::Write;
 
 use crate::books::Books;
 use crate::contract::{self, Contract};
 use crate::due::{Mark, Subject};
 use crate::invoice::Invoice;
+use crate::mails::Post;
 use crate::measure;
 use crate::numbering::turn;
 use crate::platform;
@@ -21,12 +21,12 @@ use crate::subscription::{self, Subscription};
 const MOST_PERIODS: usize = 24;
 
 /// Does what is due of one thing by now.
-pub(super) async fn work(app: &App, desk: &Desk, mark: Mark) -> Result<()> {
+pub(super) async fn work(app: &App, post: &Post, mark: Mark) -> Result<()> {
     let org = mark.org;
     match mark.subject {
         Subject::Enrolment(id) => platform::enroll(app, id).await,
         Subject::Contract(id) => contract::expire(app, org, id).await.map(|_| ()),
-        Subject::Invoice(id) => Invoice::do_due(app, desk, org, id).await.map(|_| ()),
+        Subject::Invoice(id) => Invoice::do_due(app, post, org, id).await.map(|_| ()),
         Subject::Recurring(id) => Recurring::do_due(app, org, id).await.map(|_| ()),
         Subject::Subscription(id) => catch_up(app, org, id).await,
     }

@@ -9,9 +9,8 @@ use super::{Charged, Conditions, Credit, Scheduled, Status, Subscription, Usage,
 use crate::invoice::{Content, Source};
 use crate::line::Line;
 use crate::plan::Terms;
-use crate::refusal::refusals;
 
-refusals! {
+kernel::refusals! {
     /// Why a plan is not changed.
     CannotChange {
         /// It does not run.

@@ -37,6 +37,9 @@ pub struct BillingSettings {
     pub usage_grace_hours: u16,
     /// So many days after the due one reminders are sent, ascending.
     pub reminder_days: Vec<u16>,
+    /// So many days after the due one a subscription's contract is suspended that was not paid; nothing for never.
+    #[serde(default)]
+    pub suspend_after_days: Option<u16>,
     #[serde(default)]
     version: u64,
 }
@@ -54,6 +57,7 @@ impl BillingSettings {
             due_in_days: 14,
             usage_grace_hours: 1,
             reminder_days: vec![3, 10, 20],
+            suspend_after_days: None,
             version: 0,
         }
     }
@@ -79,6 +83,7 @@ impl BillingSettings {
             due_in_days: patch.due_in_days.unwrap_or(self.due_in_days),
             usage_grace_hours: patch.usage_grace_hours.unwrap_or(self.usage_grace_hours),
             reminder_days: patch.reminder_days.unwrap_or(self.reminder_days),
+            suspend_after_days: patch.suspend_after_days.unwrap_or(self.suspend_after_days),
             ..self
         })
     }
@@ -103,6 +108,8 @@ pub struct BillingPatch {
     pub usage_grace_hours: Option<u16>,
     /// So many days after the due one reminders are sent.
     pub reminder_days: Option<Vec<u16>>,
+    /// So many days after the due one a subscription's contract is suspended that was not paid; null for never.
+    pub suspend_after_days: Option<Option<u16>>,
 }
 
 impl BillingPatch {
@@ -135,6 +142,9 @@ impl BillingPatch {
             let ascending = days.is_sorted_by(|one, next| one < next);
             let problem = format!("must be at most {MOST_REMINDERS} numbers from 1 to 365, ascending");
             check.that(within && ascending, "reminderDays", problem);
+        }
+        if let Some(Some(days)) = self.suspend_after_days {
+            check.range("suspendAfterDays", days, 1..=365);
         }
     }
 }
@@ -233,9 +243,10 @@ mod tests {
         let patch = BillingPatch {
             due_in_days: Some(366),
             usage_grace_hours: Some(169),
+            suspend_after_days: Some(Some(0)),
             ..BillingPatch::default()
         };
-        assert_eq!(broken(&patch), ["dueInDays", "usageGraceHours"]);
+        assert_eq!(broken(&patch), ["dueInDays", "usageGraceHours", "suspendAfterDays"]);
     }
 
     #[test]

@@ -61,6 +61,7 @@ fn noted(org: &Org, billing: &BillingSettings) -> Value {
         "dueInDays": billing.due_in_days,
         "usageGraceHours": billing.usage_grace_hours,
         "reminderDays": billing.reminder_days,
+        "suspendAfterDays": billing.suspend_after_days,
     })
 }
 

@@ -1,0 +1,86 @@
+//! Who sold and who bought, as they were when a document was sent: what it says stays so, whatever either is called later.
+//!
+//! pk ORG#<org>#PARTIES   sk <invoice or credit note>
+
+use std::fmt::Display;
+
+use identity::Org;
+use identity::org::BillingSettings;
+use kernel::policy::ReadBilling;
+use kernel::{Address, OrgId, Result, Scope};
+use serde::{Deserialize, Serialize};
+use table::{Key, Record, Table, TableName};
+
+use crate::client::Client;
+
+/// Who sold and who bought.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Parties {
+    org: OrgId,
+    document: String,
+    /// Who sold.
+    pub seller: Party,
+    /// What the seller's documents were coloured in.
+    pub color: Option<String>,
+    /// Who bought.
+    pub buyer: Party,
+    /// Where that is written to.
+    pub email: String,
+    /// In which language.
+    pub language: Option<String>,
+}
+
+/// Somebody, as a document says it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Party {
+    /// The name.
+    pub name: String,
+    /// Where they are.
+    pub address: Option<Address>,
+    /// Their tax number.
+    pub tax_id: Option<String>,
+}
+
+impl Record for Parties {
+    const KIND: &'static str = "parties";
+    const TABLE: TableName = TableName::Ledger;
+
+    fn key(&self) -> Key {
+        key(self.org, &self.document)
+    }
+}
+
+fn key(org: OrgId, document: impl Display) -> Key {
+    Key::of(format!("ORG#{org}#PARTIES"), document.to_string())
+}
+
+impl Parties {
+    /// Those of a document that is sent now.
+    pub(crate) fn of(document: impl Display, org: &Org, settings: &BillingSettings, client: &Client) -> Self {
+        let profile = &client.profile;
+        Self {
+            org: org.id,
+            document: document.to_string(),
+            seller: Party {
+                name: org.name.clone(),
+                address: settings.address.clone(),
+                tax_id: settings.tax_id.clone(),
+            },
+            color: settings.color.clone(),
+            buyer: Party {
+                name: profile.name.clone(),
+                address: profile.address.clone(),
+                tax_id: profile.tax_id.clone(),
+            },
+            email: profile.email.clone(),
+            language: profile.language.clone(),
+        }
+    }
+
+    /// Reads those of a document; nothing for a draft, and for what was sent before they were kept.
+    pub async fn find(table: &Table, scope: &Scope<ReadBilling>, document: impl Display) -> Result<Option<Self>> {
+        table.get(&key(scope.org(), document)).await
+    }
+}
