@@ -1,43 +1,37 @@
-//! /v1/invoices/{id}/pdf and /xml, and those of credit notes: what was sent, as a page and as an e-invoice.
+//! /v1/invoices/{id}/pdf and /xml, and those of credit notes: what was sent, as a page and as an e-invoice; for whoever has
+//! the link of an invoice, too. And statements of clients' accounts.
 //!
 //! A function of its own, for it alone has a typesetter and fonts in it: the others start without them.
 
-mod source;
-
-use std::time::Duration;
-
+use archive::{Archive, Period};
 use axum::extract::{FromRef, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use billing::Invoice;
 use billing::invoice::NotOpen;
-use documents::{Document, cii, pdf, ubl};
+use documents::{Document, cii, ubl};
 use gate::{Gate, Routes, Serve, routes};
+use kernel::link::Token;
 use kernel::policy::ReadBilling;
-use kernel::{CreditNoteId, Error, InvoiceId, OrgId, Scope};
+use kernel::{ClientId, CreditNoteId, Currency, Day, Error, InvoiceId, OrgId, Scope, Zone};
 use lambda::{App, Env, Function, Path, Query, Result, Start};
-use objects::{Bucket, Link};
 use serde::Deserialize;
 
 /// The function.
 pub const FUNCTION: Function = gate::function::<InvoicePdf>("invoice-pdf");
 
-/// Names the bucket of what was rendered.
-const BUCKET: &str = "DOCUMENT_BUCKET";
-/// How long a link is good: long enough to be followed, too short to be passed on.
-const LINK_LASTS: Duration = Duration::from_mins(5);
-
 #[derive(Clone, FromRef)]
 struct InvoicePdf {
     app: App,
     gate: Gate,
-    bucket: Bucket,
+    archive: Archive,
 }
 
 impl Start for InvoicePdf {
     async fn start(env: &Env, app: App) -> anyhow::Result<Self> {
         Ok(Self {
             gate: Gate::of(env, &app)?,
-            bucket: Bucket::of(env, BUCKET)?,
+            archive: Archive::of(env)?,
             app,
         })
     }
@@ -47,7 +41,15 @@ impl Serve for InvoicePdf {
     type State = Self;
 
     fn routes() -> Routes<Self> {
-        Routes::new().members(routes![invoice_pdf, invoice_xml, credit_note_pdf, credit_note_xml])
+        Routes::new()
+            .members(routes![
+                invoice_pdf,
+                invoice_xml,
+                credit_note_pdf,
+                credit_note_xml,
+                statement
+            ])
+            .visitors(routes![linked_pdf, linked_xml])
     }
 }
 
@@ -61,12 +63,12 @@ impl Serve for InvoicePdf {
     responses((status = 302, description = "It lies at `location`.", headers(("location" = String)))))]
 async fn invoice_pdf(
     State(app): State<App>,
-    State(bucket): State<Bucket>,
+    State(archive): State<Archive>,
     scope: Scope<ReadBilling>,
     Path(id): Path<InvoiceId>,
 ) -> Result<Response> {
-    let document = source::invoice(&app, &scope, id).await?;
-    Ok(page(&bucket, scope.org(), &id.to_string(), &document).await?)
+    let document = archive.invoice(&app, &scope, id).await?;
+    Ok(page(&archive, scope.org(), &id.to_string(), &document).await?)
 }
 
 /// Shows an invoice as an e-invoice
@@ -78,12 +80,53 @@ async fn invoice_pdf(
     responses((status = 200, description = "The e-invoice.", content_type = "application/xml", body = String)))]
 async fn invoice_xml(
     State(app): State<App>,
+    State(archive): State<Archive>,
     scope: Scope<ReadBilling>,
     Path(id): Path<InvoiceId>,
     Query(written): Query<Written>,
 ) -> Result<Response> {
-    let document = source::invoice(&app, &scope, id).await?;
+    let document = archive.invoice(&app, &scope, id).await?;
     Ok(written.of(&document)?)
+}
+
+/// Leads whoever has its link to an invoice as a PDF
+///
+/// As `/v1/invoices/{id}/pdf` does its organization.
+#[utoipa::path(get, path = "/pay/{token}/pdf", operation_id = "get_linked_pdf", tag = "Payment pages",
+    params(("token" = String, Path, description = "The end of the link.")),
+    responses((status = 302, description = "It lies at `location`.", headers(("location" = String)))))]
+async fn linked_pdf(
+    State(app): State<App>,
+    State(archive): State<Archive>,
+    Path(token): Path<String>,
+) -> Result<Response> {
+    let (scope, id) = linked(&app, &token).await?;
+    let document = archive.invoice(&app, &scope, id).await?;
+    Ok(page(&archive, scope.org(), &id.to_string(), &document).await?)
+}
+
+/// Shows an invoice as an e-invoice to whoever has its link
+///
+/// As `/v1/invoices/{id}/xml` does to its organization.
+#[utoipa::path(get, path = "/pay/{token}/xml", operation_id = "get_linked_xml", tag = "Payment pages",
+    params(("token" = String, Path, description = "The end of the link."), Written),
+    responses((status = 200, description = "The e-invoice.", content_type = "application/xml", body = String)))]
+async fn linked_xml(
+    State(app): State<App>,
+    State(archive): State<Archive>,
+    Path(token): Path<String>,
+    Query(written): Query<Written>,
+) -> Result<Response> {
+    let (scope, id) = linked(&app, &token).await?;
+    let document = archive.invoice(&app, &scope, id).await?;
+    Ok(written.of(&document)?)
+}
+
+/// The invoice that a link leads to, and the right to read it, which the link proves. 404 if it leads nowhere.
+async fn linked(app: &App, token: &str) -> kernel::Result<(Scope<ReadBilling>, InvoiceId)> {
+    let token = Token::parse(token).ok_or(Error::NotFound("invoice"))?;
+    let invoice = Invoice::by_token(&app.table, &token).await?;
+    Ok((Scope::system(invoice.org), invoice.id))
 }
 
 /// Leads to a credit note as a PDF
@@ -94,12 +137,12 @@ async fn invoice_xml(
     responses((status = 302, description = "It lies at `location`.", headers(("location" = String)))))]
 async fn credit_note_pdf(
     State(app): State<App>,
-    State(bucket): State<Bucket>,
+    State(archive): State<Archive>,
     scope: Scope<ReadBilling>,
     Path(id): Path<CreditNoteId>,
 ) -> Result<Response> {
-    let document = source::credit_note(&app, &scope, id).await?;
-    Ok(page(&bucket, scope.org(), &id.to_string(), &document).await?)
+    let document = archive.credit_note(&app, &scope, id).await?;
+    Ok(page(&archive, scope.org(), &id.to_string(), &document).await?)
 }
 
 /// Shows a credit note as an e-invoice
@@ -110,36 +153,70 @@ async fn credit_note_pdf(
     responses((status = 200, description = "The e-invoice.", content_type = "application/xml", body = String)))]
 async fn credit_note_xml(
     State(app): State<App>,
+    State(archive): State<Archive>,
     scope: Scope<ReadBilling>,
     Path(id): Path<CreditNoteId>,
     Query(written): Query<Written>,
 ) -> Result<Response> {
-    let document = source::credit_note(&app, &scope, id).await?;
+    let document = archive.credit_note(&app, &scope, id).await?;
     Ok(written.of(&document)?)
 }
 
-/// Answers with a link to a document. One that counts is rendered when it is first asked for; another one each time, and
-/// the bucket keeps it for a day.
-async fn page(bucket: &Bucket, org: OrgId, id: &str, document: &Document) -> kernel::Result<Response> {
-    const PDF: &str = "application/pdf";
-    let render = || pdf::render(document).map_err(|problem| Error::from(anyhow::Error::new(problem)));
-    let counts = document.mark.is_none();
-    let key = format!("{}/{org}/{id}.pdf", if counts { "ORG" } else { "MARKED" });
-    if !counts || !bucket.has(&key).await? {
-        bucket.put(&key, PDF, render()?).await?;
+/// What a statement is of.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Stated {
+    /// The first day; 90 days before the last if absent.
+    #[param(value_type = Option<String>, format = Date, example = "2027-01-01")]
+    from: Option<Day>,
+    /// The last day; today if absent.
+    #[param(value_type = Option<String>, format = Date, example = "2027-03-31")]
+    to: Option<Day>,
+    /// In which currency; the client's if absent.
+    #[param(example = "EUR")]
+    currency: Option<String>,
+}
+
+/// Leads to the statement of a client's account as a PDF
+///
+/// What the client owed before, each invoice, credit note and payment of these days, and what it owes then; less than nothing
+/// is what it has on its balance. Days are those of the client's zone. The link is good for five minutes and needs no token. 409
+/// `statement_too_long` for a client with more than 2,000 invoices.
+#[utoipa::path(get, path = "/v1/clients/{id}/statement", operation_id = "get_client_statement", tag = "Clients",
+    params(("id" = ClientId, Path, description = "The client."), Stated),
+    responses((status = 302, description = "It lies at `location`.", headers(("location" = String)))))]
+async fn statement(
+    State(app): State<App>,
+    State(archive): State<Archive>,
+    scope: Scope<ReadBilling>,
+    Path(id): Path<ClientId>,
+    Query(stated): Query<Stated>,
+) -> Result<Response> {
+    let to = stated.to.unwrap_or_else(|| Zone::utc().day_of(app.now()));
+    let from = stated.from.unwrap_or_else(|| to.plus_days(-90));
+    if to < from {
+        return Err(Error::invalid("to", "must not be before `from`").into());
     }
-    let name = document
-        .number
-        .map_or_else(|| "draft".to_owned(), |number| number.to_string());
-    let link = Link {
-        file_name: &format!("{name}.pdf"),
-        lasts: LINK_LASTS,
-    };
+    let currency = stated.currency.as_deref().map(str::parse::<Currency>).transpose();
+    let currency = currency.map_err(|problem| Error::invalid("currency", problem.to_string()))?;
+    let given = stated.from.is_some() || stated.to.is_some();
+    let period = given.then_some(Period { from, to });
+    let location = archive.statement(&app, &scope, id, period, currency).await?;
+    Ok(found(location))
+}
+
+/// Answers with a link to a document.
+async fn page(archive: &Archive, org: OrgId, id: &str, document: &Document) -> kernel::Result<Response> {
+    Ok(found(archive.link(org, id, document).await?))
+}
+
+fn found(location: String) -> Response {
     let headers = [
-        (header::LOCATION, bucket.link(&key, link).await?),
+        (header::LOCATION, location),
         (header::CACHE_CONTROL, "no-store".to_owned()),
     ];
-    Ok((StatusCode::FOUND, headers).into_response())
+    (StatusCode::FOUND, headers).into_response()
 }
 
 /// What an e-invoice is written in.

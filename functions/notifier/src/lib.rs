@@ -5,31 +5,86 @@
 
 mod mail;
 
+use std::time::Duration;
+
 use anyhow::Result;
 use jobs::{Outcome, Running, Work};
 use lambda::{App, Consumer, Env, Function, Message, Start, each};
-use notifications::MailNotice;
+use notifications::{Mail, MailNotice};
+use objects::Bucket;
 
-use mail::Mailer;
+use mail::{Attached, Mailer};
 
 /// The function.
 pub const FUNCTION: Function = Function::queue::<Notifier>("notifier");
 
+/// Names the bucket of files that go with mails.
+const BUCKET: &str = "DOCUMENT_BUCKET";
+/// A file that is not there yet is looked for again after so long.
+const FILE_TAKES: Duration = Duration::from_secs(3);
+
 /// Sends mails.
-struct Notifier(Mailer);
+struct Notifier {
+    mailer: Mailer,
+    bucket: Bucket,
+}
+
+/// What is known of a file.
+enum File {
+    /// There is none, or none any more to be waited for.
+    None,
+    /// It is there.
+    There(Attached),
+    /// It may be there soon.
+    NotYet,
+}
 
 impl Start for Notifier {
     async fn start(env: &Env, _: App) -> Result<Self> {
         let mut config = aws_sdk_sesv2::config::Builder::from(&env.aws_config()?);
         config.set_endpoint_url(env.aws_endpoint("SESV2"));
         let (from, product) = (env.variable("MAIL_FROM")?, env.variable("PRODUCT_NAME")?);
-        Ok(Self(Mailer::new(config, from, product)))
+        Ok(Self {
+            mailer: Mailer::new(config, from, product),
+            bucket: Bucket::of(env, BUCKET)?,
+        })
     }
 }
 
 impl Work<MailNotice> for Notifier {
-    async fn work(&self, _: &App, running: &Running<'_, MailNotice>) -> Outcome {
-        self.0.send(running.id(), &running.job.mail).await
+    async fn work(&self, app: &App, running: &Running<'_, MailNotice>) -> Outcome {
+        let mail = &running.job.mail;
+        let file = match self.file(app, mail).await {
+            Ok(File::None) => None,
+            Ok(File::There(file)) => Some(file),
+            Ok(File::NotYet) => return Outcome::NotNow { after: FILE_TAKES },
+            Err(error) => {
+                let error = format!("{:#}", anyhow::Error::new(error));
+                tracing::warn!(job.id = %running.id(), error, "a mail's file was not read");
+                return Outcome::again("the file that goes with it could not be read");
+            }
+        };
+        self.mailer.send(running.id(), mail, file).await
+    }
+}
+
+impl Notifier {
+    /// The file that goes with a mail. One that is not there in time is gone without: what the mail says leads to it.
+    async fn file(&self, app: &App, mail: &Mail) -> kernel::Result<File> {
+        let Some(attachment) = &mail.attachment else {
+            return Ok(File::None);
+        };
+        Ok(match self.bucket.get(&attachment.key).await? {
+            Some(bytes) => File::There(Attached {
+                name: attachment.file_name.clone(),
+                bytes,
+            }),
+            None if app.now() < attachment.waits_until => File::NotYet,
+            None => {
+                tracing::error!(file.key = attachment.key, "a mail goes without its file");
+                File::None
+            }
+        })
     }
 }
 

@@ -7,7 +7,10 @@ use aws_sdk_sesv2::config::Builder;
 use aws_sdk_sesv2::config::retry::RetryConfig;
 use aws_sdk_sesv2::config::timeout::TimeoutConfig;
 use aws_sdk_sesv2::error::ProvideErrorMetadata;
-use aws_sdk_sesv2::types::{Body, Content, Destination, EmailContent, Message, MessageHeader};
+use aws_sdk_sesv2::primitives::Blob;
+use aws_sdk_sesv2::types::{
+    Attachment, AttachmentContentDisposition, Body, Content, Destination, EmailContent, Message, MessageHeader,
+};
 use jobs::Outcome;
 use kernel::JobId;
 use notifications::Mail;
@@ -19,6 +22,13 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const JOB_HEADER: &str = "X-Countinghouse-Job";
 /// What SES will say again, whenever it is asked.
 const FINAL: [&str; 2] = ["BadRequestException", "MessageRejected"];
+
+/// A PDF that goes with a mail.
+#[derive(Debug)]
+pub(crate) struct Attached {
+    pub(crate) name: String,
+    pub(crate) bytes: Vec<u8>,
+}
 
 /// Sends mails.
 #[derive(Debug)]
@@ -41,8 +51,8 @@ impl Mailer {
         }
     }
 
-    pub(crate) async fn send(&self, job: JobId, mail: &Mail) -> Outcome {
-        let message = match message(job, mail, &self.product) {
+    pub(crate) async fn send(&self, job: JobId, mail: &Mail, file: Option<Attached>) -> Outcome {
+        let message = match message(job, mail, file, &self.product) {
             Ok(message) => message,
             Err(error) => {
                 tracing::error!(job.id = %job, error = format!("{error:#}"), "a mail cannot be made");
@@ -76,13 +86,21 @@ impl Mailer {
 }
 
 /// What SES takes: a mail with its headers, and the one by which a repeat is known.
-fn message(job: JobId, mail: &Mail, product: &Line) -> anyhow::Result<Message> {
+fn message(job: JobId, mail: &Mail, file: Option<Attached>, product: &Line) -> anyhow::Result<Message> {
     let mail = mail.render(product)?;
     let text = |data: String| Content::builder().data(data).charset("UTF-8").build();
     let body = Body::builder().text(text(mail.text)?).html(text(mail.html)?).build();
     let mut message = Message::builder().subject(text(mail.subject)?).body(body);
     for (name, value) in mail.headers.into_iter().chain([(JOB_HEADER, job.to_string())]) {
         message = message.headers(MessageHeader::builder().name(name).value(value).build()?);
+    }
+    if let Some(file) = file {
+        let attachment = Attachment::builder()
+            .file_name(file.name)
+            .content_type("application/pdf")
+            .content_disposition(AttachmentContentDisposition::Attachment)
+            .raw_content(Blob::new(file.bytes));
+        message = message.attachments(attachment.build()?);
     }
     Ok(message.build())
 }

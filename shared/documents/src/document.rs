@@ -1,9 +1,9 @@
 //! What a document says: taken from what was booked, never computed anew.
 
 use billing::{Client, CreditNote, DocumentNumber, Invoice, Line, TaxExempt, Totals, invoice};
-use kernel::{Address, Currency, Day, Minor};
+use kernel::{Address, Color, Currency, Day, Minor};
+use locale::Locale;
 
-use crate::locale::Locale;
 use crate::logo::Logo;
 
 /// What a document is.
@@ -54,36 +54,6 @@ pub struct Party {
     pub tax_id: Option<String>,
     /// Where it is written to.
     pub email: Option<String>,
-}
-
-/// A colour such as `#1f6feb`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Color([u8; 3]);
-
-impl Color {
-    /// What is taken where none is said.
-    pub const DEFAULT: Self = Self([0x1f, 0x4e, 0x8c]);
-
-    /// Reads `#rrggbb`.
-    pub fn parse(text: &str) -> Option<Self> {
-        let digits = text.strip_prefix('#').filter(|digits| digits.len() == 6)?;
-        let value = u32::from_str_radix(digits, 16).ok()?;
-        let [_, red, green, blue] = value.to_be_bytes();
-        // `from_str_radix` takes a sign.
-        digits
-            .chars()
-            .all(|c| c.is_ascii_hexdigit())
-            .then_some(Self([red, green, blue]))
-    }
-
-    /// `#rrggbb`, dark enough to be read on white: each part is at most so much that the contrast stays above 4.5.
-    pub(crate) fn on_white(self) -> String {
-        let [red, green, blue] = self.0.map(u32::from);
-        // Weights of sRGB luminance in thousandths; about the luminance at which contrast with white falls below 4.5.
-        let light = (red * 213 + green * 715 + blue * 72) / 1_000;
-        let darker = |part: u32| if light > 110 { part * 110 / light } else { part };
-        format!("#{:02x}{:02x}{:02x}", darker(red), darker(green), darker(blue))
-    }
 }
 
 /// The document that another one corrects.

@@ -6,11 +6,11 @@
 //! | [`document`] | what a document says, taken from what billing booked |
 //! | [`pdf`] | the page: typst over one template, to which every text is data |
 //! | [`cii`], [`ubl`] | EN 16931 in its two syntaxes |
-//! | [`locale`] | words, numbers and days by language |
 //! | [`logo`] | pictures, checked before anything reads them |
 //!
-//! Every amount is one that [`billing`] computed; nothing is summed or rounded here. Why typst, which fonts and how the
-//! mapping to EN 16931 was chosen: docs/decisions/028-invoice-documents.md.
+//! Words, numbers and days are those of the crate [`locale`]. Every amount is one that [`billing`] computed; nothing is
+//! summed or rounded here. Why typst, which fonts and how the mapping to EN 16931 was chosen:
+//! docs/decisions/028-invoice-documents.md.
 //!
 //! # Known bounds
 //!
@@ -25,7 +25,6 @@ pub mod cii;
 pub mod document;
 mod einvoice;
 mod fonts;
-pub mod locale;
 pub mod logo;
 mod page;
 pub mod pdf;
@@ -39,4 +38,3 @@ mod xml;
 mod xmp;
 
 pub use document::{Document, Kind, Mark, Party, Seller};
-pub use locale::{Language, Locale};

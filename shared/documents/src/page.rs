@@ -2,10 +2,10 @@
 
 use billing::{Line, LineKind, TaxExempt, Totals};
 use kernel::{Address, Minor, Money};
+use locale::Words;
 use serde_json::{Value, json};
 
 use crate::document::{Content, Document, Entered, Entry, Kind, Mark, Party};
-use crate::locale::Words;
 use crate::{cii, shown};
 
 /// What the picture of the seller is called.

@@ -18,6 +18,6 @@ pub mod webhook;
 
 pub use desk::{Desk, Job};
 pub use jobs::Owner;
-pub use mails::{Letter, Line, Mail};
+pub use mails::{Attachment, Letter, Line, Mail};
 pub use notice::{MailNotice, WebhookNotice};
 pub use view::{Channel, JobState, JobView};

@@ -29,6 +29,22 @@ pub struct Mail {
     /// Where a POST ends mails of this kind to this person, for mail that they can do without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unsubscribe: Option<Unsubscribe>,
+    /// The file that goes with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attachment: Option<Attachment>,
+}
+
+/// A file that goes with a mail: a PDF in the bucket of documents. It may not lie there yet; what the mail says holds
+/// without it, too.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Attachment {
+    /// Where it lies.
+    pub key: String,
+    /// What it is called: letters, digits, `-`, `_` and full stops.
+    pub file_name: String,
+    /// It is waited for until then.
+    pub waits_until: Time,
 }
 
 /// The mails that there are, with their values.
@@ -126,6 +142,19 @@ pub enum Letter {
         /// Its page.
         link: Line,
     },
+    /// Says that credits could not be bought that a wallet asked for by itself.
+    TopupFailed {
+        /// Who gets it.
+        name: Line,
+        /// Whose wallet it is.
+        organization: Line,
+        /// How many credits.
+        credits: u64,
+        /// For how much.
+        amount: Line,
+        /// The wallet's page.
+        link: Line,
+    },
     /// Says to a client that an invoice was sent.
     InvoiceSent {
         /// Who gets it.
@@ -142,6 +171,9 @@ pub enum Letter {
         due_date: Line,
         /// Whether nothing is due.
         is_paid: bool,
+        /// Its page.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        link: Option<Line>,
     },
     /// Says to a client that an invoice is overdue.
     InvoiceReminder {
@@ -155,6 +187,9 @@ pub enum Letter {
         due: Line,
         /// Since when.
         due_date: Line,
+        /// Its page.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        link: Option<Line>,
     },
 }
 
@@ -236,7 +271,15 @@ impl Mail {
             to: address.into(),
             letter,
             unsubscribe: None,
+            attachment: None,
         }
+    }
+
+    /// Sends a file with it.
+    #[must_use]
+    pub fn with(mut self, attachment: Attachment) -> Self {
+        self.attachment = Some(attachment);
+        self
     }
 
     /// Says where to unsubscribe, in headers that mail programs know and at the foot. Only of mail that is optional.

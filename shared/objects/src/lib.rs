@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use app::Env;
 use aws_sdk_s3::Client;
-use aws_sdk_s3::error::DisplayErrorContext;
+use aws_sdk_s3::error::{DisplayErrorContext, SdkError};
 use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::ByteStream;
 use kernel::Result;
@@ -52,13 +52,29 @@ impl Bucket {
         let reply = self.0.client.head_object().bucket(&self.0.name).key(key).send().await;
         let Err(error) = reply else { return Ok(true) };
         // Whoever may not list a bucket is told 403 of what is not in it.
-        let status = error.raw_response().map(|response| response.status().as_u16());
-        match status {
+        match status(&error) {
             Some(403 | 404) => Ok(false),
             _ => Err(anyhow!("{}", DisplayErrorContext(&error))
                 .context(format!("asking for {key}"))
                 .into()),
         }
+    }
+
+    /// Reads an object; nothing if it is not there.
+    pub async fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
+        let reply = self.0.client.get_object().bucket(&self.0.name).key(key).send().await;
+        let object = match reply {
+            Ok(object) => object,
+            // Whoever may not list a bucket is told 403 of what is not in it.
+            Err(error) if matches!(status(&error), Some(403 | 404)) => return Ok(None),
+            Err(error) => {
+                return Err(anyhow!("{}", DisplayErrorContext(&error))
+                    .context(format!("reading {key}"))
+                    .into());
+            }
+        };
+        let bytes = object.body.collect().await.with_context(|| format!("reading {key}"))?;
+        Ok(Some(bytes.to_vec()))
     }
 
     /// Puts an object there, over one that is.
@@ -83,4 +99,9 @@ impl Bucket {
         let signed = signed.map_err(|error| anyhow!("{}", DisplayErrorContext(&error)))?;
         Ok(signed.uri().to_owned())
     }
+}
+
+/// What S3 answered, if it did.
+fn status<E>(error: &SdkError<E>) -> Option<u16> {
+    error.raw_response().map(|response| response.status().as_u16())
 }

@@ -4,10 +4,10 @@ use billing::client::NewClient;
 use billing::coupon::NewCoupon;
 use billing::invoice::{NewCreditNote, NewInvoice, Source};
 use billing::{Client, Coupon, CreditNote, DocumentNumber, Invoice, Period, Rate, Series};
-use documents::document::{Color, Entered, Entry};
+use documents::document::{Entered, Entry};
 use documents::logo::Logo;
 use documents::{Document, Seller};
-use kernel::{Minor, Money, OrgId, Time, Zone};
+use kernel::{Color, Minor, Money, OrgId, Time, Zone};
 use serde_json::{Value, json};
 
 /// When all of them were made: 3 January 2027.

@@ -1,12 +1,14 @@
 //! Pages that are made whatever is written on them, the same for the same document, with every amount.
 
 use billing::Line;
+use kernel::Color as Accent;
 use proptest::prelude::*;
 use serde_json::json;
 use typst::layout::{Frame, FrameItem};
 
 use super::*;
-use crate::document::{Color as Accent, Kind, Seller};
+
+use crate::document::{Kind, Seller};
 use crate::logo::Logo;
 use crate::samples;
 

@@ -64,6 +64,13 @@ pub fn samples() -> Vec<Letter> {
             left: 0,
             link: page("/wallet"),
         },
+        Letter::TopupFailed {
+            name: "Ada Lovelace".into(),
+            organization: "Analytical Engines".into(),
+            credits: 1_000_000,
+            amount: "USD 10.00".into(),
+            link: page("/wallet"),
+        },
     ];
     samples.extend(to_clients());
     samples
@@ -80,6 +87,7 @@ fn to_clients() -> [Letter; 2] {
             due: "EUR 9058.88".into(),
             due_date: "2027-01-29".into(),
             is_paid: false,
+            link: Some("https://api.example.com/pay/AaBbCc".into()),
         },
         Letter::InvoiceReminder {
             name: "Difference GmbH".into(),
@@ -87,6 +95,7 @@ fn to_clients() -> [Letter; 2] {
             number: "INV-2027-0042".into(),
             due: "EUR 9058.88".into(),
             due_date: "2027-01-29".into(),
+            link: Some("https://api.example.com/pay/AaBbCc".into()),
         },
     ]
 }

@@ -6,7 +6,7 @@
 mod countries;
 mod words;
 
-use billing::number::Fraction;
+use kernel::number::Fraction;
 use kernel::{Currency, Day, Minor, Money};
 
 pub use words::Words;
