@@ -8,10 +8,10 @@ use billing::invoice::{InvoicePatch, InvoiceView, Listed, NewInvoice, Status};
 use gate::{Guarded, Route, routes};
 use kernel::policy::{ManageBilling, ReadBilling};
 use kernel::{ClientId, InvoiceId, Scope};
+use lambda::csv::{Cell, Columns, Format};
 use lambda::{App, Created, Json, List, Pages, Paging, Path, Result};
 use serde::Deserialize;
 
-use crate::csv::{Cell, Columns, Format};
 use crate::moment::{Moment, span};
 
 pub(crate) fn routes() -> Vec<Route<Guarded>> {

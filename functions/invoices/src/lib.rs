@@ -3,7 +3,6 @@
 
 mod analytics;
 mod credit_notes;
-mod csv;
 mod invoices;
 mod moment;
 mod payments;

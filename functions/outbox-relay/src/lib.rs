@@ -17,8 +17,8 @@ struct OutboxRelay {
 
 impl OutboxRelay {
     /// Everybody who listens: a new one is a line here, and in the struct.
-    fn listeners(&self) -> [&dyn Listener; 2] {
-        [&self.of_wallets, &self.of_invoices]
+    fn listeners(&self) -> [&dyn Listener; 3] {
+        [&self.of_wallets, &self.of_invoices, &payments::close::Sessions]
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Every queue of jobs: what `sweeper` looks after. How many workers each has stands in template.yaml.
-pub static ALL: &[&Queue] = &[&NOTIFICATIONS, &INTEGRATIONS];
+pub static ALL: &[&Queue] = &[&NOTIFICATIONS, &INTEGRATIONS, &PAYMENTS, &DOCUMENTS];
 
 /// Mails.
 pub static NOTIFICATIONS: Queue = Queue {
@@ -24,6 +24,33 @@ pub static INTEGRATIONS: Queue = Queue {
     retry: NOTICES,
     // Twice the timeout of `webhook-deliverer`.
     lease: Duration::from_mins(1),
+    kept: QUARTER,
+    shards: 4,
+    most_waiting: 2_000,
+};
+
+/// Asking payment providers, and looking at what came of it.
+pub static PAYMENTS: Queue = Queue {
+    name: "payments",
+    told: app::Queue("PAYMENT_QUEUE_URL"),
+    retry: Retry::Doubling {
+        base: Duration::from_secs(15),
+        attempts: 5,
+    },
+    // Twice the timeout of `payment-worker`.
+    lease: Duration::from_mins(2),
+    kept: QUARTER,
+    shards: 4,
+    most_waiting: 2_000,
+};
+
+/// Files of what was sent.
+pub static DOCUMENTS: Queue = Queue {
+    name: "documents",
+    told: app::Queue("DOCUMENT_QUEUE_URL"),
+    retry: NOTICES,
+    // Twice the timeout of `document-worker`.
+    lease: Duration::from_mins(2),
     kept: QUARTER,
     shards: 4,
     most_waiting: 2_000,

@@ -1,0 +1,5 @@
+//! The Lambda `payment-providers`.
+
+fn main() -> anyhow::Result<()> {
+    lambda::run(payment_providers::FUNCTION)
+}

@@ -1,0 +1,5 @@
+//! The Lambda `payment-worker`.
+
+fn main() -> anyhow::Result<()> {
+    lambda::run(payment_worker::FUNCTION)
+}

@@ -1,0 +1,5 @@
+//! The Lambda `provider-webhooks`.
+
+fn main() -> anyhow::Result<()> {
+    lambda::run(provider_webhooks::FUNCTION)
+}
