@@ -48,14 +48,15 @@ struct Inner {
 }
 
 impl Gate {
-    /// A gate with the keys of `JWT_PUBLIC_KEYS` that limits by `RATE_LIMIT_PER_KEY`, `RATE_LIMIT_PER_TENANT` and
-    /// `RATE_LIMIT_PER_ADDRESS`.
+    /// A gate with the keys of `JWT_PUBLIC_KEYS` that limits by `RATE_LIMIT_PER_KEY`, `RATE_LIMIT_PER_TENANT`,
+    /// `RATE_LIMIT_PER_ADDRESS` and `RATE_LIMIT_PER_VISITOR`.
     pub fn of(env: &Env, app: &App) -> anyhow::Result<Self> {
         let keys = PublicKeys::parse(env.variable("JWT_PUBLIC_KEYS")?)?;
         let rates = Rates {
             per_key: rate(env, "RATE_LIMIT_PER_KEY")?,
             per_tenant: rate(env, "RATE_LIMIT_PER_TENANT")?,
             per_address: rate(env, "RATE_LIMIT_PER_ADDRESS")?,
+            per_visitor: rate(env, "RATE_LIMIT_PER_VISITOR")?,
         };
         Ok(Self(Arc::new(Inner {
             app: app.clone(),
@@ -82,6 +83,12 @@ fn rate(env: &Env, name: &str) -> anyhow::Result<u32> {
 pub(crate) async fn address(State(Gate(gate)): State<Gate>, request: Request, next: Next) -> Result<Response, Problem> {
     let from = lambda::client_address(request.extensions());
     let verdict = gate.limits.address(from, || gate.app.now()).await?;
+    Ok(pass(&verdict, request, next).await)
+}
+
+pub(crate) async fn visitor(State(Gate(gate)): State<Gate>, request: Request, next: Next) -> Result<Response, Problem> {
+    let from = lambda::client_address(request.extensions());
+    let verdict = gate.limits.visitor(from, || gate.app.now()).await?;
     Ok(pass(&verdict, request, next).await)
 }
 

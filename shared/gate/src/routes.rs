@@ -86,6 +86,8 @@ pub(crate) enum Kind {
     Remembering,
     /// Limits by address.
     Address,
+    /// Limits by address, as for pages.
+    Visitor,
     /// Wants a person.
     Person,
     /// Looks whether there is a person.
@@ -100,7 +102,7 @@ impl Kind {
     /// Whether it counts calls, and its replies tell what is left.
     pub(crate) fn limits(self) -> bool {
         match self {
-            Self::Address | Self::Member | Self::ApiKey => true,
+            Self::Address | Self::Visitor | Self::Member | Self::ApiKey => true,
             Self::Remembering | Self::Person | Self::PersonOrNobody => false,
         }
     }
@@ -234,6 +236,21 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
             self.0.push(group);
         }
         self
+    }
+
+    /// Adds pages and what belongs to them, for whoever has a link: as many calls a minute as one address may make to all
+    /// of them together.
+    pub fn visitors(self, routes: Vec<Route<S>>) -> Self
+    where
+        Gate: FromRef<S>,
+    {
+        let visitor = Guard {
+            kind: Kind::Visitor,
+            layer: Box::new(|state, routes| {
+                routes.route_layer(from_fn_with_state(Gate::from_ref(state), gate::visitor))
+            }),
+        };
+        self.group(routes, vec![visitor])
     }
 
     /// Adds the routes of another list.

@@ -1,0 +1,5 @@
+//! The Lambda `pay`.
+
+fn main() -> anyhow::Result<()> {
+    lambda::run(pay::FUNCTION)
+}
