@@ -2,6 +2,7 @@
 //!
 //! - [`beside_node`]: start-up, memory and CPU time of `ingest` and `auth` beside functions in JavaScript that do the same.
 //! - [`throughput`]: events a second from a client until they are visible, and what they cost in CPU time.
+//! - [`wallets`]: the same where events cost credits, beside where they cost none.
 //! - [`cost`]: what operations cost on AWS, by counted requests and capacity units.
 
 mod beside_node;
@@ -10,6 +11,7 @@ mod node;
 mod proc;
 mod tenant;
 mod throughput;
+mod wallets;
 
 use std::path::Path;
 
@@ -26,6 +28,8 @@ pub enum Part {
     Cost,
     /// Events a second, and how soon they are visible.
     Ingest,
+    /// Events that cost credits beside events that cost none.
+    Wallets,
 }
 
 /// How to measure.
@@ -81,6 +85,9 @@ pub async fn run(folder: &Path, options: &Options) -> Result<()> {
     }
     if wanted(Part::Ingest) {
         print(options, &throughput::measure(folder, options).await?)?;
+    }
+    if wanted(Part::Wallets) {
+        print(options, &wallets::measure(folder, options).await?)?;
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
-//! `cargo local demo`: the main job from registration to numbers, on a stack of its own.
+//! `cargo local demo`: the main job from registration to numbers and to an invoice, on a stack of its own.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -12,8 +13,8 @@ use crate::replay::{self, Summary};
 use crate::up::{self, Running};
 use stack::clock::{real_ms, rfc3339};
 
-/// How long to wait until the numbers are complete.
-const VISIBLE_TIMEOUT: Duration = Duration::from_mins(1);
+/// How long to wait until the numbers are complete, and until the invoice is mailed.
+const PATIENCE: Duration = Duration::from_mins(1);
 const HOUR_MS: i64 = 3_600_000;
 
 /// How to demonstrate.
@@ -118,13 +119,17 @@ async fn show(running: &Running, options: &Options) -> Result<()> {
         started.elapsed().as_secs_f32()
     );
     print(&overview, &series, &top);
-    println!("\nOpen:  {url}/docs  {url}/_local/functions  {url}/_local/queues  {url}/_local/emails");
+    let sold = api.sell(&organization, summary.accepted).await?;
+    println!("\n{sold}");
+    print_addresses(running, &sold.link);
     println!("Log in as {} with {PASSWORD:?}; the API key is {key}", api.email);
 
     Ok(())
 }
 
 const PASSWORD: &str = "correct horse battery staple";
+/// Where the client of the demonstration gets invoices.
+const CLIENT: &str = "ap@globex.example";
 
 /// The API, called as the person of the demonstration.
 struct Api {
@@ -174,9 +179,42 @@ impl Api {
         send(request).await
     }
 
+    /// Sends an invoice about so many events to a client, and waits for its mail.
+    async fn sell(&self, organization: &str, events: u64) -> Result<Sold> {
+        let own = json!({"color": "#1f6feb", "taxRate": 19, "taxId": "DE136695976",
+            "address": {"line1": "Chausseestr. 8", "postalCode": "10115", "city": "Berlin", "country": "DE"}});
+        let request = self
+            .client
+            .patch(format!("{}/v1/orgs/{organization}", self.url))
+            .json(&own);
+        self.send(request, Some(organization))
+            .await
+            .context("PATCH the organization")?;
+        let of = json!({"name": "Globex GmbH", "email": CLIENT, "currency": "EUR", "phone": "+4930123456",
+            "address": {"line1": "Torstr. 1", "postalCode": "10119", "city": "Berlin", "country": "DE"}});
+        let client = id(&self.post("/v1/clients", Some(organization), &of).await?)?;
+        let due = rfc3339(real_ms() + 14 * 24 * HOUR_MS);
+        let lines = json!([{"description": "Events", "quantity": events, "unitPrice": "2.5"}]);
+        let draft = json!({"clientId": client, "currency": "EUR", "dueDate": due, "lineItems": lines});
+        let draft = id(&self.post("/v1/invoices", Some(organization), &draft).await?)?;
+        let path = format!("/v1/invoices/{draft}/send");
+        let invoice = self.post(&path, Some(organization), &json!({})).await?;
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let mails = self.get(&format!("/_local/emails?to={CLIENT}"), organization).await?;
+            let text = mails["data"][0]["text"].as_str().unwrap_or_default();
+            if let Some(link) = text.split_whitespace().find(|word| word.contains("/pay/")) {
+                let link = link.to_owned();
+                return Ok(Sold { invoice, link });
+            }
+            ensure!(Instant::now() < until, "{invoice} was not mailed: {mails}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
     /// Asks for the overview until every accepted event is in it.
     async fn wait_for(&self, organization: &str, range: &str, summary: &Summary) -> Result<Value> {
-        let until = Instant::now() + VISIBLE_TIMEOUT;
+        let until = Instant::now() + PATIENCE;
         loop {
             let overview = self.get(&format!("/v1/metrics/overview?{range}"), organization).await?;
             if overview["events"].as_u64() == Some(summary.accepted) {
@@ -193,6 +231,26 @@ impl Api {
     }
 }
 
+/// An invoice that was sent.
+struct Sold {
+    invoice: Value,
+    /// Where its client pays it.
+    link: String,
+}
+
+impl fmt::Display for Sold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = |field: &str| self.invoice[field].as_str().unwrap_or("-");
+        let total = self.invoice["total"].as_u64().unwrap_or_default();
+        let (number, due) = (text("number"), text("dueDate"));
+        let (euros, cents) = (total / 100, total % 100);
+        write!(
+            f,
+            "Mailed {number} over {euros}.{cents:02} EUR to {CLIENT}, with its PDF; due {due}."
+        )
+    }
+}
+
 async fn send(request: RequestBuilder) -> Result<Value> {
     let response = request.send().await?;
     let status = response.status();
@@ -203,6 +261,19 @@ async fn send(request: RequestBuilder) -> Result<Value> {
 
 fn id(reply: &Value) -> Result<String> {
     Ok(reply["id"].as_str().context("the reply has no id")?.to_owned())
+}
+
+/// What there is to open.
+fn print_addresses(running: &Running, link: &str) {
+    let url = running.url();
+    println!("\nOpen");
+    println!("  {link}  the invoice, to pay it");
+    if let Some(payments) = running.payments() {
+        println!("  {payments}         the payment providers, which are none");
+    }
+    println!("  {url}/_local/emails    mails");
+    println!("  {url}/docs             the API, to try out");
+    println!("  {url}/_local/functions  processes  {url}/_local/queues  queues");
 }
 
 fn print(overview: &Value, series: &Value, top: &Value) {

@@ -129,9 +129,10 @@ fn main() -> ExitCode {
         eprintln!("error: start {}: {error}", program.display());
         return ExitCode::FAILURE;
     }
-    // Deaths are what a reliability run is about.
+    // Deaths are what a reliability run is about; a demonstration shows its own words, and at the end what went wrong.
     let usual = match arguments.command {
         Action::Reliability(_) => "local::reliability=warn",
+        Action::Demo { .. } => "error",
         _ => "warn",
     };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| usual.into());

@@ -16,10 +16,13 @@ use stack::runtime::{Program, Programs, log};
 use stack::{Plan, Stack, build, template};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::payments::{At, Payments};
 use crate::secrets::Secrets;
 
 /// The binary that holds all functions.
 const TOGETHER: &str = "dev";
+/// The parameter that names hosts which may be called although they are not public.
+const ALLOWED: &str = "OutboundAllowList";
 
 /// How to bring the stack up.
 #[derive(Debug, Clone)]
@@ -72,6 +75,7 @@ impl Build {
 pub struct Running {
     front: Front,
     stack: Arc<Stack>,
+    payments: Payments,
     _data: Data,
 }
 
@@ -89,7 +93,14 @@ pub async fn start(options: &Options) -> Result<Running> {
     let front = Front::open(options.port, "the functions are being built").await?;
     let data = Data::open(&options.data, options.fresh)?;
     let secrets = Secrets::open(&data)?;
-    let mut template = secrets.template(&options.folder, &parameters(options, front.url())?)?;
+    let clock = Clock::open(&data.folder().join("clock"))?;
+    let declared = template::parameter_names(&options.folder)?;
+    let at = At {
+        file: data.folder().join("payments.json"),
+        clock: &clock,
+    };
+    let payments = Payments::start(&declared, |name| std::env::var(name).ok(), &front.url(), &at).await?;
+    let mut template = template(options, &secrets, &payments, &declared, front.url())?;
     if !options.only.is_empty() {
         template
             .functions
@@ -100,9 +111,9 @@ pub async fn start(options: &Options) -> Result<Running> {
     front.wait_for("the functions are being started");
     let plan = Plan {
         ssm: secrets.ssm(&template).into_iter().chain(options.ssm.clone()).collect(),
-        told: told(&secrets, &template),
+        told: told(&secrets, &template, &payments),
         storage: Storage::Folder(data.folder().to_owned()),
-        clock: Clock::open(&data.folder().join("clock"))?,
+        clock,
         guard: Some(guard()?),
         log: log(options.log_file.as_deref())?,
         chaos: options.chaos.map(Chaos::seeded).unwrap_or_default(),
@@ -115,28 +126,43 @@ pub async fn start(options: &Options) -> Result<Running> {
     Ok(Running {
         front,
         stack,
+        payments,
         _data: data,
     })
 }
 
-/// The parameters that are given; and where the API listens, which functions have to tell others.
-fn parameters(options: &Options, url: String) -> Result<BTreeMap<String, String>> {
-    let mut parameters = options.parameters.clone();
-    let declared = template::parameter_names(&options.folder)?;
+/// The template with the parameters that are given; with where the API listens, which functions have to tell others; and
+/// with where payments are taken.
+fn template(
+    options: &Options,
+    secrets: &Secrets,
+    payments: &Payments,
+    declared: &[String],
+    url: String,
+) -> Result<template::Template> {
+    let mut parameters = payments.parameters.clone();
     if declared.iter().any(|name| name == "PublicUrl") {
-        parameters.entry("PublicUrl".to_owned()).or_insert(url);
+        parameters.insert("PublicUrl".to_owned(), url);
     }
-    Ok(parameters)
+    parameters.extend(options.parameters.clone());
+    let template = secrets.template(&options.folder, &parameters)?;
+    let Some(allowed) = template.parameters.get(ALLOWED).filter(|_| !payments.hosts.is_empty()) else {
+        return Ok(template);
+    };
+    let allowed = format!("{allowed},{}", payments.hosts.join(","));
+    parameters.insert(ALLOWED.to_owned(), allowed);
+    secrets.template(&options.folder, &parameters)
 }
 
-/// What a developer may ask at `/_local/manager`: how to log in, and which organization is the platform's own.
-fn told(secrets: &Secrets, template: &template::Template) -> BTreeMap<String, Value> {
+/// What a developer may ask: at `/_local/manager` how to log in, and which organization is the platform's own; at
+/// `/_local/payments` where the double of the providers is.
+fn told(secrets: &Secrets, template: &template::Template, payments: &Payments) -> BTreeMap<String, Value> {
     let manager = secrets.manager(template);
     let manager =
         manager.map(|(email, password)| json!({"email": email, "password": password, "orgId": OrgId::PLATFORM}));
-    manager
-        .into_iter()
-        .map(|manager| ("manager".to_owned(), manager))
+    let told = [("manager", manager), ("payments", payments.told())];
+    told.into_iter()
+        .filter_map(|(name, told)| Some((name.to_owned(), told?)))
         .collect()
 }
 
@@ -152,6 +178,11 @@ impl Running {
     /// Yields where it listens.
     pub fn url(&self) -> String {
         self.front.url()
+    }
+
+    /// Yields where the double of the payment providers is told what to do, if there is one.
+    pub fn payments(&self) -> Option<String> {
+        self.payments.control()
     }
 
     /// Yields the stack.
@@ -187,6 +218,9 @@ pub async fn run(options: &Options) -> Result<()> {
     println!("  {url}/docs              the API, to try out");
     println!("  {url}/_local/functions  processes        {url}/_local/queues   queues");
     println!("  {url}/_local/emails     mails            {url}/_local/manager  the platform manager");
+    if let Some(payments) = running.payments() {
+        println!("  {payments}  payment providers, which are none");
+    }
     println!("  data in {}; Ctrl-C stops", options.data.display());
     interrupted().await?;
     eprintln!("stopping");

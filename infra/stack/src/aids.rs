@@ -110,7 +110,7 @@ fn emails(stack: &Stack, query: &str) -> Result<Value, String> {
         .map(|mail| {
             json!({
                 "to": mail.to.join(", "), "subject": mail.subject, "html": mail.html, "text": mail.text,
-                "sentAt": mail.sent_at, "from": mail.from, "id": mail.id, "headers": mail.headers,
+                "sentAt": mail.sent_at, "from": mail.from, "id": mail.id, "headers": mail.headers, "attachments": mail.attachments,
             })
         })
         .collect();

@@ -14,6 +14,8 @@ pub(super) struct Bench {
     pub(super) running: Running,
     pub(super) api: reqwest::Client,
     pub(super) access_token: String,
+    /// That of the platform's manager.
+    manager_token: String,
     pub(super) org: String,
     pub(super) project: String,
     pub(super) key: String,
@@ -49,6 +51,7 @@ impl Bench {
             running,
             api: reqwest::Client::new(),
             access_token: String::new(),
+            manager_token: String::new(),
             org: String::new(),
             project: String::new(),
             key: String::new(),
@@ -68,7 +71,7 @@ impl Bench {
     }
 
     /// What is measured is not the wallet either.
-    async fn grant_credits(&self) -> Result<()> {
+    async fn grant_credits(&mut self) -> Result<()> {
         let path = "/_local/manager";
         let manager = answer(self.api.get(format!("{}{path}", self.running.url())), path).await?;
         let credentials = json!({"email": manager["email"], "password": manager["password"]});
@@ -77,14 +80,24 @@ impl Bench {
             .api
             .post(format!("{}{path}", self.running.url()))
             .json(&credentials);
-        let token = text(&answer(login, path).await?, "accessToken")?;
+        self.manager_token = text(&answer(login, path).await?, "accessToken")?;
         let path = format!("/v1/admin/orgs/{}/credits", self.org);
         let credits = json!({"credits": 1_000_000_000_000_u64, "reason": "bench"});
         let grant = self
             .api
             .post(format!("{}{path}", self.running.url()))
-            .bearer_auth(token);
+            .bearer_auth(&self.manager_token);
         answer(grant.json(&credits), &path).await?;
+        Ok(())
+    }
+
+    /// Lets an event cost so many credits, in every process: each has read its prices when this returns, for the time is moved.
+    pub(super) async fn set_price(&self, credits: u64) -> Result<()> {
+        let path = "/v1/admin/prices";
+        let set = self.api.put(format!("{}{path}", self.running.url()));
+        let prices = json!({"prices": {"ingest.event": credits}});
+        answer(set.bearer_auth(&self.manager_token).json(&prices), path).await?;
+        self.post("/_local/clock", &json!({"advanceSeconds": 31})).await?;
         Ok(())
     }
 

@@ -15,7 +15,7 @@ use super::{Figure, Options, proc, quantile};
 use sample_events::batch;
 use stack::clock::{real_ms, rfc3339};
 
-const FUNCTIONS: [&str; 6] = ["auth", "orgs", "projects", "ingest", "event-writer", "metrics"];
+pub(super) const FUNCTIONS: [&str; 6] = ["auth", "orgs", "projects", "ingest", "event-writer", "metrics"];
 /// Events in one request.
 const BATCH: u64 = 100;
 /// Requests under way at once.
@@ -36,7 +36,7 @@ pub(super) async fn measure(folder: &Path, options: &Options) -> Result<Vec<Figu
     let bench = Bench::start(folder, &FUNCTIONS).await?;
     let [batches, paced] = if options.quick { [300, 20] } else { [2_000, 80] };
     let mut figures = Vec::new();
-    let load = Load::new(&bench);
+    let load = Load::new(&bench, BATCH);
     // Warms every process that the load will want.
     let warm_up = load.send_all(100).await?;
     load.visible(warm_up).await?;
@@ -47,27 +47,47 @@ pub(super) async fn measure(folder: &Path, options: &Options) -> Result<Vec<Figu
 }
 
 /// What is sent, and what of it is visible.
-struct Load<'a> {
+pub(super) struct Load<'a> {
     bench: &'a Bench,
     bodies: Vec<bytes::Bytes>,
     url: String,
     question: String,
+    /// How many events each request has.
+    batch: u64,
     sent: AtomicU64,
 }
 
 impl<'a> Load<'a> {
-    fn new(bench: &'a Bench) -> Self {
+    /// Requests with so many events each.
+    pub(super) fn new(bench: &'a Bench, size: u64) -> Self {
         let now = real_ms();
         let (from, to) = (now / HOUR_MS * HOUR_MS - HOUR_MS, now / HOUR_MS * HOUR_MS + 3 * HOUR_MS);
         let (from, to) = (rfc3339(from), rfc3339(to));
-        let body = |number| json!({"events": batch(number, BATCH, false, now)}).to_string().into();
+        let body = |number| json!({"events": batch(number, size, false, now)}).to_string().into();
         Self {
             bench,
             bodies: (0..BODIES).map(body).collect(),
             url: format!("{}/v1/ingest/events", bench.running.url()),
             question: format!("/v1/metrics/overview?projectId={}&from={from}&to={to}", bench.project),
+            batch: size,
             sent: AtomicU64::new(0),
         }
+    }
+
+    /// Sends so many batches and waits until all are visible: the events, the time, and the CPU time of everything.
+    pub(super) async fn run(&self, batches: u64) -> Result<(u64, Duration, f64)> {
+        let before = Used::now(self.bench);
+        let (first, begun) = (self.sent.load(Ordering::SeqCst), Instant::now());
+        let sent = self.send_all(batches).await?;
+        self.visible(sent).await?;
+        let used: f64 = Used::now(self.bench).since(&before).0.values().sum();
+        Ok((sent - first, begun.elapsed(), used))
+    }
+
+    /// Counts what others have sent before as its own.
+    pub(super) async fn follow(&self) -> Result<()> {
+        self.sent.store(self.events().await?, Ordering::SeqCst);
+        Ok(())
     }
 
     /// Sends one batch and wants all of it accepted. Yields how many events were sent so far.
@@ -80,7 +100,7 @@ impl<'a> Load<'a> {
         let status = response.status();
         let text = response.text().await?;
         ensure!(status == 202, "{status}: {text}");
-        Ok(self.sent.fetch_add(BATCH, Ordering::SeqCst) + BATCH)
+        Ok(self.sent.fetch_add(self.batch, Ordering::SeqCst) + self.batch)
     }
 
     /// Sends so many batches, several at once; yields how many events were sent so far.

@@ -5,6 +5,7 @@
 mod alerts;
 mod audit;
 mod billing;
+mod demo;
 mod golden_path;
 mod limits;
 mod oidc;

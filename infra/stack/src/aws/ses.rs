@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use axum::response::Response;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use futures::future::BoxFuture;
 use http::request::Parts;
 use http::{Method, StatusCode};
@@ -44,8 +46,25 @@ pub struct Mail {
     pub text: Option<String>,
     /// Headers that its sender added.
     pub headers: BTreeMap<String, String>,
+    /// Files that go with it.
+    pub attachments: Vec<File>,
     /// When it was given, by the test clock, as RFC 3339.
     pub sent_at: String,
+}
+
+/// A file that goes with a mail. Lists do not show what is in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct File {
+    /// What it is called.
+    pub file_name: String,
+    /// What it is.
+    pub content_type: String,
+    /// How many bytes it has.
+    pub size: usize,
+    /// What is in it.
+    #[serde(skip)]
+    pub bytes: Vec<u8>,
 }
 
 /// The most recipients of one mail.
@@ -84,6 +103,17 @@ struct Simple {
     body: Body,
     #[serde(default)]
     headers: Vec<Header>,
+    #[serde(default)]
+    attachments: Vec<Attachment>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct Attachment {
+    raw_content: String,
+    file_name: String,
+    content_type: Option<String>,
+    content_disposition: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -143,6 +173,7 @@ impl Ses {
             html,
             text,
             headers: headers(simple.headers).map_err(bad)?,
+            attachments: files(simple.attachments).map_err(bad)?,
             sent_at: String::new(),
         };
         self.keep(&mail)
@@ -161,6 +192,10 @@ impl Ses {
                 let sql = "INSERT INTO mail_header (mail, name, value) VALUES (?1, ?2, ?3)";
                 db.execute(sql, params![mail.id, name, value])?;
             }
+            for file in &mail.attachments {
+                let sql = "INSERT INTO mail_file (mail, name, type, bytes) VALUES (?1, ?2, ?3, ?4)";
+                db.execute(sql, params![mail.id, file.file_name, file.content_type, file.bytes])?;
+            }
             db.execute(sql, values).map(|_| ())
         })
     }
@@ -174,10 +209,22 @@ impl Ses {
                  ORDER BY number DESC LIMIT 1000",
             )?;
             let mut headers = db.prepare_cached("SELECT name, value FROM mail_header WHERE mail = ?1")?;
+            let mut files =
+                db.prepare_cached("SELECT name, type, bytes FROM mail_file WHERE mail = ?1 ORDER BY rowid")?;
             let rows = select.query_map([recipient], |row| {
                 let id: String = row.get(0)?;
                 let headers = headers.query_map([&id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+                let files = files.query_map([&id], |row| {
+                    let bytes: Vec<u8> = row.get(2)?;
+                    Ok(File {
+                        file_name: row.get(0)?,
+                        content_type: row.get(1)?,
+                        size: bytes.len(),
+                        bytes,
+                    })
+                })?;
                 Ok(Mail {
+                    attachments: files.collect::<rusqlite::Result<_>>()?,
                     headers: headers.collect::<rusqlite::Result<_>>()?,
                     id,
                     from: row.get(1)?,
@@ -298,4 +345,37 @@ fn headers(given: Vec<Header>) -> Result<BTreeMap<String, String>, String> {
         }
     }
     Ok(headers)
+}
+
+/// Reads attachments within SES's bounds: <https://docs.aws.amazon.com/ses/latest/dg/attachments.html>.
+fn files(given: Vec<Attachment>) -> Result<Vec<File>, String> {
+    /// Of a whole mail, as it goes out.
+    const MOST_BYTES: usize = 40 << 20;
+    const NAME_CHARS: usize = 255;
+    let mut files = Vec::new();
+    let mut total = 0;
+    for attachment in given {
+        let Attachment {
+            raw_content,
+            file_name,
+            content_type,
+            content_disposition,
+        } = attachment;
+        total += raw_content.len();
+        let name_is_good = (1..=NAME_CHARS).contains(&file_name.len()) && !file_name.contains(['\r', '\n', '/']);
+        if !name_is_good || total > MOST_BYTES {
+            return Err(format!("{file_name:?} cannot be attached"));
+        }
+        if !matches!(content_disposition.as_deref(), None | Some("ATTACHMENT" | "INLINE")) {
+            return Err("a ContentDisposition is ATTACHMENT or INLINE".into());
+        }
+        let bytes = STANDARD.decode(raw_content).map_err(|error| error.to_string())?;
+        files.push(File {
+            file_name,
+            content_type: content_type.unwrap_or_else(|| "application/octet-stream".to_owned()),
+            size: bytes.len(),
+            bytes,
+        });
+    }
+    Ok(files)
 }
