@@ -3,13 +3,16 @@
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 
 use http::Method;
+use kernel::Time;
+use payment_double::{Account, Act, Flow, PaymentDouble, Provider};
 use serde_json::{Value, json};
 use stack::aws::prices::{self, Counts};
 use stack::aws::usage::Usage;
 
-use crate::{PASSWORD, Reply, START, Tenant, TestApp};
+use crate::{PASSWORD, Reply, START, Setup, Tenant, TestApp};
 
 /// How often an operation is done; what is counted is the mean.
 const TIMES: u64 = 32;
@@ -123,6 +126,7 @@ pub async fn measure() -> Vec<Entry> {
     }
     entries.extend(questions().await);
     entries.push(billed().await);
+    entries.push(paid().await);
     entries
 }
 
@@ -157,6 +161,110 @@ async fn billed() -> Entry {
         sum,
         as_float(CLIENTS),
     )
+}
+
+/// Invoices that are paid at a provider: begun, told of, booked, and looked at once more by their watch.
+async fn paid() -> Entry {
+    const PAID: u32 = 8;
+    let (app, double) = with_a_double().await;
+    let tenant = app.tenant().await;
+    let keys = json!({"secretKey": "sk_test_ledger", "webhookSecret": "whsec_ledger"});
+    let account = "/v1/payment-providers/stripe";
+    tenant.client.put(account, keys).await.expect(200);
+    double.register(Account {
+        provider: Provider::Stripe,
+        key: "sk_test_ledger".to_owned(),
+        webhook_url: "http://127.0.0.1:9/".to_owned(),
+        webhook_secret: "whsec_ledger".to_owned(),
+    });
+    let client = tenant.new_client(json!({})).await;
+    let mut sum = Counts::default();
+    for _ in 0..PAID {
+        let owner = tenant.owner.logged_in_again(&app).await.client.within(&tenant.org);
+        let lines = json!([{"description": "Work", "quantity": 1, "unitPrice": 9_900}]);
+        let new = json!({"clientId": client, "currency": "EUR", "dueDate": "2027-03-29", "lineItems": lines});
+        let invoice = owner.post("/v1/invoices", new).await.expect(201).text("id");
+        let send = format!("/v1/invoices/{invoice}/send");
+        owner.post(send, json!({})).await.expect(200);
+        app.settle().await;
+        // What is remembered for 30 seconds is forgotten.
+        app.advance(31 * Time::SECOND);
+        app.aws().usage().take();
+
+        let (path, body) = (format!("/v1/invoices/{invoice}/pay"), json!({"provider": "stripe"}));
+        let reply = owner.post(&path, body.clone()).await.expect(201);
+        let function = function_of(&app, &Method::POST, &path);
+        add_request(&mut sum, &app, &function, body.to_string().len(), &reply, 6.0);
+        let payment = reply.json["payment"]["id"].as_str().expect("an id").to_owned();
+        let pay = Act::Pay {
+            units: None,
+            currency: None,
+        };
+        let told = double.webhooks().as_array().map_or(0, Vec::len);
+        double.act(&payment, &pay).expect("it can be paid");
+        add_webhooks(&mut sum, &app, &double, &tenant, told).await;
+        add_payment_jobs(&mut sum, &app).await;
+        app.settle().await;
+        // Its message was sent with a delay.
+        app.advance(2 * Time::MINUTE);
+        app.aws().usage().take();
+        add_payment_jobs(&mut sum, &app).await;
+        let shown = owner.get(format!("/v1/payments/{payment}")).await.expect(200);
+        assert_eq!(shown.json["status"], "succeeded");
+    }
+    entry(
+        ("payment", "an invoice paid at a provider, until it is booked"),
+        sum,
+        f64::from(PAID),
+    )
+}
+
+/// An app that calls the double of the providers, which tells nothing by itself.
+async fn with_a_double() -> (TestApp, PaymentDouble) {
+    let running: Arc<OnceLock<TestApp>> = Arc::default();
+    let follows = Arc::clone(&running);
+    let now = move || follows.get().map_or(START.millis(), |app| app.now().millis());
+    let double = PaymentDouble::start_at(0, Arc::new(now)).await.expect("a free port");
+    double.flow(Flow::Held);
+    let setup = Setup::default().parameter("StripeBaseUrl", double.base(Provider::Stripe));
+    let app = TestApp::start_as(setup).await;
+    running.get_or_init(|| app.clone());
+    (app, double)
+}
+
+/// Delivers the webhooks that came about after so many.
+async fn add_webhooks(sum: &mut Counts, app: &TestApp, double: &PaymentDouble, tenant: &Tenant, told: usize) {
+    let path = format!("/v1/provider-webhooks/stripe/{}", tenant.org);
+    let webhooks = double.webhooks();
+    for webhook in webhooks.as_array().into_iter().flatten().skip(told) {
+        let id = webhook["id"].as_str().expect("an id");
+        let (body, headers) = double.signed(id).expect("a webhook");
+        let mut client = app.client();
+        for (name, value) in &headers {
+            client = client.header(name, value);
+        }
+        let size = body.len();
+        let reply = client.post_bytes(&path, body).await.expect(200);
+        let function = function_of(app, &Method::POST, &path);
+        add_request(sum, app, &function, size, &reply, 3.0);
+    }
+}
+
+/// Does the jobs of payments that are queued, one message at a time.
+async fn add_payment_jobs(sum: &mut Counts, app: &TestApp) {
+    for text in app.take("PaymentQueue").await {
+        sum.sqs_requests += 2.0;
+        let failed = app.deliver_from("PaymentQueue", &[text]).await;
+        assert_eq!(failed, Vec::<usize>::new(), "a message failed");
+        let usage = usage_of(app, "PaymentWorker");
+        add_invocation(sum, app, "PaymentWorker", &usage, 6.0);
+    }
+}
+
+/// The function that answers a request.
+fn function_of(app: &TestApp, method: &Method, path: &str) -> String {
+    let route = app.route_of(method.as_str(), path);
+    route.expect("the route is in the template").function.clone()
 }
 
 /// One request a second with so many events each, until they are in the tables; folds and cold caches included.
@@ -247,8 +355,7 @@ async fn login(app: &TestApp, tenant: &Tenant) -> Entry {
 }
 
 async fn question(app: &TestApp, tenant: &Tenant, (name, what): (&'static str, &'static str), path: &str) -> Entry {
-    let route = app.route_of(Method::GET.as_str(), path.split('?').next().unwrap_or(path));
-    let function = route.expect("the route is in the template").function.clone();
+    let function = function_of(app, &Method::GET, path.split('?').next().unwrap_or(path));
     // Their access token is good for 15 minutes.
     let tenant = Tenant {
         client: tenant.owner.logged_in_again(app).await.client.within(&tenant.org),
@@ -391,6 +498,9 @@ const TAIL: &str = "
   of the means: 0.08 dollars a million at one request a second.
 - **Invoices**: forty subscriptions of one organization are billed, some five of them to a message; the invoice is made, numbered, sent
   and told, its mark moved and the sums with it. Its mail and its page are apart.
+- **Payments**: an invoice of an organization is paid at Stripe: the session is asked for, each webhook of it is taken and worked
+  off by itself, the invoice is paid and told, and the watch looks once more. The page, the relaying of what is told and the
+  provider's own fee are apart.
 - **SQS**: a send, a receive and a delete for each message.
 - **Reads** find every cache cold. What is asked has 48 batches of 100 events behind it, 16 of them not folded yet.
 - **Lambda's duration** is the one assumption: CPU time as `cargo local bench` measures it at a full core, rounded up and

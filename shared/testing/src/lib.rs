@@ -20,6 +20,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use axum::Router;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use billing::mails::Post;
 use identity::{Issuer, PublicKeys};
 use kernel::Time;
 use lambda::{App, Clock, Env, Message, Started};
@@ -37,19 +38,23 @@ pub use people::{MANAGER_EMAIL, MANAGER_PASSWORD, PASSWORD, Person, Tenant};
 pub use receiver::{Call, Receiver};
 pub use sales::Sold;
 
+/// Where browsers reach the app of a test, as far as it is told.
+pub const PUBLIC_URL: &str = "https://api.example.com";
+
 /// The moment at which every test begins.
 pub const START: Time = Time::from_millis(1_800_000_000_000);
 
 pub use stack::chaos::{Chaos, Fault, Moment};
 
 /// The queues of jobs.
-const JOBS: [&str; 2] = ["MailQueue", "WebhookQueue"];
+const JOBS: [&str; 4] = ["DocumentQueue", "MailQueue", "PaymentQueue", "WebhookQueue"];
 
 /// The limits of tests that are not about limits.
 pub const RATES: Rates = Rates {
     per_key: 60_000,
     per_tenant: 600_000,
     per_address: 600,
+    per_visitor: 600,
 };
 
 /// What an app is started with, besides what `template.yaml` says.
@@ -97,6 +102,7 @@ impl Setup {
         self.parameter("RateLimitPerKey", rates.per_key)
             .parameter("RateLimitPerTenant", rates.per_tenant)
             .parameter("RateLimitPerAddress", rates.per_address)
+            .parameter("RateLimitPerVisitor", rates.per_visitor)
     }
 }
 
@@ -421,6 +427,12 @@ impl TestApp {
         many
     }
 
+    /// Makes mails to clients, under no function's name.
+    pub fn post(&self) -> Post {
+        let (env, app) = &self.0.outside;
+        Post::of(env, app).expect("the variables of the post")
+    }
+
     /// Makes notices, under no function's name.
     pub fn desk(&self) -> Desk {
         let (env, app) = &self.0.outside;
@@ -506,7 +518,8 @@ fn template(public_keys: String, setup: &Setup) -> Template {
     let of_tests = Setup::default()
         .rates(RATES)
         .parameter("JwtPublicKeys", public_keys)
-        .parameter("BootstrapManagerEmail", MANAGER_EMAIL);
+        .parameter("BootstrapManagerEmail", MANAGER_EMAIL)
+        .parameter("PublicUrl", PUBLIC_URL);
     let given = of_tests.parameters.iter().chain(&setup.parameters);
     parameters.extend(given.map(|(name, value)| ((*name).to_owned(), value.clone())));
     Template::load(&folder, &parameters).expect("template.yaml")

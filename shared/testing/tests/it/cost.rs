@@ -31,6 +31,8 @@ async fn no_operation_costs_more_than_the_ledger_states() {
             "event100ids" | "event1000ids" => 0.25,
             // A thousand for five cents.
             "invoice" => 50.0,
+            // A thousand for fifteen cents.
+            "payment" => 150.0,
             _ => f64::INFINITY,
         };
         assert!(

@@ -14,7 +14,7 @@ const MOST_CALLS: u64 = 40;
 /// Lets the clock do what is due to an invoice; when it is due next.
 async fn tick(app: &TestApp, tenant: &Tenant, invoice: &Value) -> Option<String> {
     let id = invoice["id"].as_str().unwrap().parse().unwrap();
-    let next = Invoice::do_due(&app.app().await, &app.desk(), tenant.org.parse().unwrap(), id).await;
+    let next = Invoice::do_due(&app.app().await, &app.post(), tenant.org.parse().unwrap(), id).await;
     next.unwrap().map(|at| at.to_string())
 }
 

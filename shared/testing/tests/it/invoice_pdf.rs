@@ -220,3 +220,78 @@ async fn another_tenants_documents_look_absent() {
     }
     app.settle().await;
 }
+
+/// What a statement says, as text: the file is compressed, so the amounts are looked for in what it was made of elsewhere.
+#[tokio::test]
+async fn a_client_gets_a_statement_of_its_account() {
+    let app = TestApp::start().await;
+    let (acme, client) = ready(&app).await;
+    let first = sent(&acme.client, invoice(&client, &[(10_000, "19")])).await;
+    let id = first["id"].as_str().unwrap();
+    acme.client
+        .post(format!("/v1/invoices/{id}/payments"), cash(4_000))
+        .await
+        .expect(201);
+    let credit = json!({"lines": [{"lineIndex": 0, "amount": 1_000}], "reason": "Late"});
+    acme.client
+        .post(format!("/v1/invoices/{id}/credit-notes"), credit)
+        .await
+        .expect(201);
+    let path = format!("/v1/clients/{client}/statement");
+    for query in ["", "?from=2027-01-01&to=2027-01-31", "?to=2026-12-31", "?currency=USD"] {
+        assert!(
+            is_pdf(&followed(&acme.client, &format!("{path}{query}")).await),
+            "{query}"
+        );
+    }
+    let scope = kernel::Scope::system(acme.org.parse().unwrap());
+    let of = async |from: &str, to: &str| {
+        let period = archive::Period {
+            from: from.parse().unwrap(),
+            to: to.parse().unwrap(),
+        };
+        let found = archive::account(&app.app().await, &scope, client.parse().unwrap(), Some(period), None).await;
+        let (_, document) = found.unwrap();
+        let documents::document::Content::Account {
+            opening,
+            entries,
+            closing,
+        } = document.content
+        else {
+            panic!("no account");
+        };
+        let entries: Vec<i64> = entries.iter().map(|entry| entry.amount.get()).collect();
+        (opening.get(), entries, closing.get())
+    };
+    // 119.00 invoiced, 11.90 credited with its tax, 40.00 paid.
+    assert_eq!(
+        of("2027-01-01", "2027-01-31").await,
+        (0, vec![11_900, -1_190, -4_000], 6_710)
+    );
+    assert_eq!(of("2027-02-01", "2027-02-28").await, (6_710, vec![], 6_710));
+    assert_eq!(of("2026-01-01", "2026-12-31").await, (0, vec![], 0));
+    app.settle().await;
+}
+
+#[tokio::test]
+async fn a_statement_of_nothing_and_nobody_is_refused() {
+    let app = TestApp::start().await;
+    let (acme, client) = ready(&app).await;
+    let rival = app.tenant().await;
+    let path = format!("/v1/clients/{client}/statement");
+    rival.client.get(&path).await.problem(404, "not_found");
+    let backwards = acme
+        .client
+        .get(format!("{path}?from=2027-02-01&to=2027-01-01"))
+        .await
+        .expect(422);
+    assert_eq!(backwards.fields(), ["to"]);
+    // As of revenue: what looks like a currency and is none.
+    let unknown = acme.client.get(format!("{path}?currency=XYZ")).await.expect(422);
+    assert_eq!(unknown.fields(), ["currency"]);
+    for (query, field) in [("from=x", "from"), ("to=2027-02-30", "to"), ("a=b", "a")] {
+        let wrong = acme.client.get(format!("{path}?{query}")).await.expect(400);
+        assert_eq!(wrong.fields(), [field], "{query}: {}", wrong.json);
+    }
+    app.settle().await;
+}

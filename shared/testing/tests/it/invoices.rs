@@ -670,7 +670,7 @@ async fn lists_are_csv_in_which_nothing_is_a_formula() {
     let text = String::from_utf8(csv.get("/v1/payments").await.expect(200).bytes).unwrap();
     let row = text.lines().nth(1).unwrap();
     assert!(
-        row.contains(",EUR,119.00,0.00,cash,") && row.ends_with(",\"'@SUM(A1)\""),
+        row.contains(",succeeded,,EUR,119.00,0.00,0.00,cash,") && row.ends_with(",\"'@SUM(A1)\""),
         "{row}"
     );
     assert!(csv.get("/v1/payments?format=json").await.expect(200).json["data"].is_array());

@@ -39,6 +39,7 @@ async fn who_makes_an_organization_owns_it() {
     let expected = json!({
         "id": id, "name": "Acme", "timeZone": "UTC", "address": null, "taxRate": null, "taxId": null, "logo": null,
         "color": null, "dueInDays": 14, "usageGraceHours": 1, "reminderDays": [3, 10, 20],
+        "suspendAfterDays": null,
         "role": "owner", "createdAt": now, "updatedAt": now,
     });
     assert_eq!(acme.json, expected);
@@ -537,6 +538,7 @@ async fn an_organization_says_what_its_invoices_need() {
     let billing = json!({
         "address": address, "taxRate": 19, "taxId": "DE123456789", "logo": "https://cdn.example.com/logo.png",
         "color": "#1f6feb", "dueInDays": 30, "usageGraceHours": 2, "reminderDays": [5],
+        "suspendAfterDays": 20,
     });
     app.advance(1_000);
     let changed = acme.client.patch(&path, billing.clone()).await.expect(200);
@@ -589,6 +591,8 @@ async fn bad_billing_settings_are_named() {
         ("dueInDays", json!(366)),
         ("usageGraceHours", json!(169)),
         ("reminderDays", json!([3, 3])),
+        ("suspendAfterDays", json!(0)),
+        ("suspendAfterDays", json!(366)),
     ] {
         let mut body = json!({});
         body[field] = bad;

@@ -9,9 +9,10 @@ use lambda::Kind;
 use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use serde_json::Value;
 use stack::template::{Bucket, Effect};
-use testing::{Tenant, TestApp};
+use testing::{Setup, Tenant, TestApp};
 
 use crate::invoices::{client_of, invoice, sent};
+use crate::pay::link_of;
 
 const LONGEST_FUNCTION: usize = 70;
 
@@ -138,12 +139,13 @@ async fn no_function_may_do_everything() {
 }
 
 /// A sample with what stands for its `${…}`.
-fn sample(name: &str, tenant: &Tenant, invoice: &str, token: &str) -> String {
+fn sample(name: &str, tenant: &Tenant, invoice: &str, link: &str, token: &str) -> String {
     let text = read(format!("events/{name}.json"))
         .replace("${ACCESS_TOKEN}", token)
         .replace("${ORG_ID}", &tenant.org)
         .replace("${PROJECT_ID}", &tenant.project)
         .replace("${INVOICE_ID}", invoice)
+        .replace("${LINK_TOKEN}", link)
         .replace("${API_KEY}", &tenant.key);
     assert!(
         !text.contains("${"),
@@ -154,12 +156,17 @@ fn sample(name: &str, tenant: &Tenant, invoice: &str, token: &str) -> String {
 
 #[tokio::test]
 async fn every_function_takes_its_sample_event() {
-    let app = TestApp::start().await;
+    // What events/provider-webhooks.json is signed with.
+    let setup = Setup::default()
+        .parameter("StripeSecretKey", "sk_sample")
+        .parameter("StripeWebhookSecret", "whsec_sample");
+    let app = TestApp::start_as(setup).await;
     let acme = app.tenant().await;
     let manager = app.manager().await;
     let client = client_of(&app, &acme, serde_json::json!({})).await;
     let invoice = sent(&acme.client, invoice(&client, &[(100, "0")])).await;
     let invoice = invoice["id"].as_str().unwrap();
+    let link = link_of(&app, &acme, invoice).await;
     let mut taken = 0;
     for function in &app.template().functions {
         let name = &function.binary;
@@ -170,7 +177,7 @@ async fn every_function_takes_its_sample_event() {
         } else {
             &acme.owner.access_token
         };
-        let text = sample(name, &acme, invoice, token);
+        let text = sample(name, &acme, invoice, &link, token);
         if !function.schedules.is_empty() {
             let _: EventBridgeEvent<Value> = serde_json::from_str(&text).unwrap();
         } else if function.queues.is_empty() {
@@ -258,7 +265,11 @@ async fn the_relay_takes_its_sample_event() {
 #[tokio::test]
 async fn who_does_jobs_takes_its_sample_event() {
     let app = TestApp::start().await;
-    for (worker, queue) in [("notifier", "MailQueue"), ("webhook-deliverer", "WebhookQueue")] {
+    for (worker, queue) in [
+        ("notifier", "MailQueue"),
+        ("webhook-deliverer", "WebhookQueue"),
+        ("document-worker", "DocumentQueue"),
+    ] {
         let event: aws_lambda_events::sqs::SqsEvent =
             serde_json::from_str(&read(format!("events/{worker}.json"))).unwrap();
         let bodies: Vec<String> = event.records.into_iter().map(|record| record.body.unwrap()).collect();
@@ -436,8 +447,16 @@ const WITHOUT_SCOPE: &[(&str, &str)] = &[
         "finds jobs of all tenants, of which only the names leave the schedule",
     ),
     (
-        "shared/metering/src/price/store.rs load",
-        "reads prices, which are the same for everybody",
+        "shared/metering/src/topup/store.rs load",
+        "is for who takes the money of a top-up, another organization than the one that gets the credits",
+    ),
+    (
+        "shared/metering/src/topup/store.rs by_token",
+        "opens what a link leads to, whose token proves it",
+    ),
+    (
+        "shared/metering/src/topup/store.rs load",
+        "reads what one organization buys of another, by the id that the latter's payment has",
     ),
     (
         "shared/identity/src/org/store.rs maker",
@@ -490,12 +509,13 @@ fn dependencies(folder: &str, ours: &BTreeSet<String>) -> BTreeSet<String> {
 fn may_use(package: &str) -> Option<Vec<&'static str>> {
     match package {
         "kernel" | "outbound" => Some(vec![]),
-        "lease" | "table" => Some(vec!["kernel"]),
+        "lease" | "locale" | "table" => Some(vec!["kernel"]),
         // Of these, `idempotency` is what is done once: it knows nothing of what is done.
         "app" | "idempotency" | "trail" => Some(vec!["kernel", "table"]),
         "telemetry" => Some(vec!["app", "kernel", "metering", "table"]),
-        "jobs" | "lambda" | "outbox" => Some(vec!["app", "kernel", "table"]),
+        "breaker" | "jobs" | "lambda" | "outbox" => Some(vec!["app", "kernel", "table"]),
         "objects" => Some(vec!["app", "kernel"]),
+        "providers" => Some(vec!["kernel", "outbound"]),
         "notifications" => Some(vec!["app", "jobs", "kernel", "table"]),
         "commit" => Some(vec!["app", "idempotency", "jobs", "kernel", "outbox", "table", "trail"]),
         // The world in which sources of leases are tried.
@@ -528,6 +548,7 @@ fn capability_may_use(package: &str) -> Vec<&'static str> {
             "app",
             "commit",
             "identity",
+            "jobs",
             "kernel",
             "metering",
             "notifications",
@@ -536,8 +557,23 @@ fn capability_may_use(package: &str) -> Vec<&'static str> {
             "telemetry",
             "trail",
         ],
-        // A document says what was booked; it reads nothing itself.
-        "documents" => vec!["billing", "kernel"],
+        // A payment is booked on an invoice; its organization is asked by its own account.
+        "payments" => vec![
+            "app",
+            "billing",
+            "breaker",
+            "commit",
+            "identity",
+            "jobs",
+            "kernel",
+            "metering",
+            "notifications",
+            "outbound",
+            "outbox",
+            "providers",
+            "table",
+            "trail",
+        ],
         // A wallet is an organization's, its days are those of its zone, and its owners are mailed.
         "metering" => vec![
             "app",
@@ -552,6 +588,26 @@ fn capability_may_use(package: &str) -> Vec<&'static str> {
         ],
         "identity" => vec!["app", "commit", "kernel", "notifications", "outbound", "table", "trail"],
         "gate" => vec!["idempotency", "identity", "kernel", "lambda", "limits", "metering"],
+        other => document_may_use(other),
+    }
+}
+
+/// What makes documents may use.
+fn document_may_use(package: &str) -> Vec<&'static str> {
+    match package {
+        // What documents are made of, and where their files lie.
+        "archive" => vec![
+            "app",
+            "billing",
+            "documents",
+            "identity",
+            "kernel",
+            "objects",
+            "payments",
+            "table",
+        ],
+        // A document says what was booked; it reads nothing itself.
+        "documents" => vec!["billing", "kernel", "locale"],
         other => panic!("say on what shared/{other} may depend"),
     }
 }
@@ -560,7 +616,7 @@ fn capability_may_use(package: &str) -> Vec<&'static str> {
 fn arrows_run_one_way() {
     let functions: BTreeSet<String> = names("functions").into_iter().collect();
     let mut ours: BTreeSet<String> = functions.iter().cloned().chain(names("shared")).collect();
-    let infra = ["dev", "local", "sample-events", "stack"];
+    let infra = ["dev", "local", "payment-double", "sample-events", "stack"];
     ours.extend(infra.map(str::to_owned));
     let mut broken = Vec::new();
     for package in names("shared") {
@@ -584,7 +640,12 @@ fn arrows_run_one_way() {
     for (package, allowed) in [
         ("dev", ["docs", "lambda"].as_slice()),
         // And which organization is the platform's, it says by the id that they know.
-        ("local", &["kernel", "sample-events", "stack", "trail"]),
+        (
+            "local",
+            &["kernel", "payment-double", "sample-events", "stack", "trail"],
+        ),
+        // What it answers is made from what providers document, apart from the code that it is there to try.
+        ("payment-double", &[]),
         ("sample-events", &[]),
         ("stack", &[]),
     ] {

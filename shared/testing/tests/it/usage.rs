@@ -278,3 +278,38 @@ async fn nothing_is_sold_of_a_lease_that_was_given_up() {
     charge.undone();
     assert_eq!(acme.client.get("/v1/wallet").await.expect(200).json["spent"], 0);
 }
+
+#[tokio::test]
+async fn usage_is_a_file_for_a_spreadsheet_too() {
+    let testing = TestApp::start().await;
+    let acme = testing.tenant().await;
+    Shop::of(&testing).await.sell(&acme, ONE, 3).await;
+    testing.settle().await;
+    let asked = [
+        acme.client.get("/v1/usage?groupBy=endpoint&format=csv").await,
+        acme.client
+            .header("accept", "text/csv")
+            .get("/v1/usage?groupBy=endpoint")
+            .await,
+    ];
+    for reply in asked {
+        let reply = reply.expect(200);
+        assert_eq!(reply.header("content-type"), "text/csv; charset=utf-8; header=present");
+        assert_eq!(
+            reply.header("content-disposition"),
+            "attachment; filename=\"usage.csv\""
+        );
+        let text = String::from_utf8(reply.bytes).unwrap();
+        let lines: Vec<&str> = text.split("\r\n").collect();
+        assert_eq!(
+            lines,
+            [
+                "at,group,credits,correction",
+                &format!("2027-01-15T00:00:00.000Z,\"{ONE}\",3,false"),
+                ""
+            ]
+        );
+    }
+    let wrong = acme.client.get("/v1/usage?format=xml").await.expect(400);
+    assert_eq!(wrong.fields(), ["format"], "{}", wrong.json);
+}
