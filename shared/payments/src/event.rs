@@ -84,9 +84,10 @@ impl ProviderEvent {
     async fn act(&self, app: &App, till: &Till) -> Result<bool> {
         let about = &self.event.about;
         let names = [
+            // First: money that came besides is a payment of its own.
+            about.charge.clone(),
             about.payment.map(|payment| payment.to_string()),
             about.session.clone(),
-            about.charge.clone(),
             about.order.clone(),
         ];
         let names: Vec<String> = names.into_iter().flatten().collect();

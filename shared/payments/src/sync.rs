@@ -90,7 +90,9 @@ async fn book(app: &App, till: &Till, before: Payment, seen: &Seen) -> Result<Pa
         return Ok(before);
     };
     let others = online.fold(app.now(), seen);
-    let others = others.iter().filter_map(|charge| after.besides(app.now(), charge));
+    // One that came besides is not asked what came besides: it would find the one that it came besides.
+    let others = others.iter().filter(|_| !after.came_besides());
+    let others = others.filter_map(|charge| after.besides(app.now(), charge));
     let others = others.collect();
     store(app, till, before, after, others).await
 }

@@ -228,6 +228,12 @@ impl Payment {
             .is_some_and(|online| online.stage == Stage::Received)
     }
 
+    /// Whether it is for money that came in another one's session besides.
+    pub(crate) fn came_besides(&self) -> bool {
+        let online = self.online.as_ref();
+        online.is_some_and(|online| online.checkout.payment != self.id)
+    }
+
     /// What its provider calls its money.
     pub(crate) fn charge(&self) -> Option<&str> {
         self.online.as_ref()?.charge.as_deref()

@@ -711,6 +711,9 @@ async fn a_page_that_is_paid_twice_is_two_payments_of_which_one_counts() {
     shop.app.settle().await;
     shop.tell().await;
     assert_eq!(shop.payment(extra).await["status"], "refunded");
+    // Its watch looks at it, and finds no third one.
+    shop.wait(3 * 60_000).await;
+    assert_eq!(shop.now().await.get(&of_invoice).await.expect(200).data().len(), 2);
     let first = shop.payment(&payment).await;
     assert_eq!(first["status"], "succeeded", "{} {first:#}", provider.name());
     assert_eq!(shop.shown(&invoice).await["amountRefunded"], 0);
