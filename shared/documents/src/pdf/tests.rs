@@ -213,8 +213,8 @@ fn a_picture_that_cannot_be_read_is_left_out() {
 #[test]
 fn a_light_colour_is_darkened_until_it_can_be_read() {
     assert_eq!(Accent::parse("#1f6feb").unwrap().on_white(), "#1f6feb");
-    assert_eq!(Accent::parse("#ffff00").unwrap().on_white(), "#767600");
-    assert_eq!(Accent::parse("#ffffff").unwrap().on_white(), "#6e6e6e");
+    assert_eq!(Accent::parse("#ffff00").unwrap().on_white(), "#7a7a00");
+    assert_eq!(Accent::parse("#ffffff").unwrap().on_white(), "#757575");
     for wrong in ["1f6feb", "#1f6fe", "#1f6febb", "#+f6feb", "#ggg000", ""] {
         assert_eq!(Accent::parse(wrong), None, "{wrong}");
     }
