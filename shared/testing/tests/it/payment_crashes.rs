@@ -382,11 +382,11 @@ async fn a_worker_that_dies_of_an_event_books_it_once() {
         let calls = everywhere(async |at| {
             let (invoice, payment) = stage.shop.begun(provider, 17_000).await;
             stage.shop.double.act(&payment, &PAY).unwrap();
-            for id in stage.shop.news() {
-                stage.shop.deliver(&id).await.expect(200);
-            }
+            // One of what it tells says enough.
+            let first = stage.shop.news().swap_remove(0);
+            stage.shop.deliver(&first).await.expect(200);
             let messages = stage.shop.app.take(PAYMENTS).await;
-            assert!(!messages.is_empty());
+            assert_eq!(messages.len(), 1);
             let died = stage.worker_dies(&messages, at).await;
             stage.recover(&messages, again).await;
             stage.is_paid_once(&invoice, &payment, 17_000, at).await;
