@@ -15,7 +15,7 @@ use billing::invoice::Shared;
 use gate::{Gate, Routes, Serve, routes};
 use kernel::link::Token;
 use kernel::policy::ReadBilling;
-use kernel::{Error, Origin, PaymentId, Scope};
+use kernel::{Error, OrgId, Origin, PaymentId, Scope};
 use lambda::{App, Env, Function, Path, Query, Result, Start, read_body};
 use locale::Locale;
 use payments::sync::{self, Hint};
@@ -110,7 +110,9 @@ async fn show(
             note(&error, "that an invoice was looked at was not noted");
         }
     }
-    let payment = state.came_back(&shared, back.payment.as_deref()).await?;
+    let (org, invoice) = (shared.invoice.org, shared.invoice.id);
+    let is_its = |payment: &Payment| payment.invoice == Some(invoice);
+    let payment = state.came_back(org, back.payment.as_deref(), is_its).await?;
     if payment.is_some() {
         // What was seen of the payment may have changed the invoice.
         shared = match find(app, &token).await? {
@@ -157,30 +159,50 @@ async fn pay(
         // It was paid or cancelled meanwhile: the page says so.
         return Ok(to(&format!("/pay/{token}")));
     }
-    match payments::pay(&state.app, &state.till, By::Payer(&origin), asked).await {
-        Ok(started) => Ok(to(&started.url)),
-        Err(error @ Error::Internal(_)) => Err(error.into()),
-        Err(error) => {
-            note(&error, "an invoice cannot be paid so now");
-            let status = match error {
-                Error::Away(_) | Error::Busy => StatusCode::SERVICE_UNAVAILABLE,
-                _ => StatusCode::CONFLICT,
-            };
-            Ok(state.page(status, &shared, Said::Unavailable).await?)
-        }
+    match state.open(&origin, asked).await? {
+        Opened::At(url) => Ok(to(&url)),
+        Opened::Not(status) => Ok(state.page(status, &shared, Said::Unavailable).await?),
     }
 }
 
+/// What became of opening a provider's page.
+enum Opened {
+    /// It is there.
+    At(String),
+    /// It cannot be now: our page says so, with this status.
+    Not(StatusCode),
+}
+
 impl Pay {
+    /// Opens a provider's page to pay something.
+    async fn open(&self, origin: &Origin, asked: Asked) -> kernel::Result<Opened> {
+        match payments::pay(&self.app, &self.till, By::Payer(origin), asked).await {
+            Ok(started) => Ok(Opened::At(started.url)),
+            Err(error @ Error::Internal(_)) => Err(error),
+            Err(error) => {
+                note(&error, "nothing can be paid so now");
+                Ok(Opened::Not(match error {
+                    Error::Away(_) | Error::Busy => StatusCode::SERVICE_UNAVAILABLE,
+                    _ => StatusCode::CONFLICT,
+                }))
+            }
+        }
+    }
+
     /// The payment that somebody comes back from, as its provider shows it now, or as it was stored if that does not answer.
-    /// Nothing if it is none of this invoice's.
-    async fn came_back(&self, shared: &Shared, payment: Option<&str>) -> kernel::Result<Option<Payment>> {
+    /// Nothing if it is none of what the link leads to.
+    async fn came_back(
+        &self,
+        org: OrgId,
+        payment: Option<&str>,
+        is_its: impl Fn(&Payment) -> bool,
+    ) -> kernel::Result<Option<Payment>> {
         let Some(id) = payment.and_then(|payment| payment.parse::<PaymentId>().ok()) else {
             return Ok(None);
         };
-        let (app, org) = (&self.app, shared.invoice.org);
+        let app = &self.app;
         let stored = match Payment::load(&app.table, &Scope::<ReadBilling>::system(org), id).await {
-            Ok(payment) if payment.invoice == Some(shared.invoice.id) => payment,
+            Ok(payment) if is_its(&payment) => payment,
             Ok(_) | Err(Error::NotFound(_)) => return Ok(None),
             Err(error) => return Err(error),
         };

@@ -8,17 +8,16 @@ use identity::Org;
 use kernel::link::Token;
 use kernel::number::Fraction;
 use kernel::policy::{ReadBilling, ReadOrg};
-use kernel::{Error, OrgId, Origin, PaymentId, Result, Scope};
+use kernel::{Error, OrgId, Origin, Result, Scope};
 use lambda::App;
 use locale::Locale;
 use metering::topup::{self, Topup, TopupStatus};
 use payments::payment::Purpose;
-use payments::sync::{self, Hint};
-use payments::{Asked, By, Payment, What, account};
+use payments::{Asked, Payment, What, account};
 use providers::Provider;
 
 use crate::page::{Accent, Choice, Nonce, Notice, Said, accent, choices, from_to, notice};
-use crate::{Pay, answer, note, to, wished, words};
+use crate::{Opened, Pay, answer, to, wished, words};
 
 /// A top-up.
 #[derive(Template)]
@@ -60,10 +59,12 @@ fn path(topup: &Topup) -> String {
 impl Pay {
     /// Shows it, and what became of the payment that somebody comes back from.
     pub(crate) async fn topup(&self, headers: &HeaderMap, topup: Topup, back: Option<&str>) -> Result<Response> {
-        let payment = match back.and_then(|back| back.parse().ok()) {
-            Some(id) => self.look_at(&topup, id).await?,
-            None => None,
+        let its = Purpose::Topup {
+            org: topup.org,
+            topup: topup.id,
         };
+        let is_its = |payment: &Payment| payment.online.as_ref().is_some_and(|online| online.purpose == its);
+        let payment = self.came_back(OrgId::PLATFORM, back, is_its).await?;
         // What was seen may have changed it.
         let topup = topup::load(&self.app.table, topup.org, topup.id).await?;
         let said = payment.as_ref().map_or(Said::Nothing, Said::Of);
@@ -86,43 +87,9 @@ impl Pay {
             },
             provider,
         };
-        match payments::pay(&self.app, &self.till, By::Payer(origin), asked).await {
-            Ok(started) => Ok(to(&started.url)),
-            Err(error @ Error::Internal(_)) => Err(error),
-            Err(error) => {
-                note(&error, "a top-up cannot be paid so now");
-                let status = match error {
-                    Error::Away(_) | Error::Busy => StatusCode::SERVICE_UNAVAILABLE,
-                    _ => StatusCode::CONFLICT,
-                };
-                self.page_of(status, headers, &topup, Said::Unavailable).await
-            }
-        }
-    }
-
-    /// A payment of a top-up, as its provider shows it now. Nothing if it is none of it.
-    async fn look_at(&self, topup: &Topup, id: PaymentId) -> Result<Option<Payment>> {
-        let scope = Scope::<ReadBilling>::system(OrgId::PLATFORM);
-        let stored = match Payment::load(&self.app.table, &scope, id).await {
-            Ok(payment) => payment,
-            Err(Error::NotFound(_)) => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let purpose = stored.online.as_ref().map(|online| online.purpose);
-        let is_its = purpose
-            == Some(Purpose::Topup {
-                org: topup.org,
-                topup: topup.id,
-            });
-        if !is_its {
-            return Ok(None);
-        }
-        match sync::look(&self.app, &self.till, OrgId::PLATFORM, id, &Hint::default()).await {
-            Ok(payment) => Ok(Some(payment)),
-            Err(error) => {
-                note(&error, "a payment was not looked at");
-                Ok(Some(stored))
-            }
+        match self.open(origin, asked).await? {
+            Opened::At(url) => Ok(to(&url)),
+            Opened::Not(status) => self.page_of(status, headers, &topup, Said::Unavailable).await,
         }
     }
 

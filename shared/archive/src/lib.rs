@@ -64,11 +64,7 @@ impl Archive {
         let (Period { from, to }, document) = statement::account(app, scope, client, period, currency).await?;
         let key = format!("MARKED/{}/{client}-{}-{from}-{to}.pdf", scope.org(), document.currency);
         self.bucket.put(&key, PDF, render(&document)?).await?;
-        let link = Link {
-            file_name: &format!("statement-{from}-{to}.pdf"),
-            lasts: LINK_LASTS,
-        };
-        self.bucket.link(&key, link).await
+        self.sign(&key, &format!("statement-{from}-{to}.pdf")).await
     }
 
     /// Has the file of a document that counts made, unless it is there.
@@ -92,11 +88,12 @@ impl Archive {
         };
         let number = document.number;
         let name = number.map_or_else(|| "draft".to_owned(), |number| number.to_string());
-        let link = Link {
-            file_name: &format!("{name}.pdf"),
-            lasts: LINK_LASTS,
-        };
-        self.bucket.link(&key, link).await
+        self.sign(&key, &format!("{name}.pdf")).await
+    }
+
+    async fn sign(&self, key: &str, file_name: &str) -> Result<String> {
+        let lasts = LINK_LASTS;
+        self.bucket.link(key, Link { file_name, lasts }).await
     }
 }
 

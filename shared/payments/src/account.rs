@@ -89,86 +89,50 @@ impl Input for Keys {
 
 impl Keys {
     /// The credentials of a provider; `Invalid` for each that is missing, malformed or another provider's.
-    pub fn of(self, provider: Provider) -> Result<Credentials> {
-        let mut fields = Fields {
-            provider,
-            check: Check::default(),
+    pub fn of(mut self, provider: Provider) -> Result<Credentials> {
+        let mut check = Check::default();
+        let title = provider.title();
+        let mut take = |name: &str, field: &mut Option<String>| {
+            let value = field.take();
+            check.that(value.is_some(), name, format!("is missing; {title} wants it"));
+            let fits = value.as_deref().is_none_or(fits_a_header);
+            let rule = format!("must have 1 to {LONGEST} characters, visible ASCII without spaces");
+            check.that(fits, name, rule);
+            value.unwrap_or_default()
         };
-        let (other, credentials) = match provider {
-            Provider::Stripe => (
-                [
-                    ("keyId", self.key_id),
-                    ("keySecret", self.key_secret),
-                    ("clientId", self.client_id),
-                    ("clientSecret", self.client_secret),
-                ]
-                .to_vec(),
-                Credentials::Stripe {
-                    secret_key: fields.take("secretKey", self.secret_key),
-                    webhook_secret: fields.take("webhookSecret", self.webhook_secret),
-                },
-            ),
-            Provider::Razorpay => (
-                [
-                    ("secretKey", self.secret_key),
-                    ("clientId", self.client_id),
-                    ("clientSecret", self.client_secret),
-                ]
-                .to_vec(),
-                Credentials::Razorpay {
-                    key_id: fields.take("keyId", self.key_id),
-                    key_secret: fields.take("keySecret", self.key_secret),
-                    webhook_secret: fields.take("webhookSecret", self.webhook_secret),
-                },
-            ),
-            Provider::Cashfree => (
-                [
-                    ("secretKey", self.secret_key),
-                    ("webhookSecret", self.webhook_secret),
-                    ("keyId", self.key_id),
-                    ("keySecret", self.key_secret),
-                ]
-                .to_vec(),
-                Credentials::Cashfree {
-                    client_id: fields.take("clientId", self.client_id),
-                    client_secret: fields.take("clientSecret", self.client_secret),
-                },
-            ),
+        let credentials = match provider {
+            Provider::Stripe => Credentials::Stripe {
+                secret_key: take("secretKey", &mut self.secret_key),
+                webhook_secret: take("webhookSecret", &mut self.webhook_secret),
+            },
+            Provider::Razorpay => Credentials::Razorpay {
+                key_id: take("keyId", &mut self.key_id),
+                key_secret: take("keySecret", &mut self.key_secret),
+                webhook_secret: take("webhookSecret", &mut self.webhook_secret),
+            },
+            Provider::Cashfree => Credentials::Cashfree {
+                client_id: take("clientId", &mut self.client_id),
+                client_secret: take("clientSecret", &mut self.client_secret),
+            },
         };
-        for (name, value) in other {
-            fields.refuse(name, value.as_deref());
+        // What was not taken is another provider's.
+        for (name, left) in [
+            ("secretKey", &self.secret_key),
+            ("webhookSecret", &self.webhook_secret),
+            ("keyId", &self.key_id),
+            ("keySecret", &self.key_secret),
+            ("clientId", &self.client_id),
+            ("clientSecret", &self.client_secret),
+        ] {
+            check.that(left.is_none(), name, format!("is nothing that {title} has"));
         }
-        fields.check.done()?;
+        check.done()?;
         Ok(credentials)
     }
 }
 
-/// Reads the fields of one provider.
-struct Fields {
-    provider: Provider,
-    check: Check,
-}
-
-impl Fields {
-    /// A field that the provider wants. It goes into headers: visible ASCII.
-    fn take(&mut self, name: &str, value: Option<String>) -> String {
-        let title = self.provider.title();
-        let Some(value) = value else {
-            self.check.that(false, name, format!("is missing; {title} wants it"));
-            return String::new();
-        };
-        let fits = (1..=LONGEST).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_graphic());
-        let rule = format!("must have 1 to {LONGEST} characters, visible ASCII without spaces");
-        self.check.that(fits, name, rule);
-        value
-    }
-
-    /// A field that another provider wants.
-    fn refuse(&mut self, name: &str, value: Option<&str>) {
-        let title = self.provider.title();
-        self.check
-            .that(value.is_none(), name, format!("is nothing that {title} has"));
-    }
+fn fits_a_header(value: &str) -> bool {
+    (1..=LONGEST).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// The accounts that the environment names: the platform's. Where `PAYMENT_ACCOUNTS_SHARED` says so, as the local stack

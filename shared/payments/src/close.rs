@@ -13,7 +13,7 @@ use crate::checkout;
 use crate::payment::Payment;
 use crate::payment::store::Slot;
 use crate::till::Till;
-use crate::watch::outcome_of;
+use crate::work::outcome_of;
 
 /// Hears of invoices of which less is due, and has their sessions closed.
 #[derive(Clone, Copy, Debug)]

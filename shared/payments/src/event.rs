@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::payment::store::Pointer;
 use crate::sync::{self, Hint};
 use crate::till::Till;
-use crate::watch::outcome_of;
+use crate::work::outcome_of;
 
 /// An event about what we do not know yet may be about what is just being stored; after so many attempts it is about what
 /// somebody else does with the same account.

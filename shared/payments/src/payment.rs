@@ -9,7 +9,7 @@
 //! ```
 //!
 //! One by a provider has one session there, in which it is paid once. What is stored of it is what the provider said when
-//! it was last looked at ([`Payment::fold`]); its status follows from that.
+//! it was last looked at ([`Online::fold`]); its status follows from that.
 
 pub mod facts;
 mod fold;

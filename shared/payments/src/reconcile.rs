@@ -20,7 +20,7 @@ use crate::payment::Payment;
 use crate::payment::store::{Pointer, reports};
 use crate::sync::{self, Hint};
 use crate::till::{Till, Undone};
-use crate::watch::outcome_of;
+use crate::work::outcome_of;
 
 /// A night looks at so much of what was: what came late in the night before is among it.
 const SPAN: i64 = 2 * Time::DAY;

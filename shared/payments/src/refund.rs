@@ -19,7 +19,8 @@ use crate::payment::{Online, Payment, Refund, RefundView, say};
 use crate::refusal::CannotRefund;
 use crate::sync;
 use crate::till::{Till, Undone};
-use crate::watch::{Watch, outcome_of};
+use crate::watch::Watch;
+use crate::work::outcome_of;
 
 /// So many refunds are one payment's at most.
 const MOST: usize = 100;

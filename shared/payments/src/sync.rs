@@ -31,27 +31,26 @@ pub struct Hint {
 
 /// Looks at a payment at its provider and books what came of it. `Away` if the provider does not answer.
 pub async fn look(app: &App, till: &Till, org: OrgId, id: PaymentId, hint: &Hint) -> Result<Payment> {
-    let before = Payment::load(&app.table, &Scope::<ReadBilling>::system(org), id).await?;
-    let payment = look_once(app, till, org, id, hint).await?;
-    let is_topup = |online: &Online| matches!(online.purpose, Purpose::Topup { .. });
-    if !before.is_received() && payment.is_received() && payment.online.as_ref().is_some_and(is_topup) {
+    let (payment, is_bought) = look_once(app, till, org, id, hint).await?;
+    if is_bought {
         // What came is booked by itself; what has gone of it already is seen by another look.
-        return look_once(app, till, org, id, hint).await;
+        return Ok(look_once(app, till, org, id, hint).await?.0);
     }
     Ok(payment)
 }
 
-async fn look_once(app: &App, till: &Till, org: OrgId, id: PaymentId, hint: &Hint) -> Result<Payment> {
+/// Looks once. With the payment, whether credits were bought by what was seen.
+async fn look_once(app: &App, till: &Till, org: OrgId, id: PaymentId, hint: &Hint) -> Result<(Payment, bool)> {
     again_patiently(|| async {
-        let payment = Payment::load(&app.table, &Scope::<ReadBilling>::system(org), id).await?;
-        let Some(online) = &payment.online else {
-            return Ok(payment);
+        let before = Payment::load(&app.table, &Scope::<ReadBilling>::system(org), id).await?;
+        let Some(online) = before.online.as_ref().filter(|online| online.session.is_some()) else {
+            return Ok((before, false));
         };
-        if online.session.is_none() {
-            return Ok(payment);
-        }
+        let buys = matches!(online.purpose, Purpose::Topup { .. }) && !before.is_received();
         let seen = see(app, till, online, id, hint).await?;
-        book(app, till, payment, &seen).await
+        let after = book(app, till, before, &seen).await?;
+        let is_bought = buys && after.is_received();
+        Ok((after, is_bought))
     })
     .await
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use app::App;
 use jobs::{Job, JobKey, Outcome, Owner, Place, Queue, Running, queue};
 use kernel::policy::ReadBilling;
-use kernel::{Error, OrgId, PaymentId, RefundId, Scope, Time};
+use kernel::{OrgId, PaymentId, RefundId, Scope, Time};
 use providers::Provider;
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +14,7 @@ use crate::checkout;
 use crate::payment::{Online, Payment, Refund, Stage};
 use crate::sync::{self, Hint};
 use crate::till::Till;
+use crate::work::outcome_of;
 
 /// A payment without a session is gone on with after this: whoever began it has finished, or died.
 const FIRST: i64 = Time::MINUTE;
@@ -23,8 +24,6 @@ const AFTER_ITS_END: i64 = 2 * Time::MINUTE;
 const FAILURES_CHANGE: i64 = 6 * Time::DAY;
 /// A refund may fail for so long after it succeeded.
 const REFUNDS_CHANGE: i64 = 14 * Time::DAY;
-/// A provider that does not answer is asked again after this.
-const AGAIN: Duration = Duration::from_secs(30);
 
 /// Looks at a payment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,18 +86,6 @@ impl Watch {
                 None => Outcome::Done,
             },
             Err(error) => outcome_of(&error),
-        }
-    }
-}
-
-/// What becomes of a job that met an error: who does not answer is asked until they do.
-pub(crate) fn outcome_of(error: &Error) -> Outcome {
-    match error {
-        Error::Away(_) | Error::Busy | Error::InFlight { .. } => Outcome::NotNow { after: AGAIN },
-        Error::NotFound(_) | Error::Refused { .. } => Outcome::again(error.to_string()),
-        error => {
-            tracing::error!(error = format!("{error:#}"), "a job of payments failed");
-            Outcome::again("something went wrong on our side")
         }
     }
 }

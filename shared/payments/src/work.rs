@@ -1,5 +1,7 @@
 //! Doing the jobs of the queue `payments`.
 
+use std::time::Duration;
+
 use app::App;
 use jobs::{JobRef, Outcome, Running, Work};
 use kernel::{Error, Result};
@@ -10,6 +12,9 @@ use crate::reconcile::Reconcile;
 use crate::refund::GiveBack;
 use crate::till::Till;
 use crate::watch::Watch;
+
+/// A provider that does not answer is asked again after this.
+const AGAIN: Duration = Duration::from_secs(30);
 
 macro_rules! does {
     ($($job:ident)*) => {$(
@@ -31,3 +36,15 @@ macro_rules! does {
 }
 
 does! { ProviderEvent Watch GiveBack Close Reconcile }
+
+/// What becomes of a job that met an error: who does not answer is asked until they do.
+pub(crate) fn outcome_of(error: &Error) -> Outcome {
+    match error {
+        Error::Away(_) | Error::Busy | Error::InFlight { .. } => Outcome::NotNow { after: AGAIN },
+        Error::NotFound(_) | Error::Refused { .. } => Outcome::again(error.to_string()),
+        error => {
+            tracing::error!(error = format!("{error:#}"), "a job of payments failed");
+            Outcome::again("something went wrong on our side")
+        }
+    }
+}

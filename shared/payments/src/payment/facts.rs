@@ -1,8 +1,9 @@
 //! What is told of payments: each with the payment as its GET shows it.
 
+use kernel::Minor;
 use outbox::Shown;
 
-use super::{Payment, PaymentStatus, PaymentView};
+use super::{Online, Payment, PaymentStatus, PaymentView};
 
 outbox::facts! {
     /// The money came, and counts.
@@ -29,33 +30,19 @@ pub(crate) enum News {
 
 /// What happened to a payment by a provider that was so and is so now.
 pub(crate) fn news(before: Option<&Payment>, after: &Payment) -> Vec<News> {
-    let status = |payment: &Payment| payment.status();
-    let was_received = before.is_some_and(|before| before.paid_at.is_some());
-    let came = after.paid_at.is_some() && !was_received;
-    let applied = after
-        .online
-        .as_ref()
-        .is_some_and(|online| online.applied > kernel::Minor::ZERO);
-    let refunded = |payment: &Payment| payment.online.as_ref().map(super::Online::refunded).unwrap_or_default();
-    let disputes = |payment: &Payment| {
-        payment
-            .online
-            .as_ref()
-            .map(|online| online.disputes.clone())
-            .unwrap_or_default()
-    };
-    let failed = status(after) == PaymentStatus::Failed && before.is_none_or(|b| status(b) != PaymentStatus::Failed);
+    let (was, is) = (before.and_then(|before| before.online.as_ref()), after.online.as_ref());
+    let came = after.paid_at.is_some() && before.is_none_or(|before| before.paid_at.is_none());
+    let applied = is.is_some_and(|online| online.applied > Minor::ZERO);
+    let failed = |payment: &Payment| payment.status() == PaymentStatus::Failed;
+    let refunded = |online: Option<&Online>| online.map(Online::refunded).unwrap_or_default();
     let happened = [
         (News::Succeeded, came && applied),
         (News::Unapplied, came && !applied),
-        (News::Failed, failed),
-        (
-            News::Refunded,
-            refunded(after) != before.map(refunded).unwrap_or_default(),
-        ),
+        (News::Failed, failed(after) && !before.is_some_and(failed)),
+        (News::Refunded, refunded(is) != refunded(was)),
         (
             News::Disputed,
-            disputes(after) != before.map(disputes).unwrap_or_default(),
+            is.is_some_and(|online| online.disputes != was.map(|was| was.disputes.as_slice()).unwrap_or_default()),
         ),
     ];
     happened

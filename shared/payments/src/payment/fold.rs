@@ -164,3 +164,6 @@ impl Online {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
