@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use http::Method;
 use kernel::policy::{Audience, POLICY};
 use kernel::{OrgRole, PlatformRole};
 use serde_json::{Value, json};
@@ -368,6 +369,19 @@ async fn replies_tell_of_limits_where_the_description_says_so() {
         limited += usize::from(documented);
     }
     assert!(limited > 40, "{limited}");
+}
+
+/// A method that an address does not take is refused as such, whichever function the gateway gives it to.
+#[tokio::test]
+async fn methods_that_no_operation_has_are_refused_as_such() {
+    let app = TestApp::start().await;
+    let acme = app.tenant().await;
+    for operation in operations() {
+        let path = operation.path_in(&app, &acme);
+        let reply = acme.client.send(Method::TRACE, &path, Vec::new()).await;
+        assert_eq!(reply.status, 405, "{}: {}", operation.path, reply.json);
+        reply.problem(405, "method_not_allowed");
+    }
 }
 
 #[tokio::test]
