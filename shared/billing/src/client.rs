@@ -190,7 +190,7 @@ impl NewClient {
     }
 
     fn read(&self, check: &mut Check) -> Option<Profile> {
-        check.text("name", &self.name, 1..=200);
+        check.name("name", &self.name, 1..=200);
         check.email("email", &self.email);
         let currency = currency(check, "currency", &self.currency);
         if let Some(phone) = &self.phone {

@@ -233,7 +233,7 @@ impl Settings {
     pub fn check(&self, allow: &AllowList) -> Result<()> {
         let mut check = Check::default();
         if let Some(name) = &self.name {
-            check.text("name", name, 1..=100);
+            check.name("name", name, 1..=100);
         }
         if let Some(kind) = &self.event_type {
             check.text("eventType", kind, 1..=64);
