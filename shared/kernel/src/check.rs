@@ -213,13 +213,30 @@ mod tests {
 
     #[test]
     fn names_can_be_seen_and_turn_nothing_round() {
-        for hidden in ['\u{200B}', '\u{FEFF}', '\u{AD}', '\u{3164}', '\u{2800}', '\u{A0}', '\u{2060}', '\u{E0041}'] {
-            assert_eq!(of_name(&format!("{hidden}{hidden}")), ["must not be blank"], "{hidden:?}");
+        for hidden in [
+            '\u{200B}',
+            '\u{FEFF}',
+            '\u{AD}',
+            '\u{3164}',
+            '\u{2800}',
+            '\u{A0}',
+            '\u{2060}',
+            '\u{E0041}',
+        ] {
+            assert_eq!(
+                of_name(&format!("{hidden}{hidden}")),
+                ["must not be blank"],
+                "{hidden:?}"
+            );
             assert!(of_name(&format!("a{hidden}b")).is_empty(), "{hidden:?}");
         }
         for control in ('\u{202A}'..='\u{202E}').chain('\u{2066}'..='\u{2069}') {
             let problems = of_name(&format!("invoice{control}fdp.exe"));
-            assert_eq!(problems, ["must not contain controls of the direction of text"], "{control:?}");
+            assert_eq!(
+                problems,
+                ["must not contain controls of the direction of text"],
+                "{control:?}"
+            );
         }
         for good in ["שלום", "مرحبا", "\u{200F}a", "👩\u{200D}🔬", "東京"] {
             assert!(of_name(good).is_empty(), "{good}");

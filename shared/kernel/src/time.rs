@@ -101,7 +101,13 @@ fn read(text: &[u8]) -> Option<i64> {
         60 => 59,
         second => second,
     };
-    let time = Time24::new(part(11, 13)?.try_into().ok()?, part(14, 16)?.try_into().ok()?, second.try_into().ok()?, 0).ok()?;
+    let time = Time24::new(
+        part(11, 13)?.try_into().ok()?,
+        part(14, 16)?.try_into().ok()?,
+        second.try_into().ok()?,
+        0,
+    )
+    .ok()?;
     let (millis, zone) = match rest.split_first()? {
         (b'.', rest) => {
             let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -123,7 +129,10 @@ fn read(text: &[u8]) -> Option<i64> {
     let whole = i64::try_from(date.to_datetime(time).duration_since(EPOCH).as_millis()).ok()?;
     let millis = whole + millis - offset;
     // Its year must be one of four digits in UTC too.
-    EPOCH.checked_add(SignedDuration::from_millis(millis)).ok().filter(|utc| utc.year() >= 0)?;
+    EPOCH
+        .checked_add(SignedDuration::from_millis(millis))
+        .ok()
+        .filter(|utc| utc.year() >= 0)?;
     Some(millis)
 }
 
@@ -187,7 +196,11 @@ mod tests {
             ("2024-02-29T00:00:00Z", "2024-02-29T00:00:00.000Z"),
             ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59.000Z"),
         ] {
-            assert_eq!(text.parse::<Time>().map(|time| time.to_string()), Ok(utc.to_owned()), "{text}");
+            assert_eq!(
+                text.parse::<Time>().map(|time| time.to_string()),
+                Ok(utc.to_owned()),
+                "{text}"
+            );
         }
     }
 
