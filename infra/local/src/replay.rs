@@ -390,7 +390,7 @@ mod tests {
     fn a_batch_stays_below_what_the_api_takes() {
         let agent = "y".repeat(30_000);
         let line = LINE.replace("\"x\"", &format!("\"{agent}\""));
-        let (all, _) = batches(line.repeat(50).as_bytes(), 100);
+        let (all, _) = batches(line.repeat(300).as_bytes(), 300);
         assert!(all.len() > 1);
         for batch in all {
             assert!(serde_json::to_vec(&batch).unwrap().len() < 1024 * 1024);
