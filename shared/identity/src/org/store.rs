@@ -147,12 +147,14 @@ impl Org {
         })
     }
 
-    /// Changes it and its billing settings, and notes it; nothing happens if they are so already.
+    /// Changes it and its billing settings, and notes it, with what else is to be written then; nothing happens if they are so
+    /// already.
     pub async fn update(
         mut self,
         app: &App,
         scope: &Scope<UpdateOrg>,
         change: OrgChange,
+        besides: Write,
     ) -> Result<(Self, BillingSettings)> {
         let old = BillingSettings::load(&app.table, scope).await?;
         let (was, before) = (self.clone(), noted(&self, &old));
@@ -175,6 +177,7 @@ impl Org {
         let change = Change::by(scope.actor(), action, "org", self.id).from(from).to(to);
         commit
             .write("org", Write::replace(&self)?)
+            .write("besides", besides)
             .note(Chain::Org(self.id), change)
             .await?;
         Ok((self, settings))
