@@ -163,7 +163,10 @@ impl Org {
         let settings = old.clone().changed(change.billing)?;
         let mut commit = Commit::by(app, scope);
         if settings != old {
-            commit = commit.write("billing settings", Write::save(&settings)?);
+            let past = old.replaced_logo(&settings).as_ref().map(Write::put).transpose()?;
+            commit = commit
+                .write("billing settings", Write::save(&settings)?)
+                .write_all("past logo", past);
         } else if (&self.name, &self.time_zone) == (&was.name, &was.time_zone) {
             return Ok((self, settings));
         }
