@@ -244,7 +244,8 @@ async fn get(State(app): State<App>, scope: Scope<ReadOrg>) -> Result<Json<OrgVi
     responses((status = 200, body = OrgView)))]
 async fn update(State(app): State<App>, scope: Scope<UpdateOrg>, Json(input): Json<OrgPatch>) -> Result<Json<OrgView>> {
     let org = Org::load(&app.table, &scope).await?;
-    let (org, billing) = org.update(&app, &scope, input.change()).await?;
+    let besides = billing::platform::enrolment(app.now(), org.id)?;
+    let (org, billing) = org.update(&app, &scope, input.change(), besides).await?;
     Ok(Json(OrgView::of(org, billing, role(&scope)?)))
 }
 

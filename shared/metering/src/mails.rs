@@ -106,7 +106,8 @@ pub(crate) async fn of_failed_topup(app: &App, desk: &Desk, topup: &Topup) -> Re
     jobs.collect()
 }
 
-async fn members(table: &Table, org: OrgId, roles: &[OrgRole]) -> Result<Vec<MemberView>> {
+/// The members of an organization that have one of these roles.
+pub async fn members(table: &Table, org: OrgId, roles: &[OrgRole]) -> Result<Vec<MemberView>> {
     let scope = Scope::<ReadMembers>::system(org);
     let (mut found, mut after) = (Vec::new(), None);
     loop {
