@@ -143,7 +143,8 @@ async fn credited(app: &App, scope: &Scope<ReadBilling>, client: &Client, curren
         day: note.issued_on,
         what: Entered::CreditNote,
         reference: note.number.to_string(),
-        amount: -note.totals.total,
+        // What goes back by payments is no part of the account, as refunds are none.
+        amount: -(note.totals.total - note.given_back),
     };
     Ok(notes.map(entry).collect())
 }
