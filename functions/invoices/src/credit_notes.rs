@@ -7,6 +7,7 @@ use gate::{Guarded, Route, routes};
 use kernel::policy::{ManageBilling, ReadBilling};
 use kernel::{ClientId, CreditNoteId, InvoiceId, Scope};
 use lambda::{App, Created, Json, List, Pages, Paging, Path, Result};
+use payments::refund;
 use serde::Deserialize;
 
 pub(crate) fn routes() -> Vec<Route<Guarded>> {
@@ -17,7 +18,9 @@ pub(crate) fn routes() -> Vec<Route<Guarded>> {
 ///
 /// Each line is named by its place, from 0, with a `quantity`, an `amount` net of tax, or neither for all that is left of it.
 /// All credit notes together come to at most the invoice, with exactly its tax. The credit lowers what is due first; the
-/// rest goes to the client's balance, which its next invoice uses.
+/// rest goes to the client's balance, which its next invoice uses; with `refund` it goes back by the payments that paid the
+/// invoice, a moment later, each with its refund. 409: `not_refundable` where no payment provider can give anything back,
+/// `refund_too_large` where they can give back less.
 #[utoipa::path(post, path = "/v1/invoices/{id}/credit-notes", operation_id = "create_credit_note", tag = "Invoices",
     params(("id" = InvoiceId, Path, description = "The invoice.")), request_body = NewCreditNote,
     responses((status = 201, body = CreditNoteView)))]
@@ -27,7 +30,7 @@ async fn create(
     Path(id): Path<InvoiceId>,
     Json(input): Json<NewCreditNote>,
 ) -> Result<Created<CreditNoteView>> {
-    Ok(Created(Invoice::credit_now(&app, &scope, id, &input).await?))
+    Ok(Created(refund::credit(&app, &scope, id, &input).await?))
 }
 
 /// Lists the credit notes of an invoice, newest first

@@ -171,8 +171,8 @@ async fn refund_part(
 /// Lists what comparisons with payment providers found, newest first
 ///
 /// Each night what a provider lists of the organization's account is compared with what is booked here. What nothing had told
-/// of is booked then (`repaired`); what differs all the same is `drift`, and told as `reconciliation.drifted`. A night in
-/// which nothing differs has no entry. Cashfree lists nothing: there each payment is looked at for itself.
+/// of is booked then (`repaired`); what differs all the same is `drift`, told once as `reconciliation.drifted`, and mailed to
+/// owners, admins and accountants. A night in which nothing differs has no entry. Cashfree lists nothing: there each payment is looked at for itself.
 #[utoipa::path(get, path = "/v1/payment-reconciliations", operation_id = "list_reconciliations", tag = "Payments",
     params(Paging), responses((status = 200, body = List<Report>)))]
 async fn reconciliations(

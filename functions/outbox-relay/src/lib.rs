@@ -13,12 +13,18 @@ pub const FUNCTION: Function = Function::queue::<OutboxRelay>("outbox-relay");
 struct OutboxRelay {
     of_wallets: metering::mails::Mails,
     of_invoices: billing::mails::Mails,
+    of_payments: payments::mails::Mails,
 }
 
 impl OutboxRelay {
     /// Everybody who listens: a new one is a line here, and in the struct.
-    fn listeners(&self) -> [&dyn Listener; 3] {
-        [&self.of_wallets, &self.of_invoices, &payments::close::Sessions]
+    fn listeners(&self) -> [&dyn Listener; 4] {
+        [
+            &self.of_wallets,
+            &self.of_invoices,
+            &self.of_payments,
+            &payments::close::Sessions,
+        ]
     }
 }
 
@@ -27,6 +33,7 @@ impl Start for OutboxRelay {
         Ok(Self {
             of_wallets: metering::mails::Mails::of(env, &app)?,
             of_invoices: billing::mails::Mails::of(env, &app)?,
+            of_payments: payments::mails::Mails::of(env, &app)?,
         })
     }
 }

@@ -177,6 +177,11 @@ impl PaymentDouble {
         self.shared.world().signed(id, self.shared.now())
     }
 
+    /// Takes a webhook for delivered: whoever has it from [`PaymentDouble::signed`] delivered it.
+    pub fn delivered(&self, id: &str) {
+        self.shared.world().delivered(id);
+    }
+
     /// Every call: `[{provider, method, path, key, sha256, status}]`, in order.
     pub fn calls(&self) -> Value {
         self.shared.world().calls()

@@ -1,11 +1,12 @@
-//! Stripe: `/v1/checkout/sessions`, `/v1/payment_intents`, `/v1/refunds`, `/v1/disputes`; its events.
+//! Stripe: `/v1/checkout/sessions`, `/v1/payment_intents`, `/v1/refunds`, `/v1/disputes`, `/v1/events`; its events.
 
 use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
 use crate::world::{
-    Charge, ChargeState, Dispute, News, Provider, Refund, RefundEnd, Session, SessionState, Verdict, World, paid,
+    Charge, ChargeState, Dispute, News, Provider, Refund, RefundEnd, Session, SessionState, Verdict, WebhookState,
+    World, paid,
 };
 
 type Fields = HashMap<String, String>;
@@ -32,6 +33,7 @@ pub(crate) fn answer(
     now: i64,
 ) -> (u16, String) {
     let fields: Fields = form_urlencoded::parse(body).into_owned().collect();
+    let raw_query = query;
     let query: Fields = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
     let mine = |world: &World, id: &str| {
         let is = |it: &Session| it.provider == Provider::Stripe && it.account == account && it.id == id;
@@ -54,6 +56,7 @@ pub(crate) fn answer(
                 ok(&session(&world.sessions[place]))
             }
         },
+        ("GET", ["v1", "events"]) => events(world, account, raw_query),
         ("GET", ["v1", "payment_intents", id]) => match of_intent(world, account, id) {
             Some(place) => ok(&intent(&world.sessions[place])),
             None => missing("payment_intent", id),
@@ -166,6 +169,42 @@ fn list(world: &World, account: &str, query: &Fields) -> (u16, String) {
     let has_more = found.len() > limit;
     let data: Vec<Value> = found.into_iter().take(limit).map(session).collect();
     ok(&json!({"object": "list", "has_more": has_more, "url": "/v1/checkout/sessions", "data": data}))
+}
+
+/// Events, the newest first; those that were not delivered, if it is asked for them.
+fn events(world: &World, account: &str, query: &str) -> (u16, String) {
+    let fields: Fields = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+    let types: Vec<String> = form_urlencoded::parse(query.as_bytes())
+        .filter(|(name, _)| name == "types[]")
+        .map(|(_, value)| value.into_owned())
+        .collect();
+    if types.len() > 20 {
+        return invalid("You may pass up to 20 types.");
+    }
+    let from = fields
+        .get("created[gte]")
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0);
+    let wanted = fields.get("delivery_success").map(String::as_str);
+    let shown = world.outgoing.iter().rev().filter_map(|webhook| {
+        let is_delivered = webhook.state == WebhookState::Sent;
+        let fits = webhook.provider == Provider::Stripe
+            && webhook.account == account
+            && wanted.is_none_or(|wanted| (wanted == "true") == is_delivered)
+            && (types.is_empty() || types.contains(&webhook.kind));
+        let event: Value = serde_json::from_str(&webhook.body).ok().filter(|_| fits)?;
+        (event["created"].as_i64()? >= from).then_some(event)
+    });
+    let mut found: Vec<Value> = shown.collect();
+    if let Some(after) = fields.get("starting_after") {
+        let place = found.iter().position(|event| event["id"] == **after);
+        found.drain(..place.map_or(0, |place| place + 1));
+    }
+    let limit = fields.get("limit").and_then(|text| text.parse::<usize>().ok());
+    let limit = limit.unwrap_or(10).clamp(1, 100);
+    let has_more = found.len() > limit;
+    found.truncate(limit);
+    ok(&json!({"object": "list", "has_more": has_more, "url": "/v1/events", "data": found}))
 }
 
 fn of_intent(world: &World, account: &str, intent: &str) -> Option<usize> {

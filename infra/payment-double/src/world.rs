@@ -704,6 +704,14 @@ impl World {
         }
     }
 
+    /// Takes a webhook for delivered that somebody else delivered.
+    pub(crate) fn delivered(&mut self, id: &str) {
+        let found = self.outgoing.iter_mut().find(|webhook| webhook.id == id);
+        if let Some(webhook) = found {
+            webhook.state = WebhookState::Sent;
+        }
+    }
+
     pub(crate) fn release(&mut self, ids: &[String]) {
         for id in ids {
             let Some(found) = self.outgoing.iter().position(|webhook| webhook.id == *id) else {

@@ -175,7 +175,8 @@ async fn add_credited(app: &App, scope: &Scope<ReadBilling>, client: ClientId, a
             day: note.issued_on,
             what: Entered::CreditNote,
             reference: note.number.to_string(),
-            amount: -note.totals.total,
+            // What goes back by payments is no part of the account, as refunds are none.
+            amount: -(note.totals.total - note.given_back),
         }))?;
         after = page.next;
         if after.is_none() {

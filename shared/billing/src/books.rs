@@ -144,7 +144,7 @@ impl<'a> Books<'a> {
     pub async fn credit(&mut self, invoice: &mut Invoice, new: &NewCreditNote) -> Result<CreditNote> {
         let number = self.number(Series::CreditNotes).await?;
         let note = invoice.credit(self.now, &self.org.time_zone, number, new)?;
-        self.give(Money::new(note.rest(), note.currency));
+        self.give(Money::new(note.to_balance(), note.currency));
         self.notes.push(note.clone());
         Ok(note)
     }

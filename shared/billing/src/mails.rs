@@ -3,12 +3,11 @@
 
 use anyhow::Context;
 use app::{App, Env};
-use identity::Org;
+use identity::{Member, Org};
 use jobs::Later;
 use kernel::link::Links;
-use kernel::policy::ReadBilling;
+use kernel::policy::{ReadBilling, ReadMembers};
 use kernel::{ClientId, Currency, Day, Error, InvoiceId, Minor, Money, OrgRole, Result, Scope, Time};
-use metering::mails::members;
 use notifications::{Attachment, Desk, Job, Letter, Line, Mail, Owner};
 use outbox::{Fact, Heard, Listener, Told};
 use serde::Deserialize;
@@ -149,7 +148,8 @@ pub(crate) async fn of_dunning(
 ) -> Result<Vec<Job>> {
     let org = books.org();
     let said = Dunned::of(post, books, invoice);
-    let managers = members(&app.table, org.id, &[OrgRole::Owner, OrgRole::Admin]).await?;
+    let reads = Scope::<ReadMembers>::system(org.id);
+    let managers = Member::in_roles(&app.table, &reads, &[OrgRole::Owner, OrgRole::Admin]).await?;
     let mut mails = vec![Mail::to(&books.client().profile.email, said.to_client(rests))];
     mails.extend(managers.iter().take(MOST_TOLD).map(|manager| {
         let name = manager.name.as_str().into();

@@ -296,6 +296,7 @@ impl Credit {
             issued_on: self.issued_on,
             created_at: now,
             lowered_due: Minor::ZERO,
+            given_back: Minor::ZERO,
         }
     }
 }

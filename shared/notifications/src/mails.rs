@@ -155,6 +155,34 @@ pub enum Letter {
         /// The wallet's page.
         link: Line,
     },
+    /// Says that money came that fits nothing.
+    PaymentUnapplied {
+        /// Who gets it.
+        name: Line,
+        /// Whose money it is.
+        organization: Line,
+        /// How much.
+        amount: Line,
+        /// Where it came.
+        provider: Line,
+        /// Why it fits nothing.
+        reason: Line,
+        /// The payment's page.
+        link: Line,
+    },
+    /// Says that a provider lists what is booked otherwise here.
+    PaymentsDrifted {
+        /// Who gets it.
+        name: Line,
+        /// Whose account was compared.
+        organization: Line,
+        /// Where.
+        provider: Line,
+        /// How many payments differ.
+        payments: u64,
+        /// The page of comparisons.
+        link: Line,
+    },
     /// Says to a client that an invoice was sent.
     InvoiceSent {
         /// Who gets it.

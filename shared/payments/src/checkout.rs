@@ -238,6 +238,8 @@ impl Bill {
             disputes: Vec::new(),
             history: Vec::new(),
             ended_by_us: false,
+            tried: false,
+            lapsed: false,
             told: 0,
         };
         let began = match by {
@@ -373,13 +375,9 @@ async fn open(app: &App, till: &Till, by: By<'_>, page: &str, payment: Payment) 
     let session = match opened {
         Ok(session) => session,
         Err(Undone::Refused(why)) => {
-            fail(
-                app,
-                till,
-                payment.org,
-                payment.id,
-                &format!("the provider refused: {why}"),
-            )
+            end(app, till, payment.org, payment.id, |online, now| {
+                online.fail(now, &format!("the provider refused: {why}"));
+            })
             .await?;
             return Err(Error::refused("provider_refused", why));
         }
@@ -487,7 +485,12 @@ pub(crate) async fn give_way(app: &App, till: &Till, payment: &Payment) -> Resul
         providers.close(credentials, &sought)
     });
     match closed.await {
-        Ok(Closed::Unpaid) => fail(app, till, payment.org, payment.id, "closed before anybody paid").await,
+        Ok(Closed::Unpaid) => {
+            end(app, till, payment.org, payment.id, |online, now| {
+                online.lapse(now, "closed before anybody paid");
+            })
+            .await
+        }
         Ok(Closed::Used) => {
             let now = sync::look(app, till, payment.org, payment.id, &Hint::default()).await?;
             match now.online.map(|online| online.stage) {
@@ -501,12 +504,12 @@ pub(crate) async fn give_way(app: &App, till: &Till, payment: &Payment) -> Resul
 }
 
 /// Ends a payment that nobody paid, by our own doing.
-pub(crate) async fn fail(app: &App, till: &Till, org: OrgId, id: PaymentId, why: &str) -> Result<()> {
+async fn end(app: &App, till: &Till, org: OrgId, id: PaymentId, how: impl Fn(&mut Online, Time)) -> Result<()> {
     again(|| async {
         let before = Payment::load(&app.table, &Scope::system(org), id).await?;
         let mut after = before.clone();
         if let Some(online) = &mut after.online {
-            online.fail(app.now(), why);
+            how(online, app.now());
             online.ended_by_us = true;
         }
         sync::store(app, till, before, after, Vec::new()).await?;

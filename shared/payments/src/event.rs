@@ -82,33 +82,56 @@ impl ProviderEvent {
 
     /// Whether it is about something that we know, or about nothing.
     async fn act(&self, app: &App, till: &Till) -> Result<bool> {
-        let about = &self.event.about;
-        let names = [
-            // First: money that came besides is a payment of its own.
-            about.charge.clone(),
-            about.payment.map(|payment| payment.to_string()),
-            about.session.clone(),
-            about.order.clone(),
-        ];
-        let names: Vec<String> = names.into_iter().flatten().collect();
-        if names.is_empty() {
+        if names(&self.event).is_empty() {
             return Ok(true);
         }
-        let scope = Scope::<ReadBilling>::system(self.account);
-        let mut found = Pointer::find(&app.table, &scope, self.provider, &names).await?;
-        if found.is_none()
-            && let Some(payment) = till.whose(app, self.account, self.provider, about).await?
-        {
-            found = Pointer::find(&app.table, &scope, self.provider, &[payment.to_string()]).await?;
-        }
-        let Some(found) = found else {
+        let Some(found) = find(app, till, self.account, self.provider, &self.event).await? else {
             return Ok(false);
         };
-        let hint = Hint {
-            charge: about.charge.clone(),
-            dispute: self.event.dispute.clone(),
-        };
-        sync::look(app, till, found.org, found.payment, &hint).await?;
+        sync::look(app, till, found.org, found.payment, &hint(&self.event)).await?;
         Ok(true)
+    }
+}
+
+/// All names that an event gives of what it is about, the best first.
+fn names(event: &Event) -> Vec<String> {
+    let about = &event.about;
+    let names = [
+        // First: money that came besides is a payment of its own.
+        about.charge.clone(),
+        about.payment.map(|payment| payment.to_string()),
+        about.session.clone(),
+        about.order.clone(),
+    ];
+    names.into_iter().flatten().collect()
+}
+
+/// What an event of an account is about, if it is known here; its provider is asked where it names nothing of ours.
+pub(crate) async fn find(
+    app: &App,
+    till: &Till,
+    account: OrgId,
+    provider: Provider,
+    event: &Event,
+) -> Result<Option<Pointer>> {
+    let names = names(event);
+    if names.is_empty() {
+        return Ok(None);
+    }
+    let scope = Scope::<ReadBilling>::system(account);
+    if let Some(found) = Pointer::find(&app.table, &scope, provider, &names).await? {
+        return Ok(Some(found));
+    }
+    match till.whose(app, account, provider, &event.about).await? {
+        Some(payment) => Pointer::find(&app.table, &scope, provider, &[payment.to_string()]).await,
+        None => Ok(None),
+    }
+}
+
+/// What an event says that a look may need.
+pub(crate) fn hint(event: &Event) -> Hint {
+    Hint {
+        charge: event.about.charge.clone(),
+        dispute: event.dispute.clone(),
     }
 }

@@ -12,6 +12,7 @@
 //! | [`watch`] | a job for each payment that looks until nothing can become of it |
 //! | [`close`] | closing sessions of what is not to be paid any more |
 //! | [`reconcile`] | the comparison at night, and its report |
+//! | [`mails`] | what people are mailed of payments |
 //! | `by_hand` | money that a person recorded |
 //!
 //! Invariants:
@@ -31,6 +32,7 @@ mod by_hand;
 pub mod checkout;
 pub mod close;
 pub mod event;
+pub mod mails;
 pub mod payment;
 pub mod reconcile;
 pub mod refund;

@@ -21,8 +21,8 @@ use billing::invoice::Method;
 use kernel::{ClientId, Currency, InvoiceId, Minor, OrgId, PaymentId, Time};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use online::say;
 pub use online::{HistoryEntry, Online, Purpose, Refund, Stage};
+pub(crate) use online::{KEPT, say};
 pub use view::{PaymentStatus, PaymentView, RefundView};
 
 /// A payment.

@@ -4,10 +4,11 @@
 //! It is one job for each account at each provider, which is never done: it waits for the next night. Whoever begins a
 //! payment sees to it that it is there.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use app::App;
-use commit::Commit;
+use commit::{Commit, again};
 use jobs::{Job, JobKey, Later, Outcome, Owner, Place, Queue, Running, queue};
 use kernel::policy::ReadBilling;
 use kernel::{Currency, Error, MessageId, Minor, Money, OrgId, Origin, PaymentId, Result, Scope, Time};
@@ -16,6 +17,8 @@ use providers::{Charge, ChargeState, Provider};
 use serde::{Deserialize, Serialize};
 use table::{Page, Slice, Table, Write};
 
+use crate::account::Opened;
+use crate::event;
 use crate::payment::Payment;
 use crate::payment::store::{Pointer, reports};
 use crate::sync::{self, Hint};
@@ -26,12 +29,16 @@ use crate::work::outcome_of;
 const SPAN: i64 = 2 * Time::DAY;
 /// What is this young may be on its way to us.
 const YOUNG: i64 = 10 * Time::MINUTE;
+/// What a provider could not deliver in so much time is looked at: Stripe tries for three days.
+const UNDELIVERED: i64 = 5 * Time::DAY;
 /// At night, UTC: so many hours after midnight.
 const HOUR_OF_NIGHT: i64 = 2;
 /// So many pages of a provider's list are read; a hundred charges each.
 const MOST_PAGES: usize = 200;
 /// A report names so many differences at most, and counts the rest.
 const MOST_NAMED: usize = 100;
+/// So many reports are looked at for what was told before: those of a week, and more.
+const LATEST: u16 = 21;
 
 /// Compares an account with what is booked, each night.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,10 +107,13 @@ pub struct Report {
     pub drifted: u32,
     /// Those: a hundred at most.
     pub drift: Vec<Drift>,
+    #[serde(default, skip_serializing)]
+    #[schema(ignore)]
+    pub(crate) version: u64,
 }
 
 outbox::facts! {
-    /// A provider lists what is booked otherwise here.
+    /// A provider lists what is booked otherwise here, and did not the night before.
     pub ReconciliationDrifted(Shown<Report>) "reconciliation.drifted";
 }
 
@@ -152,7 +162,7 @@ async fn compare(app: &App, till: &Till, org: OrgId, provider: Provider) -> Resu
     let now = app.now();
     let (from, until) = (now.plus_millis(-SPAN), now.plus_millis(-YOUNG));
     let mut report = Report {
-        id: MessageId::new(now),
+        id: id_of(now.plus_millis(until_night(now) - Time::DAY), provider),
         org,
         provider,
         from,
@@ -161,6 +171,7 @@ async fn compare(app: &App, till: &Till, org: OrgId, provider: Provider) -> Resu
         repaired: 0,
         drifted: 0,
         drift: Vec::new(),
+        version: 0,
     };
     let opened = till.account(app, org, provider).await?;
     let mut after: Option<String> = None;
@@ -168,10 +179,7 @@ async fn compare(app: &App, till: &Till, org: OrgId, provider: Provider) -> Resu
         let page = till.ask(app, &opened, |providers, credentials| {
             providers.list(credentials, from, until, after.as_deref())
         });
-        let page = page.await.map_err(|undone| match undone {
-            Undone::Refused(why) => Error::refused("provider_refused", why),
-            Undone::Unknown(why) => Error::Away(why),
-        })?;
+        let page = page.await.map_err(refused)?;
         for (payment, charge, _) in page.charges {
             // What names none of ours is somebody else's, by the same account.
             if let Some(payment) = payment {
@@ -184,7 +192,49 @@ async fn compare(app: &App, till: &Till, org: OrgId, provider: Provider) -> Resu
             break;
         }
     }
+    look_at_undelivered(app, till, &opened, &mut report).await?;
     store(app, report).await
+}
+
+/// Looks at whatever an event is about that the provider could not deliver: a refund that was made there, or a dispute, is
+/// on no list of charges. Each payment once, however many events are about it.
+async fn look_at_undelivered(app: &App, till: &Till, opened: &Opened, report: &mut Report) -> Result<()> {
+    let from = app.now().plus_millis(-UNDELIVERED);
+    let (mut looked, mut after) = (BTreeSet::new(), None::<String>);
+    for _ in 0..MOST_PAGES {
+        let page = till.ask(app, opened, |providers, credentials| {
+            providers.undelivered(credentials, from, after.as_deref())
+        });
+        let page = page.await.map_err(refused)?;
+        for event in page.events {
+            let found = event::find(app, till, report.org, report.provider, &event).await?;
+            let Some(found) = found.filter(|found| looked.insert(found.payment)) else {
+                continue;
+            };
+            let scope = Scope::<ReadBilling>::system(found.org);
+            let before = Payment::load(&app.table, &scope, found.payment).await?;
+            let hint = event::hint(&event);
+            match sync::look(app, till, found.org, found.payment, &hint).await {
+                Ok(payment) => report.repaired += u32::from(payment.online != before.online),
+                // The provider does not show it: the others are looked at all the same.
+                Err(Error::Refused { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// What a provider's not doing it is to the night.
+fn refused(undone: Undone) -> Error {
+    match undone {
+        Undone::Refused(why) => Error::refused("provider_refused", why),
+        Undone::Unknown(why) => Error::Away(why),
+    }
 }
 
 /// Compares one charge with its payment, which is looked at if they differ.
@@ -235,7 +285,24 @@ fn difference(payment: &Payment, charge: &Charge) -> Option<String> {
     }
 }
 
+/// The id of a night's report: the night's time, and which provider.
+fn id_of(night: Time, provider: Provider) -> MessageId {
+    let place = Provider::ALL.iter().position(|known| *known == provider);
+    let of_night = MessageId::new(night).bits() >> 80 << 80;
+    MessageId::from_bits(of_night | u128::try_from(place.unwrap_or_default()).unwrap_or_default())
+}
+
 impl Report {
+    /// Whether something differs that the latest reports did not name.
+    fn has_news(&self, latest: &[Self]) -> bool {
+        let known = latest.iter().filter(|known| known.provider == self.provider);
+        let known: BTreeSet<&str> = known
+            .flat_map(|report| &report.drift)
+            .map(|drift| drift.charge.as_str())
+            .collect();
+        self.drift.iter().any(|drift| !known.contains(drift.charge.as_str()))
+    }
+
     fn drifts(&mut self, payment_id: Option<PaymentId>, charge: &Charge, text: String) {
         let Money { minor, currency } = charge.money;
         self.drifted += 1;
@@ -251,7 +318,8 @@ impl Report {
     }
 }
 
-/// Stores a report that says something, and tells of drift.
+/// Stores a report that says something, and tells of drift that was not told of. A process that dies after that compares the
+/// same night again: there is one report of it all the same.
 async fn store(app: &App, report: Report) -> Result<()> {
     tracing::info!(
         payment.provider = %report.provider,
@@ -263,10 +331,24 @@ async fn store(app: &App, report: Report) -> Result<()> {
     if report.repaired == 0 && report.drifted == 0 {
         return Ok(());
     }
-    let mut commit = Commit::of(app, &Origin::default()).write("report", Write::create(&report)?);
-    if report.drifted > 0 {
-        let told = Shown::of(report.org, &report.id, 1, report.clone());
-        commit = commit.tell(&ReconciliationDrifted(told))?;
-    }
-    Ok(commit.await?)
+    let scope = Scope::<ReadBilling>::system(report.org);
+    again(|| async {
+        let slice = Slice {
+            limit: LATEST,
+            after: None,
+        };
+        let latest = reports(&app.table, &scope, slice).await?.records;
+        let mut report = report.clone();
+        if let Some(before) = latest.iter().find(|known| known.id == report.id) {
+            report.repaired += before.repaired;
+            report.version = before.version;
+        }
+        let mut commit = Commit::of(app, &Origin::default()).write("report", Write::save(&report)?);
+        if report.has_news(&latest) {
+            let told = Shown::of(report.org, &report.id, report.version + 1, report.clone());
+            commit = commit.tell(&ReconciliationDrifted(told))?;
+        }
+        commit.await
+    })
+    .await
 }

@@ -2,21 +2,23 @@
 //! and however often it is asked, the money goes back once.
 
 use app::App;
+use billing::invoice::{CreditNoteView, NewCreditNote};
+use billing::{CreditNote, Invoice};
 use commit::{Commit, Reply, again_patiently};
 use jobs::{Job, JobKey, Outcome, Owner, Place, Queue, Running, queue};
 use kernel::check::{Check, Input};
 use kernel::policy::{ManageBilling, ReadBilling};
-use kernel::{Error, Minor, Money, OrgId, PaymentId, RefundId, Result, Scope, Time};
+use kernel::{Error, InvoiceId, Minor, Money, OrgId, PaymentId, RefundId, Result, Scope, Time};
 use providers::{Providers, RefundState, Refunding, SeenRefund};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use table::Write;
+use table::{Slice, Write};
 use trail::{Chain, Change};
 
 use crate::checkout::not_chargeable;
 use crate::payment::store::NAME;
 use crate::payment::{Online, Payment, Refund, RefundView, say};
-use crate::refusal::CannotRefund;
+use crate::refusal::{CannotGiveBack, CannotRefund};
 use crate::sync;
 use crate::till::{Till, Undone};
 use crate::watch::Watch;
@@ -24,6 +26,10 @@ use crate::work::outcome_of;
 
 /// So many refunds are one payment's at most.
 const MOST: usize = 100;
+/// A credit note gives back of so many payments at most, which are written in its transaction.
+const MOST_PAYMENTS: usize = 10;
+/// So many pages of an invoice's payments are read for that.
+const MOST_PAGES: usize = 10;
 /// A refund that nobody answers for is looked at and asked for again after this.
 const AGAIN: std::time::Duration = std::time::Duration::from_secs(15);
 /// The watch of a refund looks after this.
@@ -89,42 +95,135 @@ pub async fn refund(
 ) -> Result<RefundedView> {
     let read: Scope<ReadBilling> = scope.narrow()?;
     again_patiently(|| async {
-        let before = Payment::load(&app.table, &read, id).await?;
-        let mut after = before.clone();
-        let now = app.now();
-        let online = after.online.as_mut().ok_or(CannotRefund::ByHand).map_err(Error::from)?;
-        let amount = allowed(online, amount)?;
-        let refund = Refund {
-            id: RefundId::new(now),
-            amount: amount.minor,
-            state: RefundState::Pending,
-            reason: reason.clone(),
-            failure: None,
-            provider_id: None,
-            created_at: now,
-        };
-        online.note(now, format!("a member asked for a refund of {}", say(amount)));
-        online.refunds.push(refund.clone());
+        let mut payment = Payment::load(&app.table, &read, id).await?;
+        let refund = ask(&mut payment, app.now(), amount, reason.clone(), "a member asked for")?;
         let view = RefundedView {
             refund: RefundView::from(&refund),
         };
         let change = Change::by(scope.actor(), "payment.refund_started", NAME, id);
         let change = change.to(json!({"refund": refund.id, "amount": refund.amount, "reason": reason}));
-        let job = GiveBack {
-            org: after.org,
-            payment: id,
-            refund: refund.id,
-        };
-        Commit::by(app, scope)
-            .write(NAME, Write::replace(&after)?)
-            .later(&job, now)?
-            .later(&Watch::of_refund(&after, &refund), now.plus_millis(WATCHED))?
-            .note(Chain::Org(after.org), change)
-            .reply(Reply::created(&view)?)
-            .await?;
+        let commit = Commit::by(app, scope)
+            .note(Chain::Org(payment.org), change)
+            .reply(Reply::created(&view)?);
+        begin(commit, app.now(), &payment, &refund)?.await?;
         Ok(view)
     })
     .await
+}
+
+/// Adds a refund of so much to a payment, or of all that is left; says in its history who asked.
+fn ask(
+    payment: &mut Payment,
+    now: Time,
+    amount: Option<Minor>,
+    reason: Option<String>,
+    who_asked: &str,
+) -> Result<Refund> {
+    let online = payment.online.as_mut().ok_or(CannotRefund::ByHand)?;
+    let amount = allowed(online, amount)?;
+    let refund = Refund {
+        id: RefundId::new(now),
+        amount: amount.minor,
+        state: RefundState::Pending,
+        reason,
+        failure: None,
+        provider_id: None,
+        created_at: now,
+    };
+    online.note(now, format!("{who_asked} a refund of {}", say(amount)));
+    online.refunds.push(refund.clone());
+    Ok(refund)
+}
+
+/// Stores a payment with a refund that was added to it, and the jobs that ask for it and watch it.
+fn begin<'a>(commit: Commit<'a>, now: Time, payment: &Payment, refund: &Refund) -> Result<Commit<'a>> {
+    let job = GiveBack {
+        org: payment.org,
+        payment: payment.id,
+        refund: refund.id,
+    };
+    commit
+        .write(NAME, Write::replace(payment)?)
+        .later(&job, now)?
+        .later(&Watch::of_refund(payment, refund), now.plus_millis(WATCHED))
+}
+
+/// Credits some of an invoice. If it says so, what was paid goes back by the payments that paid it, all in one transaction:
+/// of the newest first, of each at most what it paid. 409 `not_refundable` where no provider can give anything back, and
+/// `refund_too_large` where that is less than is to go back.
+pub async fn credit(
+    app: &App,
+    scope: &Scope<ManageBilling>,
+    id: InvoiceId,
+    new: &NewCreditNote,
+) -> Result<CreditNoteView> {
+    let read: &Scope<ReadBilling> = &scope.narrow()?;
+    Invoice::credit_now(app, scope, id, new, |commit, note| async move {
+        let mut payments = Vec::new();
+        for listed in paid_by(app, read, id).await? {
+            // As it is now: the list may be a moment behind.
+            payments.push(Payment::load(&app.table, read, listed).await?);
+        }
+        give_back_of(commit, app.now(), payments, &note)
+    })
+    .await
+}
+
+/// The payments by providers that paid something of an invoice, the newest first.
+async fn paid_by(app: &App, scope: &Scope<ReadBilling>, invoice: InvoiceId) -> Result<Vec<PaymentId>> {
+    let (mut found, mut after) = (Vec::new(), None);
+    for _ in 0..MOST_PAGES {
+        let page = Payment::list_of(&app.table, scope, invoice, Slice { limit: 100, after }).await?;
+        let paid = page.records.iter().filter(|payment| payment.left() > Minor::ZERO);
+        found.extend(paid.map(|payment| payment.id));
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    found.truncate(MOST_PAYMENTS);
+    Ok(found)
+}
+
+/// Begins what gives back as much as a credit note says.
+fn give_back_of<'a>(
+    mut commit: Commit<'a>,
+    now: Time,
+    payments: Vec<Payment>,
+    note: &CreditNote,
+) -> Result<Commit<'a>> {
+    let mut rest = note.given_back;
+    let who = format!("the credit note {} asks for", note.number);
+    let mut payments = payments
+        .into_iter()
+        .filter(|payment| payment.left() > Minor::ZERO)
+        .peekable();
+    if payments.peek().is_none() {
+        return Err(CannotGiveBack::NotByProvider.into());
+    }
+    for mut payment in payments {
+        let part = payment.left().min(rest);
+        if part == Minor::ZERO {
+            break;
+        }
+        let refund = ask(&mut payment, now, Some(part), Some(note.reason.clone()), &who)?;
+        commit = begin(commit, now, &payment, &refund)?;
+        rest -= part;
+    }
+    if rest > Minor::ZERO {
+        return Err(CannotGiveBack::TooMuch.into());
+    }
+    Ok(commit)
+}
+
+impl Payment {
+    /// What of it was paid for its invoice and can go back: nothing of one that is contested, or was refunded too often.
+    fn left(&self) -> Minor {
+        let Some(online) = self.online.as_ref().filter(|online| allowed(online, None).is_ok()) else {
+            return Minor::ZERO;
+        };
+        online.refundable().min(online.applied - online.taken_back)
+    }
 }
 
 /// What may go back of a payment: so much, or all that is left.

@@ -10,6 +10,13 @@ kernel::refusals! {
         /// It is of a time before there were pages.
         NoPage = "topup_without_page": "this top-up has no page; ask for another one";
     }
+    /// Why a credit note gives nothing back by the way it was paid.
+    CannotGiveBack {
+        /// No provider has it.
+        NotByProvider = "not_refundable": "nothing of this was paid by a payment provider; without `refund` it goes to the client's balance";
+        /// Providers have less of it.
+        TooMuch = "refund_too_large": "that is more than payment providers can give back of this invoice; without `refund` it goes to the client's balance";
+    }
     /// Why nothing is given back.
     CannotRefund {
         /// A person recorded it.

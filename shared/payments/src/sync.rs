@@ -17,7 +17,7 @@ use crate::payment::facts::{
     News, PaymentDisputed, PaymentFailed, PaymentRefunded, PaymentSucceeded, PaymentUnapplied, news,
 };
 use crate::payment::store::{NAME, Slot};
-use crate::payment::{Online, Payment, Purpose, Stage, say};
+use crate::payment::{KEPT, Online, Payment, Purpose, Stage, say};
 use crate::till::{Till, Undone};
 
 /// What an event named, for providers that do not list all there is.
@@ -219,7 +219,7 @@ async fn settle_invoice<'a>(
     let number = invoice.number.map(|number| number.to_string()).unwrap_or_default();
     if let Some(money) = moved.came {
         if let Some(why) = why_unapplied(&invoice, asked, money) {
-            online.note(now, format!("kept, not applied: {why}"));
+            online.note(now, format!("{KEPT}{why}"));
         } else {
             let rest = books.receive(&mut invoice, money.minor)?;
             online.applied = money.minor - rest;
@@ -265,7 +265,7 @@ async fn settle_topup<'a>(
     let now = app.now();
     if let Some(money) = old.received.is_none().then_some(new.received).flatten() {
         if money != asked {
-            new.note(now, format!("kept, not applied: {} was asked for", say(asked)));
+            new.note(now, format!("{KEPT}{} was asked for", say(asked)));
             return Ok(commit);
         }
         // Taken back by the look that follows.
@@ -277,7 +277,7 @@ async fn settle_topup<'a>(
             new.applied = money.minor;
             new.note(now, "the credits are in the wallet");
         } else {
-            new.note(now, "kept, not applied: the credits were in the wallet already");
+            new.note(now, format!("{KEPT}the credits were in the wallet already"));
         }
         return Ok(commit);
     }

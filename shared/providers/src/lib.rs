@@ -23,7 +23,9 @@ pub use credentials::{Credentials, Provider};
 pub use event::{About, Event, Rejected};
 pub use failure::Failure;
 pub use scale::NotChargeable;
-pub use seen::{Charge, ChargeState, Dispute, DisputeState, Listed, RefundState, Seen, SeenRefund, SessionState};
+pub use seen::{
+    Charge, ChargeState, Dispute, DisputeState, Listed, RefundState, Seen, SeenRefund, SessionState, Undelivered,
+};
 
 use kernel::{Money, PaymentId, Time};
 use outbound::Client;
@@ -114,6 +116,23 @@ impl Providers {
             Account::Razorpay(razorpay) => razorpay.list(from, until, after).await,
             Account::Cashfree(_) => Ok(Listed {
                 charges: Vec::new(),
+                next: None,
+            }),
+        }
+    }
+
+    /// Reads a page of the events since a time that were not delivered, `after` what [`Undelivered::next`] said. Stripe alone
+    /// lists them.
+    pub async fn undelivered(
+        &self,
+        account: &Credentials,
+        from: Time,
+        after: Option<&str>,
+    ) -> Result<Undelivered, Failure> {
+        match self.account(account)? {
+            Account::Stripe(stripe) => stripe.undelivered(from, after).await,
+            Account::Razorpay(_) | Account::Cashfree(_) => Ok(Undelivered {
+                events: Vec::new(),
                 next: None,
             }),
         }

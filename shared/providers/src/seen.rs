@@ -3,6 +3,8 @@
 use kernel::{Money, PaymentId, RefundId, Time};
 use serde::{Deserialize, Serialize};
 
+use crate::Event;
+
 /// All that there is about a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
@@ -105,6 +107,15 @@ pub enum DisputeState {
     Lost,
     /// It came to nothing: an inquiry that was closed, say.
     Closed,
+}
+
+/// A page of events that a provider could not deliver.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Undelivered {
+    /// Those, the newest first.
+    pub events: Vec<Event>,
+    /// Where the next page begins, if there is one.
+    pub next: Option<String>,
 }
 
 /// A page of what a provider knows, for the comparison at night.

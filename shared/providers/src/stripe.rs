@@ -13,7 +13,7 @@ use crate::call::{Caller, Content, no_money, not_chargeable, segment};
 use crate::wire::{Notes, id, reference};
 use crate::{
     About, Charge, ChargeState, Checkout, Closed, Credentials, Dispute, DisputeState, Failure, Listed, Provider,
-    RefundState, Refunding, Seen, SeenRefund, Session, SessionState, Sought, scale,
+    RefundState, Refunding, Seen, SeenRefund, Session, SessionState, Sought, Undelivered, scale,
 };
 
 mod event;
@@ -409,6 +409,23 @@ impl<'a> Stripe<'a> {
 }
 
 impl Stripe<'_> {
+    /// The events of payments since a time that some endpoint did not take; Stripe lists those of the last 30 days.
+    pub(crate) async fn undelivered(&self, from: Time, after: Option<&str>) -> Result<Undelivered, Failure> {
+        let after = after.map_or_else(String::new, |after| format!("&starting_after={}", segment(after)));
+        let types: String = event::OF_PAYMENTS
+            .iter()
+            .map(|name| format!("&types%5B%5D={name}"))
+            .collect();
+        let from = from.seconds();
+        let path = format!("/v1/events?delivery_success=false&created%5Bgte%5D={from}&limit=100{types}{after}");
+        let page: Page<event::Envelope> = self.0.get("event", &path).await?;
+        let last = page.data.last().and_then(|event| event.id.clone());
+        Ok(Undelivered {
+            next: last.filter(|_| page.has_more),
+            events: page.data.into_iter().filter_map(event::Envelope::read).collect(),
+        })
+    }
+
     /// The payment of ours that an intent is of.
     pub(crate) async fn whose(&self, about: &About) -> Result<Option<PaymentId>, Failure> {
         let Some(intent) = &about.charge else {

@@ -103,12 +103,20 @@ pub struct CreditNote {
     pub created_at: Time,
     /// What of it lowered what was due; the rest is the client's.
     pub lowered_due: Minor,
+    /// What of the rest goes back by the payments of the invoice.
+    #[serde(default)]
+    pub given_back: Minor,
 }
 
 impl CreditNote {
     /// What of it is the client's: on the balance, or refunded.
     pub fn rest(&self) -> Minor {
         self.totals.total - self.lowered_due
+    }
+
+    /// What of it goes to the client's balance.
+    pub fn to_balance(&self) -> Minor {
+        self.rest() - self.given_back
     }
 }
 
@@ -133,6 +141,7 @@ impl Invoice {
         }
         let totals = self.credited_totals(&before, &after)?;
         let lowered_due = totals.total.min(self.amount_due());
+        let rest = totals.total - lowered_due;
         self.credited = after;
         self.amount_credited += totals.total;
         self.credited_due += lowered_due;
@@ -153,6 +162,7 @@ impl Invoice {
             issued_on: org.day_of(now),
             created_at: now,
             lowered_due,
+            given_back: if new.refund { rest } else { Minor::ZERO },
         })
     }
 

@@ -19,14 +19,6 @@ use crate::numbering::turn;
 /// What an invoice is called in the audit trail, and where it is absent.
 pub(super) const NAME: &str = "invoice";
 
-kernel::refusals! {
-    /// Why a credit note gives nothing back by the way it was paid.
-    CannotRefund {
-        /// No provider has it.
-        NotByProvider = "not_refundable": "nothing of this was paid by a payment provider; without `refund` it goes to the client's balance";
-    }
-}
-
 /// The write by which a draft gives its coupon back.
 const GIVEN_BACK: &str = "coupon given back";
 
@@ -162,31 +154,36 @@ impl Invoice {
         .await
     }
 
-    /// Credits some of an invoice under the next number and notes it: lowers what is due first, the rest goes to the
-    /// client's balance.
-    pub async fn credit_now(
-        app: &App,
-        scope: &Scope<ManageBilling>,
+    /// Credits some of an invoice and notes it. 409 for a draft and what was cancelled. What is not due any more goes to the
+    /// client's balance; if it is to go back by the way it was paid, `refunds` adds what gives it back to the same commit.
+    pub async fn credit_now<'a, R>(
+        app: &'a App,
+        scope: &'a Scope<ManageBilling>,
         id: InvoiceId,
         new: &NewCreditNote,
-    ) -> Result<CreditNoteView> {
+        refunds: impl Fn(Commit<'a>, CreditNote) -> R,
+    ) -> Result<CreditNoteView>
+    where
+        R: Future<Output = Result<Commit<'a>>>,
+    {
         let _turn = turn(app, scope.org()).await;
         again_patiently(|| async {
             let before = Self::find(&app.table, scope.org(), id).await?;
             let mut books = Books::open(app, scope.org(), before.client).await?;
             let mut invoice = before.clone();
             let note: CreditNote = books.credit(&mut invoice, new).await?;
-            if new.refund && note.rest() > Minor::ZERO {
-                return Err(Error::from(CannotRefund::NotByProvider).into());
-            }
             let view = CreditNoteView::of(&note);
             let change = Change::by(scope.actor(), "credit_note.created", "credit note", note.id);
             let change = change.to(json!({
                 "invoice": id, "number": view.number, "total": view.total, "currency": view.currency, "reason": view.reason,
+                "refund": view.amount_to_refund,
             }));
-            let commit = Commit::by(app, scope)
+            let mut commit = Commit::by(app, scope)
                 .note(Chain::Org(before.org), change)
                 .reply(Reply::created(&view)?);
+            if note.given_back > Minor::ZERO {
+                commit = refunds(commit, note).await?;
+            }
             books.book(Some(before), invoice);
             books.close(commit)?.await?;
             Ok(view)

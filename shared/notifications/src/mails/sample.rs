@@ -71,6 +71,21 @@ pub fn samples() -> Vec<Letter> {
             amount: "USD 10.00".into(),
             link: page("/wallet"),
         },
+        Letter::PaymentUnapplied {
+            name: "Ada Lovelace".into(),
+            organization: "Analytical Engines".into(),
+            amount: "EUR 119.00".into(),
+            provider: "Stripe".into(),
+            reason: "EUR 120.00 was asked for".into(),
+            link: page("/payments/pay_01mcc5rm00ead9ttpnkqfb058v"),
+        },
+        Letter::PaymentsDrifted {
+            name: "Ada Lovelace".into(),
+            organization: "Analytical Engines".into(),
+            provider: "Stripe".into(),
+            payments: 2,
+            link: page("/payments/comparisons"),
+        },
     ];
     samples.extend(to_clients());
     samples.extend(of_dunning());

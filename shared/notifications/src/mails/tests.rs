@@ -24,7 +24,8 @@ fn each_saying(text: &str) -> Vec<Letter> {
         for (name, value) in stored["variables"].as_object_mut().unwrap() {
             match name.as_str() {
                 "link" => *value = LINK.into(),
-                "role" | "changedAt" | "firedAt" | "resolvedAt" | "included" | "left" | "credits" | "isPaid" => {}
+                "role" | "changedAt" | "firedAt" | "resolvedAt" | "included" | "left" | "credits" | "payments"
+                | "isPaid" => {}
                 _ => *value = text.into(),
             }
         }
@@ -280,7 +281,7 @@ fn mails_that_wait_are_read() {
     let due = json!({"name": "n", "organization": "o", "number": "INV-2027-0001", "due": "EUR 1.00", "dueDate": "2027-01-29"});
     let mut sent = due.clone();
     (sent["total"], sent["isPaid"]) = ("EUR 1.00".into(), false.into());
-    let stored: [(&str, Value); 11] = [
+    let stored: [(&str, Value); 13] = [
         ("verify-email", json!({"name": "Ada", "link": "l"})),
         ("reset-password", json!({"name": "Ada", "link": "l"})),
         ("password-changed", json!({"name": "Ada", "changedAt": at, "link": "l"})),
@@ -295,6 +296,14 @@ fn mails_that_wait_are_read() {
         (
             "topup-failed",
             json!({"name": "Ada", "organization": "o", "credits": 5, "amount": "USD 1.00", "link": "l"}),
+        ),
+        (
+            "payment-unapplied",
+            json!({"name": "Ada", "organization": "o", "amount": "EUR 1.00", "provider": "Stripe", "reason": "r", "link": "l"}),
+        ),
+        (
+            "payments-drifted",
+            json!({"name": "Ada", "organization": "o", "provider": "Stripe", "payments": 2, "link": "l"}),
         ),
         ("invoice-sent", sent),
         ("invoice-reminder", due),

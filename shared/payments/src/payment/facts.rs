@@ -8,7 +8,7 @@ use super::{Online, Payment, PaymentStatus, PaymentView};
 outbox::facts! {
     /// The money came, and counts.
     pub PaymentSucceeded(Shown<PaymentView>) "payment.succeeded";
-    /// Nobody paid.
+    /// Somebody tried to pay in vain, or its provider would not take it. A page that gave way or ran out is none.
     pub PaymentFailed(Shown<PaymentView>) "payment.failed";
     /// Money went back, or did not after all.
     pub PaymentRefunded(Shown<PaymentView>) "payment.refunded";
@@ -34,11 +34,12 @@ pub(crate) fn news(before: Option<&Payment>, after: &Payment) -> Vec<News> {
     let came = after.paid_at.is_some() && before.is_none_or(|before| before.paid_at.is_none());
     let applied = is.is_some_and(|online| online.applied > Minor::ZERO);
     let failed = |payment: &Payment| payment.status() == PaymentStatus::Failed;
+    let lapsed = is.is_some_and(|online| online.lapsed);
     let refunded = |online: Option<&Online>| online.map(Online::refunded).unwrap_or_default();
     let happened = [
         (News::Succeeded, came && applied),
         (News::Unapplied, came && !applied),
-        (News::Failed, failed(after) && !before.is_some_and(failed)),
+        (News::Failed, failed(after) && !lapsed && !before.is_some_and(failed)),
         (News::Refunded, refunded(is) != refunded(was)),
         (
             News::Disputed,

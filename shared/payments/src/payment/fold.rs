@@ -53,7 +53,9 @@ impl Online {
         match (self.stage, seen.state) {
             (Stage::Received, _) | (_, SessionState::Open) => {}
             (_, SessionState::Used) => self.process(now),
-            (_, SessionState::Ended) => self.fail(now, "nobody paid in time; the session has ended"),
+            // Attempts that failed are not listed by all.
+            (_, SessionState::Ended) if self.tried => self.fail(now, "nobody paid in time; the session has ended"),
+            (_, SessionState::Ended) => self.lapse(now, "nobody paid in time; the session has ended"),
         }
     }
 
@@ -73,6 +75,7 @@ impl Online {
             return;
         }
         self.stage = Stage::Processing;
+        self.lapsed = false;
         let provider = self.provider.title();
         self.note(now, format!("the client has paid; {provider} waits for the money"));
     }
@@ -80,6 +83,7 @@ impl Online {
     /// An attempt failed: that is the end only if nobody can try again.
     fn fail_attempt(&mut self, now: Time, seen: &Seen, charge: &Charge) {
         let why = charge.why.as_deref().unwrap_or("the provider gives no reason");
+        self.tried = true;
         self.note_once(now, format!("an attempt to pay failed ({}): {why}", charge.id));
         if seen.state == SessionState::Open {
             // It may have been on its way.
@@ -88,6 +92,14 @@ impl Online {
             }
         } else {
             self.fail(now, "the money did not come");
+        }
+    }
+
+    /// Ends it unpaid, though nobody tried to pay in vain: nothing is told of that.
+    pub(crate) fn lapse(&mut self, now: Time, why: &str) {
+        if !matches!(self.stage, Stage::Failed | Stage::Received) {
+            self.lapsed = true;
+            self.fail(now, why);
         }
     }
 

@@ -10,6 +10,9 @@ use super::{Payment, PaymentStatus, PaymentView};
 /// So much of its history is kept: more than refunds and disputes make.
 const MOST_HISTORY: usize = 200;
 
+/// What the history of money begins with that fits nothing; why follows.
+pub(crate) const KEPT: &str = "kept, not applied: ";
+
 /// A payment by a provider.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -43,6 +46,12 @@ pub struct Online {
     /// Whether it failed by our own doing: it gave way to another one, or was never opened.
     #[serde(default)]
     pub(crate) ended_by_us: bool,
+    /// Whether somebody tried to pay in vain.
+    #[serde(default)]
+    pub(crate) tried: bool,
+    /// Whether it failed though nobody's money failed to come: its page gave way to another one, was closed, or ran out.
+    #[serde(default)]
+    pub(crate) lapsed: bool,
     /// How many facts were told of it.
     #[serde(default)]
     pub(crate) told: u64,
@@ -264,6 +273,8 @@ impl Payment {
             disputes: Vec::new(),
             history: Vec::new(),
             ended_by_us: false,
+            tried: false,
+            lapsed: false,
             told: 0,
             ..online.clone()
         };
@@ -272,7 +283,7 @@ impl Payment {
             now,
             format!("{title} received {amount} a second time on the page of {}", self.id),
         );
-        other.note(now, "kept, not applied: it was paid already");
+        other.note(now, format!("{KEPT}it was paid already"));
         Some(Self {
             id: id_of(self.id, &charge.id),
             amount: charge.money.minor,

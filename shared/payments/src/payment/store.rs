@@ -142,6 +142,10 @@ impl Record for Report {
     fn key(&self) -> Key {
         Key::of(compared(self.org), self.id.to_string())
     }
+
+    fn version(&self) -> u64 {
+        self.version
+    }
 }
 
 fn compared(org: OrgId) -> String {

@@ -15,10 +15,28 @@ const SIGNATURE: &str = "stripe-signature";
 /// The most signatures that are looked at; two secrets sign while one replaces the other.
 const MOST_SIGNATURES: usize = 16;
 
+/// The types that payments are about, of which Stripe lists what it could not deliver: it takes 20 at most.
+pub(super) const OF_PAYMENTS: [&str; 14] = [
+    "checkout.session.completed",
+    "checkout.session.async_payment_succeeded",
+    "checkout.session.async_payment_failed",
+    "checkout.session.expired",
+    "payment_intent.succeeded",
+    "charge.refunded",
+    "refund.created",
+    "refund.updated",
+    "refund.failed",
+    "charge.dispute.created",
+    "charge.dispute.updated",
+    "charge.dispute.closed",
+    "charge.dispute.funds_withdrawn",
+    "charge.dispute.funds_reinstated",
+];
+
 #[derive(Deserialize)]
-struct Envelope {
+pub(super) struct Envelope {
     #[serde(default, deserialize_with = "id")]
-    id: Option<String>,
+    pub(super) id: Option<String>,
     #[serde(default, deserialize_with = "id")]
     object: Option<String>,
     #[serde(default, deserialize_with = "id")]
@@ -101,17 +119,24 @@ fn read(body: &[u8]) -> Result<Event, Rejected> {
             "it is a thin event; let the endpoint send snapshots (API v1)",
         ));
     }
-    let kind = envelope.r#type.ok_or(Rejected::Body("it has no type"))?;
-    let object = envelope.data.0.map(|data| data.object);
-    Ok(Event {
-        id: envelope.id,
-        dispute: object
-            .as_ref()
-            .filter(|_| kind.starts_with("charge.dispute."))
-            .and_then(dispute),
-        about: object.map(|object| about(&kind, object)).unwrap_or_default(),
-        kind,
-    })
+    envelope.read().ok_or(Rejected::Body("it has no type"))
+}
+
+impl Envelope {
+    /// What it says; nothing without a type.
+    pub(super) fn read(self) -> Option<Event> {
+        let kind = self.r#type?;
+        let object = self.data.0.map(|data| data.object);
+        Some(Event {
+            id: self.id,
+            dispute: object
+                .as_ref()
+                .filter(|_| kind.starts_with("charge.dispute."))
+                .and_then(dispute),
+            about: object.map(|object| about(&kind, object)).unwrap_or_default(),
+            kind,
+        })
+    }
 }
 
 fn about(kind: &str, object: Object) -> About {

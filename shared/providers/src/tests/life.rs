@@ -1,6 +1,6 @@
 //! The life of a payment at each provider.
 
-use payment_double::{Act, RefundEnd, Verdict};
+use payment_double::{Act, Flow, RefundEnd, Verdict};
 
 use super::*;
 use crate::{ChargeState, Closed, Dispute, DisputeState, RefundState, SessionState};
@@ -403,5 +403,45 @@ async fn what_was_charged_is_listed() {
             .await
             .unwrap();
         assert_eq!(later.charges, []);
+    }
+}
+
+#[tokio::test]
+async fn what_stripe_could_not_deliver_is_listed() {
+    let world = World::start().await;
+    world.double.flow(Flow::Held);
+    for provider in PROVIDERS {
+        let paid = checkout();
+        let session = world.open(provider, &paid).await;
+        world.pay(&session);
+        world.act(&session, &Act::Dispute { units: None });
+        let undelivered = async |from: i64| {
+            let from = Time::from_millis(from);
+            let listed = world.providers.undelivered(&account(provider), from, None).await;
+            listed.unwrap()
+        };
+        let listed = undelivered(NOW - HOUR).await;
+        assert_eq!(listed.next, None);
+        if provider != Provider::Stripe {
+            assert_eq!(listed.events, [], "{provider}");
+            continue;
+        }
+        let kinds: Vec<&str> = listed.events.iter().map(|event| event.kind.as_str()).collect();
+        // The newest first; `charge.succeeded` says nothing that the others do not.
+        let expected = [
+            "charge.dispute.funds_withdrawn",
+            "charge.dispute.created",
+            "checkout.session.completed",
+            "payment_intent.succeeded",
+        ];
+        assert_eq!(kinds, expected);
+        let named = |event: &crate::Event| event.about.payment == Some(paid.payment) || event.about.charge.is_some();
+        assert!(listed.events.iter().all(named), "{:?}", listed.events);
+        assert_eq!(listed.events.iter().filter(|event| event.dispute.is_some()).count(), 2);
+        assert_eq!(undelivered(NOW + HOUR).await.events, []);
+        for told in world.double.webhooks().as_array().unwrap() {
+            world.double.delivered(told["id"].as_str().unwrap());
+        }
+        assert_eq!(undelivered(NOW - HOUR).await.events, []);
     }
 }

@@ -2,7 +2,7 @@
 
 use payment_double::{Account, Act, Provider, Verdict};
 use serde_json::{Value, json};
-use testing::Tenant;
+use testing::{Chaos, Setup, Tenant};
 
 use crate::shop::{PAY, Shop};
 
@@ -11,8 +11,13 @@ const PLATFORM: (&str, &str) = ("sk_test_platform_7c", "whsec_cGxhdGZvcm0");
 
 /// A shop whose platform can be paid at Stripe.
 async fn shop() -> Shop {
+    shop_under(Chaos::only(&[])).await
+}
+
+/// One whose functions meet these faults.
+pub(crate) async fn shop_under(chaos: Chaos) -> Shop {
     let shop = Shop::open_with(|setup| {
-        setup
+        Setup { chaos, ..setup }
             .parameter("StripeSecretKey", PLATFORM.0)
             .parameter("StripeWebhookSecret", PLATFORM.1)
     });
@@ -28,18 +33,26 @@ async fn shop() -> Shop {
     shop
 }
 
-async fn wallet(shop: &Shop) -> [i64; 2] {
+/// What the shop's wallet has and owes.
+pub(crate) async fn wallet(shop: &Shop) -> [i64; 2] {
     let wallet = shop.now().await.get("/v1/wallet").await.expect(200).json;
     ["balance", "debt"].map(|name| wallet[name].as_i64().unwrap())
 }
 
-/// Buys credits; the id of the payment, which is the platform's.
-async fn buy(shop: &Shop, credits: u64) -> (Value, String) {
+/// Asks for credits; what is told of that, and the path of our page.
+pub(crate) async fn wanted(shop: &Shop, credits: u64) -> (Value, String) {
     let acme = shop.now().await;
     let started = acme.post("/v1/wallet/topups", json!({"credits": credits})).await;
     let started = started.expect(201).json;
     let url = started["paymentUrl"].as_str().unwrap();
-    let path = &url[url.find("/pay/").unwrap()..];
+    let path = url[url.find("/pay/").unwrap()..].to_owned();
+    (started, path)
+}
+
+/// Buys credits; the id of the payment, which is the platform's.
+pub(crate) async fn buy(shop: &Shop, credits: u64) -> (Value, String) {
+    let (started, path) = wanted(shop, credits).await;
+    let path = path.as_str();
     let page = shop.app.client().get(path).await;
     assert_eq!(page.status, 200);
     let html = String::from_utf8(page.bytes).unwrap();
@@ -61,22 +74,29 @@ async fn buy(shop: &Shop, credits: u64) -> (Value, String) {
 }
 
 /// The manager, within the platform's organization.
-async fn platform(shop: &Shop) -> testing::Client {
+pub(crate) async fn platform(shop: &Shop) -> testing::Client {
     let manager = shop.app.manager().await;
     manager.client.within(&kernel::OrgId::PLATFORM.to_string())
 }
 
 async fn act(shop: &Shop, payment: &str, act: &Act) {
     shop.double.act(payment, act).unwrap();
+    told(shop).await;
+}
+
+/// Tells the platform what there is to tell, twice.
+pub(crate) async fn told(shop: &Shop) {
     for id in shop.news() {
-        shop.deliver_to(&kernel::OrgId::PLATFORM.to_string(), &id)
-            .await
-            .expect(200);
-        shop.deliver_to(&kernel::OrgId::PLATFORM.to_string(), &id)
-            .await
-            .expect(200);
+        deliver(shop, &id).await;
+        deliver(shop, &id).await;
     }
     shop.app.settle().await;
+}
+
+/// Tells the platform of something.
+pub(crate) async fn deliver(shop: &Shop, id: &str) {
+    let platform = kernel::OrgId::PLATFORM.to_string();
+    shop.deliver_to(&platform, id).await.expect(200);
 }
 
 #[tokio::test]
@@ -111,7 +131,7 @@ async fn credits_are_bought_once_and_taken_back_with_the_money() {
     let path = format!("/v1/payments/{payment}/partial-refund");
     owner.post(&path, json!({"amount": part})).await.expect(201);
     shop.app.settle().await;
-    act_only(&shop).await;
+    told(&shop).await;
     assert_eq!(wallet(&shop).await, [before + 750_000, 0]);
 
     // Spent, then contested and lost: the rest is debt.
@@ -123,16 +143,6 @@ async fn credits_are_bought_once_and_taken_back_with_the_money() {
     act(&shop, &payment, &Act::Dispute { units: None }).await;
     act(&shop, &payment, &Act::Decide { verdict: Verdict::Lost }).await;
     assert_eq!(wallet(&shop).await, [0, 750_000 - 100]);
-}
-
-/// Tells what there is to tell.
-async fn act_only(shop: &Shop) {
-    for id in shop.news() {
-        shop.deliver_to(&kernel::OrgId::PLATFORM.to_string(), &id)
-            .await
-            .expect(200);
-    }
-    shop.app.settle().await;
 }
 
 #[tokio::test]
@@ -148,7 +158,7 @@ async fn a_topup_that_somebody_granted_meanwhile_keeps_the_money_unapplied() {
             },
         )
         .unwrap();
-    act_only(&shop).await;
+    told(&shop).await;
     let owner = platform(&shop).await;
     let shown = owner.get(format!("/v1/payments/{payment}")).await.expect(200).json;
     assert_eq!(shown["status"], "unapplied", "{shown:#}");
@@ -187,4 +197,53 @@ async fn the_night_books_what_nobody_told_and_reports_what_differs() {
     let rival: Tenant = shop.app.tenant().await;
     let none = rival.client.get("/v1/payment-reconciliations").await.expect(200);
     assert!(none.data().is_empty());
+}
+
+/// What Stripe could not deliver is looked at: a dispute and its end are on no list of charges.
+#[tokio::test]
+async fn the_night_looks_at_what_stripe_could_not_deliver() {
+    let shop = Shop::open().await;
+    let (lost, fine) = (
+        shop.paid(Provider::Stripe, 17_000).await,
+        shop.paid(Provider::Stripe, 5_000).await,
+    );
+    // Long after anybody watches it.
+    for _ in 0..3 {
+        shop.wait(86_400_000).await;
+    }
+    shop.double.act(&lost.1, &Act::Dispute { units: None }).unwrap();
+    shop.double
+        .act(&lost.1, &Act::Decide { verdict: Verdict::Lost })
+        .unwrap();
+    shop.news();
+    assert_eq!(shop.payment(&lost.1).await["status"], "succeeded", "nobody was told");
+    shop.wait(86_400_000).await;
+    assert_eq!(shop.payment(&lost.1).await["status"], "charged_back");
+    assert_eq!(shop.shown(&lost.0).await["amountDue"], 17_000);
+    assert_eq!(shop.payment(&fine.1).await["status"], "succeeded");
+    let asked = shop.double.calls();
+    let asked = asked.as_array().unwrap().iter();
+    let lists: Vec<_> = asked
+        .filter(|call| {
+            call["path"]
+                .as_str()
+                .unwrap()
+                .contains("/v1/events?delivery_success=false")
+        })
+        .collect();
+    assert!(
+        !lists.is_empty() && lists.iter().all(|call| call["status"] == 200),
+        "{lists:?}"
+    );
+    let reports = shop.now().await.get("/v1/payment-reconciliations").await.expect(200);
+    assert_eq!(
+        (&reports.data()[0]["repaired"], &reports.data()[0]["drifted"]),
+        (&json!(1), &json!(0)),
+        "{:#}",
+        reports.json
+    );
+    // It stays undelivered, and is nothing new.
+    shop.wait(86_400_000).await;
+    let again = shop.now().await.get("/v1/payment-reconciliations").await.expect(200);
+    assert_eq!(again.data().len(), reports.data().len());
 }

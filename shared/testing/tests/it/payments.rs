@@ -917,3 +917,32 @@ async fn a_provider_that_is_away_is_left_alone() {
     let again = shop.begin(&invoice, Provider::Stripe).await;
     assert!(again.status.is_success(), "{}", again.json);
 }
+
+/// A page that gave way to another one, or that nobody paid on, is no failure to tell of; what was declined is.
+#[tokio::test]
+async fn a_page_that_gives_way_or_runs_out_is_told_as_no_failure() {
+    let shop = Shop::open().await;
+    for provider in ALL {
+        let (invoice, first) = shop.begun(provider, 17_000).await;
+        let path = format!("/v1/invoices/{invoice}/pay");
+        let other = json!({"provider": provider.name(), "amount": 16_000});
+        let second = shop.now().await.post(path, other).await.expect(201).json["payment"]["id"].clone();
+        let second = second.as_str().unwrap().to_owned();
+        shop.tell().await;
+        for _ in 0..14 {
+            shop.wait(2 * 3_600_000).await;
+        }
+        shop.tell().await;
+        for payment in [&first, &second] {
+            let found = shop.payment(payment).await;
+            assert_eq!(found["status"], "failed", "{} {found:#}", provider.name());
+            assert!(names(&shop, payment).await.is_empty(), "{}", provider.name());
+        }
+        let (_, late) = shop.begun(provider, 17_000).await;
+        shop.act(&late, &Act::Fail).await;
+        for _ in 0..14 {
+            shop.wait(2 * 3_600_000).await;
+        }
+        assert_eq!(names(&shop, &late).await, ["payment.failed"], "{}", provider.name());
+    }
+}

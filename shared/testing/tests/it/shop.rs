@@ -218,7 +218,11 @@ impl Shop {
         for (name, value) in &headers {
             client = client.header(name, value);
         }
-        client.post_bytes(path, body).await
+        let reply = client.post_bytes(path, body).await;
+        if reply.status.is_success() {
+            self.double.delivered(id);
+        }
+        reply
     }
 
     /// A payment as its GET shows it.

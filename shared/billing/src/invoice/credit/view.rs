@@ -45,6 +45,9 @@ pub struct CreditNoteView {
     /// What of it went to the client's balance.
     #[schema(value_type = i64)]
     pub amount_to_balance: Minor,
+    /// What of it goes back by the payments of the invoice: each shows how far that is.
+    #[schema(value_type = i64)]
+    pub amount_to_refund: Minor,
     /// Why.
     pub reason: String,
     /// The day that it is dated.
@@ -69,7 +72,8 @@ impl CreditNoteView {
             tax_amount: note.totals.tax_amount,
             total: note.totals.total,
             amount_due_lowered: note.lowered_due,
-            amount_to_balance: note.rest(),
+            amount_to_balance: note.to_balance(),
+            amount_to_refund: note.given_back,
             reason: note.reason.clone(),
             issued_on: note.issued_on,
             created_at: note.created_at,

@@ -48,6 +48,8 @@ fn open() -> Online {
         disputes: Vec::new(),
         history: Vec::new(),
         ended_by_us: false,
+        tried: false,
+        lapsed: false,
         told: 0,
     }
 }
