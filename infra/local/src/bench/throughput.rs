@@ -57,6 +57,25 @@ pub(super) struct Load<'a> {
     sent: AtomicU64,
 }
 
+/// What a run took.
+pub(super) struct Run {
+    pub(super) requests: f64,
+    events: f64,
+    time: Duration,
+    /// Seconds of CPU time by who used it.
+    pub(super) cpu: BTreeMap<String, f64>,
+}
+
+impl Run {
+    pub(super) fn per_second(&self) -> f64 {
+        self.events / self.time.as_secs_f64()
+    }
+
+    pub(super) fn per_cpu_second(&self) -> f64 {
+        self.events / self.cpu.values().sum::<f64>()
+    }
+}
+
 impl<'a> Load<'a> {
     /// Requests with so many events each.
     pub(super) fn new(bench: &'a Bench, size: u64) -> Self {
@@ -74,14 +93,18 @@ impl<'a> Load<'a> {
         }
     }
 
-    /// Sends so many batches and waits until all are visible: the events, the time, and the CPU time of everything.
-    pub(super) async fn run(&self, batches: u64) -> Result<(u64, Duration, f64)> {
+    /// Sends so many batches and waits until all are visible.
+    pub(super) async fn run(&self, batches: u64) -> Result<Run> {
         let before = Used::now(self.bench);
         let (first, begun) = (self.sent.load(Ordering::SeqCst), Instant::now());
         let sent = self.send_all(batches).await?;
         self.visible(sent).await?;
-        let used: f64 = Used::now(self.bench).since(&before).0.values().sum();
-        Ok((sent - first, begun.elapsed(), used))
+        Ok(Run {
+            requests: float((sent - first) / self.batch),
+            events: float(sent - first),
+            time: begun.elapsed(),
+            cpu: Used::now(self.bench).since(&before).0,
+        })
     }
 
     /// Counts what others have sent before as its own.

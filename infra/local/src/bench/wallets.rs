@@ -1,64 +1,78 @@
-//! What metering costs in speed: events that cost a credit each beside events that cost none, by turns, so that whatever else the
-//! machine does meets both. Singly, where each event is a request, and in batches.
+//! What metering costs in speed: events that cost a credit each beside events that cost none, on two stacks that differ in
+//! nothing else, by turns, so that whatever else the machine does meets both. Singly, where each event is a request, and in
+//! batches.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Result;
 
 use super::tenant::Bench;
-use super::throughput::{FUNCTIONS, Load};
+use super::throughput::{FUNCTIONS, Load, Run};
 use super::{Figure, Options, median};
 
 /// How many events a request has, what that is called, and how many requests a turn has.
-const LOADS: [(u64, &str, u64); 2] = [(1, "singly", 800), (100, "batches", 400)];
-/// Metered and not, so often.
-const TURNS: u32 = 5;
+const LOADS: [(u64, &str, u64); 2] = [(1, "singly", 600), (100, "batches", 300)];
+/// Each stack has so many turns.
+const TURNS: u32 = 9;
 
-/// Events a second and a second of CPU time, turn by turn.
+/// What was measured, turn by turn.
 #[derive(Default)]
-struct Speeds {
+struct Turns {
+    /// Events a second where they cost credits, beside what they are where they cost none.
     by_time: Vec<f64>,
+    /// The same, events a second of CPU time.
     by_cpu: Vec<f64>,
+    /// Microseconds of CPU time that a request takes more where events cost credits, by who takes them.
+    more: BTreeMap<String, Vec<f64>>,
 }
 
 pub(super) async fn measure(folder: &Path, options: &Options) -> Result<Vec<Figure>> {
-    let bench = Bench::start(folder, &FUNCTIONS).await?;
-    let turns = if options.quick { 2 } else { TURNS };
+    let (free, metered) = (
+        Bench::start(folder, &FUNCTIONS).await?,
+        Bench::start(folder, &FUNCTIONS).await?,
+    );
+    free.set_price(0).await?;
+    metered.set_price(1).await?;
+    let turns = if options.quick { 3 } else { TURNS };
     let mut figures = Vec::new();
     for (size, name, requests) in LOADS {
-        let load = Load::new(&bench, size);
-        load.follow().await?;
-        let (mut free, mut metered) = (Speeds::default(), Speeds::default());
-        for _ in 0..turns {
-            for (price, speeds) in [(0, &mut free), (1, &mut metered)] {
-                bench.set_price(price).await?;
-                // Warms the processes, which read the prices anew.
-                load.run(requests / 10).await?;
-                speeds.take(load.run(requests).await?);
-            }
+        let (free, metered) = (Load::new(&free, size), Load::new(&metered, size));
+        for load in [&free, &metered] {
+            load.follow().await?;
+            load.run(requests / 3).await?;
         }
-        let ratio = |of: fn(&Speeds) -> &Vec<f64>| median(of(&metered)) / median(of(&free));
-        figures.extend([
-            Figure::new(
-                format!("wallets.ratio.{name}"),
-                ratio(|speeds| &speeds.by_time),
-                "of unmetered",
-            ),
-            Figure::new(
-                format!("wallets.cpuRatio.{name}"),
-                ratio(|speeds| &speeds.by_cpu),
-                "of unmetered",
-            ),
-        ]);
+        let mut measured = Turns::default();
+        for _ in 0..turns {
+            let without = free.run(requests).await?;
+            measured.take(&without, &metered.run(requests).await?);
+        }
+        figures.extend(measured.figures(name));
     }
-    bench.running.stop().await;
+    free.running.stop().await;
+    metered.running.stop().await;
     Ok(figures)
 }
 
-impl Speeds {
-    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-    fn take(&mut self, (events, time, cpu): (u64, std::time::Duration, f64)) {
-        self.by_time.push(events as f64 / time.as_secs_f64());
-        self.by_cpu.push(events as f64 / cpu);
+impl Turns {
+    /// Takes two turns, one after the other, of as many requests.
+    fn take(&mut self, free: &Run, metered: &Run) {
+        self.by_time.push(metered.per_second() / free.per_second());
+        self.by_cpu.push(metered.per_cpu_second() / free.per_cpu_second());
+        for (who, cpu) in &metered.cpu {
+            let more = cpu - free.cpu.get(who).copied().unwrap_or_default();
+            let more = more * 1_000_000.0 / metered.requests;
+            self.more.entry(who.clone()).or_default().push(more);
+        }
+    }
+
+    fn figures(&self, name: &str) -> Vec<Figure> {
+        let ratio = |kind: &str, of: &[f64]| Figure::new(format!("wallets.{kind}.{name}"), median(of), "of unmetered");
+        let ratios = [ratio("ratio", &self.by_time), ratio("cpuRatio", &self.by_cpu)];
+        let more = self.more.iter().map(|(who, more)| {
+            let figure = format!("wallets.moreCpuMicros.{name}.{who}");
+            Figure::new(figure, median(more), "µs/request")
+        });
+        ratios.into_iter().chain(more).collect()
     }
 }
