@@ -72,8 +72,7 @@ pub fn samples() -> Vec<Letter> {
             link: page("/wallet"),
         },
     ];
-    samples.extend(to_clients());
-    samples.extend(of_dunning());
+    samples.extend(to_clients().into_iter().chain(of_dunning()));
     samples
 }
 
