@@ -87,8 +87,7 @@ pub fn samples() -> Vec<Letter> {
             link: page("/payments/comparisons"),
         },
     ];
-    samples.extend(to_clients());
-    samples.extend(of_dunning());
+    samples.extend(to_clients().into_iter().chain(of_dunning()));
     samples
 }
 
