@@ -21,13 +21,3 @@ def before_load_schema(context, schema):
                 if known:
                     parameter["schema"] = {"type": "string", "enum": [known]}
             operation["parameters"] = given
-
-
-@schemathesis.hook
-def map_body(context, body):
-    """Writes whole numbers without a fraction: JSON Schema takes 30.0 for one, we do not."""
-    if isinstance(body, dict):
-        return {name: map_body(context, value) for name, value in body.items()}
-    if isinstance(body, list):
-        return [map_body(context, value) for value in body]
-    return int(body) if isinstance(body, float) and body.is_integer() else body

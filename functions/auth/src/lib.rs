@@ -87,7 +87,7 @@ impl Input for Registration {
     fn check(&self, check: &mut Check) {
         check.email("email", &self.email);
         password::check(check, "password", &self.password);
-        check.text("name", &self.name, 1..=100);
+        check.name("name", &self.name, 1..=100);
     }
 }
 

@@ -8,7 +8,8 @@ use kernel::{Error, Scope, policy};
 use lambda::{App, Function, Json};
 use metering::Operation;
 use serde::{Deserialize, Serialize};
-use telemetry::batch::{self, CloudEvent, Format, Rejected};
+use telemetry::batch::{self, Format, Rejected};
+use telemetry::cloud_event::{self, CloudEvent};
 use telemetry::event::NewEvent;
 
 /// The function.
@@ -49,7 +50,8 @@ struct NewEvents {
 /// Takes one event
 ///
 /// Also as a CloudEvent 1.0, structured (`application/cloudevents+json`) or binary (`ce-` headers). The body may be
-/// compressed (`Content-Encoding: gzip` or `zstd`); it and what it expands to have at most 1 MiB, an event 64 KiB.
+/// compressed (`Content-Encoding: gzip` or `zstd`); it and what it expands to have at most 1 MiB, an event 64 KiB. What an
+/// event carries is nested at most 64 levels deep, and has no half of a surrogate pair in its texts.
 #[utoipa::path(post, path = "/v1/ingest/event", tag = "Ingest",
     request_body(content((NewEvent = "application/json"), (CloudEvent = "application/cloudevents+json"))),
     responses((status = 202, description = "Durable.", body = Taken)))]
@@ -61,15 +63,13 @@ async fn ingest_event(
 ) -> lambda::Result<(StatusCode, Json<Taken>)> {
     let (headers, body) = read(request).await?;
     let now = app.now();
-    let event = if text(&headers, "ce-specversion").is_some() {
-        let kind = content_type(&headers);
-        let attributes = headers
-            .iter()
-            .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
-        let body = batch::join_binary(attributes, kind, &body)?;
-        batch::read_one(&body, Format::CloudEvent, now)?
+    let kind = content_type(&headers);
+    let event = if let Some(format) = cloud_event::mode(kind, headers.contains_key("ce-specversion"))? {
+        batch::read_one(&body, format, now)?
     } else {
-        batch::read_one(&body, Format::of(content_type(&headers))?, now)?
+        let attributes = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+        let body = cloud_event::join_binary(attributes, kind, &body)?;
+        batch::read_one(&body, Format::CloudEvent, now)?
     };
     let charge = metered.cover(1).await?;
     telemetry::enqueue(&app, &scope, now, vec![(0, event)], charge).await?;

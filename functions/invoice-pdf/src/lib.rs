@@ -3,6 +3,8 @@
 //!
 //! A function of its own, for it alone has a typesetter and fonts in it: the others start without them.
 
+mod statement;
+
 use archive::{Archive, Period};
 use axum::extract::{FromRef, State};
 use axum::http::{StatusCode, header};
@@ -14,8 +16,10 @@ use gate::{Gate, Routes, Serve, routes};
 use kernel::link::Token;
 use kernel::policy::ReadBilling;
 use kernel::{ClientId, CreditNoteId, Currency, Day, Error, InvoiceId, OrgId, Scope, Zone};
-use lambda::{App, Env, Function, Path, Query, Result, Start};
+use lambda::{App, Env, Function, Json, Path, Query, Result, Start};
 use serde::Deserialize;
+
+use statement::StatementView;
 
 /// The function.
 pub const FUNCTION: Function = gate::function::<InvoicePdf>("invoice-pdf");
@@ -176,16 +180,33 @@ struct Stated {
     /// In which currency; the client's if absent.
     #[param(example = "EUR")]
     currency: Option<String>,
+    /// What it is shown as.
+    #[param(inline)]
+    #[serde(default)]
+    format: StatedAs,
+}
+
+/// What a statement is shown as.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum StatedAs {
+    /// A link to a page.
+    #[default]
+    Pdf,
+    /// The same as data.
+    Json,
 }
 
 /// Leads to the statement of a client's account as a PDF
 ///
 /// What the client owed before, each invoice, credit note and payment of these days, and what it owes then; less than nothing
-/// is what it has on its balance. Days are those of the client's zone. The link is good for five minutes and needs no token. 409
-/// `statement_too_long` for a client with more than 2,000 invoices.
+/// is what it has on its balance. Days are those of the client's zone. The link is good for five minutes and needs no token; with
+/// `format=json` the same is answered as data. 409 `statement_too_long` where more than 5,000 things happened in these days, and for a
+/// client with more than 50,000 invoices.
 #[utoipa::path(get, path = "/v1/clients/{id}/statement", operation_id = "get_client_statement", tag = "Clients",
     params(("id" = ClientId, Path, description = "The client."), Stated),
-    responses((status = 302, description = "It lies at `location`.", headers(("location" = String)))))]
+    responses((status = 302, description = "It lies at `location`.", headers(("location" = String))),
+        (status = 200, description = "With `format=json`.", body = StatementView)))]
 async fn statement(
     State(app): State<App>,
     State(archive): State<Archive>,
@@ -202,6 +223,11 @@ async fn statement(
     let currency = currency.map_err(|problem| Error::invalid("currency", problem.to_string()))?;
     let given = stated.from.is_some() || stated.to.is_some();
     let period = given.then_some(Period { from, to });
+    if stated.format == StatedAs::Json {
+        let (period, document) = archive::account(&app, &scope, id, period, currency).await?;
+        let view = StatementView::of(id, period, document);
+        return Ok(([(header::CACHE_CONTROL, "no-store")], Json(view)).into_response());
+    }
     let location = archive.statement(&app, &scope, id, period, currency).await?;
     Ok(found(location))
 }

@@ -66,7 +66,7 @@ struct NewOrg {
 
 impl Input for NewOrg {
     fn check(&self, check: &mut Check) {
-        check.text("name", &self.name, 1..=100);
+        check.name("name", &self.name, 1..=100);
         check_zone(check, self.time_zone.as_deref());
     }
 }
@@ -168,7 +168,7 @@ impl OrgPatch {
 impl Input for OrgPatch {
     fn check(&self, check: &mut Check) {
         if let Some(name) = &self.name {
-            check.text("name", name, 1..=100);
+            check.name("name", name, 1..=100);
         }
         check_zone(check, self.time_zone.as_deref());
         self.billing().check(check);
@@ -244,7 +244,8 @@ async fn get(State(app): State<App>, scope: Scope<ReadOrg>) -> Result<Json<OrgVi
     responses((status = 200, body = OrgView)))]
 async fn update(State(app): State<App>, scope: Scope<UpdateOrg>, Json(input): Json<OrgPatch>) -> Result<Json<OrgView>> {
     let org = Org::load(&app.table, &scope).await?;
-    let (org, billing) = org.update(&app, &scope, input.change()).await?;
+    let besides = billing::platform::enrolment(app.now(), org.id)?;
+    let (org, billing) = org.update(&app, &scope, input.change(), besides).await?;
     Ok(Json(OrgView::of(org, billing, role(&scope)?)))
 }
 

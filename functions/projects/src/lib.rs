@@ -51,9 +51,9 @@ async fn create(
     State(app): State<App>,
     scope: Scope<CreateProjects>,
     State(allow): State<AllowList>,
-    Json(input): Json<NewProject>,
+    Json(mut input): Json<NewProject>,
 ) -> Result<Created<ProjectView>> {
-    target::check_defaults(input.alert_defaults.as_ref(), &allow)?;
+    target::check_defaults(input.alert_defaults.as_mut(), &allow)?;
     let project = Project::create(&app, &scope, input).await?;
     Ok(Created(project.into()))
 }
@@ -88,9 +88,9 @@ async fn update(
     scope: Scope<WriteProjects>,
     State(allow): State<AllowList>,
     Path(id): Path<ProjectId>,
-    Json(input): Json<ProjectPatch>,
+    Json(mut input): Json<ProjectPatch>,
 ) -> Result<Json<ProjectView>> {
-    target::check_defaults(input.alert_defaults.as_ref().and_then(Option::as_ref), &allow)?;
+    target::check_defaults(input.alert_defaults.as_mut().and_then(Option::as_mut), &allow)?;
     let project = Project::load(&app.table, &scope, id).await?;
     let project = project.save(&app, &scope, input).await?;
     Ok(Json(project.into()))

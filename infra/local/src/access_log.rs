@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::net::IpAddr;
 
 use jiff::fmt::strtime;
 
@@ -42,14 +43,9 @@ impl std::error::Error for Malformed {}
 impl<'a> Line<'a> {
     /// Reads a line. A last field without its closing quote is taken as it is: logs get cut.
     pub fn parse(line: &'a str) -> Result<Self, Malformed> {
-        let (address, rest) = line.split_once(' ').ok_or(Malformed("no address"))?;
-        if address.is_empty() {
-            return Err(Malformed("no address"));
-        }
-        let (_, rest) = rest.split_once('[').ok_or(Malformed("no time"))?;
-        let (time, rest) = rest.split_once(']').ok_or(Malformed("no time"))?;
-        let time_ms = parse_time(time).ok_or(Malformed("the time is none"))?;
-        let rest = rest.strip_prefix(" \"").ok_or(Malformed("no request"))?;
+        let line = line.strip_prefix('\u{FEFF}').unwrap_or(line);
+        let (who, time_ms, rest) = at_time(line)?;
+        let address = address(who).ok_or(Malformed("no address"))?;
         let (request, rest) = quoted(rest);
         let rest = rest.ok_or(Malformed("the request does not end"))?;
         let mut fields = rest.trim_start().splitn(3, ' ');
@@ -90,6 +86,56 @@ impl<'a> Line<'a> {
             _ => Cow::Borrowed(self.request.trim()),
         }
     }
+}
+
+/// Splits a line at its time, into what stands before it, the time, and what follows the quote after it. A client chooses its user,
+/// blanks and brackets included, but servers escape quotes; so the first time that a quote follows is the line's own.
+fn at_time(line: &str) -> Result<(&str, i64, &str), Malformed> {
+    for (end, mark) in line.match_indices("] \"") {
+        let Some(start) = line[..end].rfind('[') else { continue };
+        if let Some(time) = parse_time(&line[start + 1..end]) {
+            return Ok((&line[..start], time, &line[end + mark.len()..]));
+        }
+    }
+    let time = line.split_once('[').and_then(|(_, rest)| rest.split_once(']'));
+    let (time, rest) = time.ok_or(Malformed("no time"))?;
+    let is_time = parse_time(time).is_some() && !rest.starts_with(" \"");
+    Err(Malformed(if is_time { "no request" } else { "the time is none" }))
+}
+
+/// Who asked, of `address identity user`: without its port, the first of several that proxies note, and after the virtual host
+/// that some logs begin with. Nothing if that cannot be told.
+fn address(who: &str) -> Option<&str> {
+    let mut fields = who.split(' ');
+    let first = fields.next()?;
+    if let Some(first) = first.strip_suffix(',') {
+        return ip(first);
+    }
+    if let Some(address) = ip(first) {
+        return Some(address);
+    }
+    let second = fields.next()?;
+    if let Some(address) = ip(second) {
+        return Some(address);
+    }
+    let host = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    let is_host = !first.is_empty() && first.chars().all(host);
+    // Four fields and more: either a virtual host stands in front, or a user has a blank in it.
+    let is_clear = second == "-" || fields.filter(|field| !field.is_empty()).count() < 2;
+    (first == "unix:" || is_host && is_clear).then_some(first)
+}
+
+/// An IP address as it is written, without its port.
+fn ip(text: &str) -> Option<&str> {
+    let is_port = |port: &str| port.parse::<u16>().is_ok();
+    let inside = text.strip_prefix('[').and_then(|text| text.split_once(']'));
+    let bare = match (inside, text.rsplit_once(':')) {
+        (Some((address, "")), _) => address,
+        (Some((address, port)), _) => port.strip_prefix(':').filter(|port| is_port(port)).map(|_| address)?,
+        (None, Some((address, port))) if address.contains('.') && is_port(port) => address,
+        _ => text,
+    };
+    bare.parse::<IpAddr>().is_ok().then_some(bare)
 }
 
 /// Reads `17/May/2015:10:05:03 +0000`.
@@ -197,6 +243,46 @@ mod tests {
         check_name(r#"GET /a\" HTTP/1.1"#, "GET /a\"");
     }
 
+    const REST: &str = r#"[10/Oct/2000:13:55:36 -0700] "GET /a HTTP/1.0" 200 5 "-" "-""#;
+
+    #[test]
+    fn whoever_asked_is_one_person_however_they_are_written() {
+        for who in [
+            "192.0.2.1 - frank",
+            "\u{FEFF}192.0.2.1 - -",
+            "192.0.2.1:61264 - -",
+            "192.0.2.1, 198.51.100.2 - -",
+            "shop.example.com:443 192.0.2.1 - -",
+            "shop.example.com 192.0.2.1:61264 - -",
+            "192.0.2.1 - [x",
+            "192.0.2.1 - [10/Oct/2000:13:55:36",
+            "192.0.2.1 - Frank Miller",
+            r#"192.0.2.1 - [10/Oct/1999:13:55:36 -0700] \"GET"#,
+        ] {
+            let text = format!("{who} {REST}");
+            let line = Line::parse(&text).unwrap_or_else(|error| panic!("{who}: {error}"));
+            assert_eq!((line.address, line.time_ms), ("192.0.2.1", 971_211_336_000), "{who}");
+            assert_eq!(line.name(), "GET /a", "{who}");
+        }
+        for (who, address) in [
+            ("2001:db8::1 - -", "2001:db8::1"),
+            ("[2001:db8::1]:443 - -", "2001:db8::1"),
+            ("client.example.net - Frank Miller", "client.example.net"),
+            ("client.example.net joe frank", "client.example.net"),
+            ("unix: - -", "unix:"),
+        ] {
+            assert_eq!(Line::parse(&format!("{who} {REST}")).unwrap().address, address, "{who}");
+        }
+        for who in [
+            "shop.example.com client.example.net - -",
+            "shop.example.com:443 client.example.net - -",
+            "{\"ip\": 1 -",
+            "a, b - -",
+        ] {
+            check_malformed(&format!("{who} {REST}"), "no address");
+        }
+    }
+
     fn check_malformed(line: &str, expected: &str) {
         assert_eq!(
             Line::parse(line),
@@ -207,7 +293,11 @@ mod tests {
 
     #[test]
     fn what_is_no_line_says_why() {
-        check_malformed("", "no address");
+        check_malformed("", "no time");
+        check_malformed(
+            r#" - - [10/Oct/2000:13:55:36 -0700] "GET / HTTP/1.1" 200 1"#,
+            "no address",
+        );
         check_malformed("192.0.2.1 - - nothing", "no time");
         check_malformed(r#"h - - [now] "GET / HTTP/1.1" 200 1"#, "the time is none");
         check_malformed("h - - [10/Oct/2000:13:55:36 -0700]", "no request");

@@ -24,7 +24,11 @@ use stack::clock::{real_ms, rfc3339};
 /// The longest line that is read; what is longer is malformed.
 const MAX_LINE_BYTES: u64 = 64 * 1024;
 /// The longest name of an event; a longer path is cut.
-const MAX_NAME_CHARS: usize = 1024;
+const MAX_NAME_CHARS: usize = 1_000;
+/// The longest user of an event; a longer host is cut.
+const MAX_USER_CHARS: usize = 200;
+/// The longest text in an event's metadata: two of them, each character escaped, are far below an event's 64 KiB.
+const MAX_TEXT_CHARS: usize = 4_000;
 /// A batch is sent when its events have this size as JSON: the API takes 1 MiB.
 const MAX_BATCH_BYTES: usize = 900 * 1024;
 /// How many batches are under way at once.
@@ -276,12 +280,12 @@ impl Event {
 }
 
 fn event(line: &Line, text: &str, number: u64, shift_ms: i64) -> Event {
-    let owned = |field: &Option<std::borrow::Cow<str>>| field.as_ref().map(|text| text.clone().into_owned());
+    let owned = |field: &Option<std::borrow::Cow<str>>| field.as_ref().map(|text| taken(text, MAX_TEXT_CHARS));
     Event {
         id: id(text, number),
         r#type: if line.status >= 400 { "ERROR" } else { "REQUEST" },
-        name: line.name().chars().take(MAX_NAME_CHARS).collect(),
-        user_id: line.address.to_owned(),
+        name: taken(&line.name(), MAX_NAME_CHARS),
+        user_id: taken(line.address, MAX_USER_CHARS),
         occurred_at: rfc3339(line.time_ms + shift_ms),
         metadata: Metadata {
             status: line.status,
@@ -290,6 +294,15 @@ fn event(line: &Line, text: &str, number: u64, shift_ms: i64) -> Event {
             user_agent: owned(&line.user_agent),
         },
     }
+}
+
+/// A text as the API takes it: cut, its control characters replaced; `-` if nothing of it can be seen.
+fn taken(text: &str, most: usize) -> String {
+    let seen = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+    let taken: String = text.chars().take(most).map(seen).collect();
+    let mut check = kernel::Check::default();
+    check.text("text", &taken, 1..=most);
+    check.done().map_or_else(|_| "-".to_owned(), |()| taken)
 }
 
 #[cfg(test)]
@@ -317,6 +330,26 @@ mod tests {
     }
 
     const LINE: &str = "192.0.2.1 - - [10/Oct/2000:13:55:36 +0000] \"GET /a?b HTTP/1.0\" 404 5 \"-\" \"x\"\n";
+
+    #[test]
+    fn no_event_is_made_that_is_refused() {
+        let host = "h".repeat(300);
+        let hard = format!(
+            "{host} - - [10/Oct/2000:13:55:36 +0000] \"GET /{}\u{1}\u{202E} HTTP/1.0\" 200 5 \"\u{7}{}\" \"{}\"\n",
+            "é".repeat(1_500),
+            "\u{1}".repeat(9_000),
+            "\u{200B}"
+        );
+        let blank = "192.0.2.1 - - [10/Oct/2000:13:55:36 +0000] \"\u{200B}\" 200 5 \"-\" \"-\"\n";
+        let control = "192.0.2.1 - - [10/Oct/2000:13:55:36 +0000] \"GET /\u{0} HTTP/1.0\" 200 5 \"-\" \"-\"\n";
+        let (all, malformed) = batches(format!("{hard}{blank}{control}").as_bytes(), 9);
+        assert_eq!((malformed, all[0].len()), (0, 3));
+        let body = serde_json::to_vec(&serde_json::json!({"events": all[0]})).unwrap();
+        let arrived = kernel::Time::from_millis(971_186_136_000 + 1_000);
+        let (good, bad) = telemetry::batch::read_many(&body, telemetry::batch::Format::Plain, arrived).unwrap();
+        assert_eq!((good.len(), bad), (3, Vec::new()));
+        assert_eq!((good[0].1.name.chars().count(), good[1].1.name.as_str()), (1_000, "-"));
+    }
 
     #[test]
     fn lines_become_events_in_batches() {
@@ -357,7 +390,7 @@ mod tests {
     fn a_batch_stays_below_what_the_api_takes() {
         let agent = "y".repeat(30_000);
         let line = LINE.replace("\"x\"", &format!("\"{agent}\""));
-        let (all, _) = batches(line.repeat(50).as_bytes(), 100);
+        let (all, _) = batches(line.repeat(300).as_bytes(), 300);
         assert!(all.len() > 1);
         for batch in all {
             assert!(serde_json::to_vec(&batch).unwrap().len() < 1024 * 1024);

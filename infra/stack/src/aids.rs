@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::response::Response;
-use http::{HeaderValue, Method, Request, StatusCode, header};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -37,9 +38,16 @@ struct Switch {
     enabled: bool,
 }
 
+/// What this machine calls itself.
+const HERE: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
+
 /// Answers a request whose path begins with `/_local/`.
 pub async fn answer(stack: &Stack, request: Request<Body>) -> Response {
     let (parts, body) = request.into_parts();
+    if !is_local(&parts.headers) {
+        let detail = "call it by localhost or 127.0.0.1, and not from a page";
+        return problem(StatusCode::FORBIDDEN, "not_local", detail);
+    }
     let name = parts.uri.path().trim_start_matches("/_local/");
     let told = stack.told.keys().map(|aid| (aid.as_str(), [Method::GET].as_slice()));
     let aids = AIDS.into_iter().chain(told);
@@ -78,6 +86,16 @@ pub async fn answer(stack: &Stack, request: Request<Body>) -> Response {
         Ok(reply) => json_reply(StatusCode::OK, "application/json", &reply),
         Err(detail) => problem(StatusCode::BAD_REQUEST, "invalid_request", &detail),
     }
+}
+
+/// Whether it comes from a program on this machine: a page could ask by a name of its own that leads here (DNS rebinding), or
+/// send what needs no preflight.
+fn is_local(headers: &HeaderMap) -> bool {
+    let here = |host: &HeaderValue| {
+        let authority: Option<Authority> = host.to_str().ok().and_then(|host| host.parse().ok());
+        authority.is_some_and(|authority| HERE.iter().any(|here| authority.host().eq_ignore_ascii_case(here)))
+    };
+    headers.get(header::HOST).is_none_or(here) && !headers.contains_key(header::ORIGIN)
 }
 
 async fn small(body: Body) -> Result<Bytes, String> {

@@ -11,31 +11,31 @@ use outbound::AllowList;
 const LONGEST: usize = 2_000;
 
 /// Wants a target that notices can be sent to by this channel: an email address, or a URL that the guard of outgoing
-/// calls lets through. The guard looks again at every call, for what a name resolves to may change.
-pub fn check(check: &mut Check, allow: &AllowList, field: &str, channel: Channel, target: &str) {
+/// calls lets through. The guard looks again at every call, for what a name resolves to may change. A URL is kept as it was
+/// parsed, so what is shown is what is called.
+pub fn check(check: &mut Check, allow: &AllowList, field: &str, channel: Channel, target: &mut String) {
     if target.len() > LONGEST {
         check.that(false, field, format!("must have at most {LONGEST} bytes"));
         return;
     }
     match channel {
         Channel::Email => check.email(field, target),
-        Channel::Webhook => {
-            if let Err(refused) = outbound::check(target, allow) {
-                check.that(
-                    false,
-                    field,
-                    format!("{refused}; webhooks go to public https addresses only"),
-                );
-            }
-        }
+        Channel::Webhook => match outbound::check(target, allow) {
+            Ok(url) => *target = url.into(),
+            Err(refused) => check.that(
+                false,
+                field,
+                format!("{refused}; webhooks go to public https addresses only"),
+            ),
+        },
     }
 }
 
 /// Wants a target in a project's defaults that notices can be sent to; 422 names it.
-pub fn check_defaults(defaults: Option<&AlertDefaults>, allow: &AllowList) -> Result<()> {
+pub fn check_defaults(defaults: Option<&mut AlertDefaults>, allow: &AllowList) -> Result<()> {
     let mut found = Check::default();
     if let Some(defaults) = defaults
-        && let (Some(channel), Some(target)) = (defaults.channel, &defaults.target)
+        && let (Some(channel), Some(target)) = (defaults.channel, &mut defaults.target)
     {
         check(&mut found, allow, "alertDefaults.target", channel, target);
     }
@@ -74,7 +74,13 @@ mod tests {
 
     fn problem(channel: Channel, target: &str, allow: &str) -> Option<String> {
         let mut found = Check::default();
-        check(&mut found, &AllowList::parse(allow), "target", channel, target);
+        check(
+            &mut found,
+            &AllowList::parse(allow),
+            "target",
+            channel,
+            &mut target.to_owned(),
+        );
         match found.done() {
             Ok(()) => None,
             Err(Error::Invalid(problems)) => Some(problems[0].problem.clone()),
@@ -102,9 +108,31 @@ mod tests {
             let problem = problem(Channel::Webhook, bad, "").unwrap_or_else(|| panic!("{bad} is taken"));
             assert!(problem.contains("public"), "{bad}: {problem}");
         }
+        for bad in [
+            "https://exa\nmple.com/h",
+            "https://example.com/\th",
+            "https:example.com/h",
+            "https:\\\\example.com\\h",
+        ] {
+            let problem = problem(Channel::Webhook, bad, "").unwrap_or_else(|| panic!("{bad} is taken"));
+            assert!(problem.contains("URL"), "{bad}: {problem}");
+        }
         let named = problem(Channel::Webhook, "https://169.254.169.254/", "").unwrap();
         assert!(named.contains("169.254.169.254"), "{named}");
         assert_eq!(problem(Channel::Webhook, "http://127.0.0.1:9/hook", "127.0.0.1"), None);
+    }
+
+    #[test]
+    fn a_webhook_is_kept_as_it_is_called() {
+        let mut target = "HTTPS://Hooks.Example.COM:443/a/../b c".replace(' ', "%20");
+        check(
+            &mut Check::default(),
+            &AllowList::default(),
+            "target",
+            Channel::Webhook,
+            &mut target,
+        );
+        assert_eq!(target, "https://hooks.example.com/b%20c");
     }
 
     #[test]

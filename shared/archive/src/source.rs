@@ -4,7 +4,7 @@
 use app::App;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use billing::parties::Parties;
+use billing::parties::{LogoThen, Parties};
 use billing::{Client, CreditNote, Invoice};
 use documents::logo::Logo;
 use documents::{Document, Seller};
@@ -51,8 +51,17 @@ async fn parties(app: &App, scope: &Scope<ReadBilling>, client: ClientId, docume
         )
     });
     let (mut client, org, settings, then) = read.await?;
-    let mut seller = seller(org, settings);
+    let mut seller = seller(org, &settings);
     if let Some(then) = then {
+        seller.logo = match &then.logo {
+            Some(LogoThen::Picture(print)) => settings
+                .logo_of(&app.table, scope, print)
+                .await?
+                .as_deref()
+                .and_then(picture),
+            Some(LogoThen::Nothing) => None,
+            None => seller.logo,
+        };
         seller.name = then.seller.name;
         seller.address = then.seller.address;
         seller.tax_id = then.seller.tax_id;
@@ -69,14 +78,14 @@ async fn parties(app: &App, scope: &Scope<ReadBilling>, client: ClientId, docume
 
 /// Who sells, as it is called now.
 pub(crate) async fn seller_of(app: &App, scope: &Scope<ReadBilling>, org: Org) -> Result<Seller> {
-    Ok(seller(org, BillingSettings::load(&app.table, scope).await?))
+    Ok(seller(org, &BillingSettings::load(&app.table, scope).await?))
 }
 
-fn seller(org: Org, settings: BillingSettings) -> Seller {
+fn seller(org: Org, settings: &BillingSettings) -> Seller {
     Seller {
         name: org.name,
-        address: settings.address,
-        tax_id: settings.tax_id,
+        address: settings.address.clone(),
+        tax_id: settings.tax_id.clone(),
         logo: settings.logo.as_deref().and_then(picture),
         color: settings.color.as_deref().and_then(Color::parse),
     }

@@ -9,18 +9,19 @@ use documents::document::{Entered, Entry};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use identity::Org;
 use kernel::policy::ReadBilling;
-use kernel::{ClientId, Currency, Day, Error, Minor, Money, Result, Scope, Zone};
+use kernel::{ClientId, Currency, Day, Error, InvoiceId, Minor, Money, Result, Scope, Zone};
 use payments::{Payment, PaymentStatus};
 use table::Slice;
 
 use crate::source;
 
-/// So many documents of each kind are read for a statement, and so many payments of an invoice.
-const MOST: usize = 2_000;
+/// So many invoices and credit notes of a client are read for a statement: what it owed before is the sum of all that was before.
+const MOST: usize = 50_000;
+/// So many lines a statement has.
+const MOST_ENTRIES: usize = 5_000;
 const PAGE: u16 = 250;
-const MOST_PAYMENTS: u16 = 100;
 /// The payments of so many invoices are asked for at once.
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 32;
 
 /// Which statement is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +32,39 @@ pub struct Period {
     pub to: Day,
 }
 
-/// The statement of a client of the scope's organization. 409 `statement_too_long` for one with more than 2,000 invoices.
+/// What happens on an account: what was before a period comes to one sum, what was in it is kept.
+struct Account {
+    period: Period,
+    currency: Currency,
+    opening: Minor,
+    entries: Vec<Entry>,
+}
+
+impl Account {
+    /// Adds what happened. 409 `statement_too_long` where more did in the period than one can read.
+    fn add(&mut self, entries: impl IntoIterator<Item = Entry>) -> Result<()> {
+        for entry in entries {
+            if entry.day < self.period.from {
+                self.opening += entry.amount;
+            } else if entry.day <= self.period.to {
+                self.entries.push(entry);
+            }
+        }
+        if self.entries.len() > MOST_ENTRIES {
+            return Err(too_long(
+                "more than 5,000 things happened in these days; ask for fewer days",
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn too_long(detail: &'static str) -> Error {
+    Error::refused("statement_too_long", detail)
+}
+
+/// The statement of a client of the scope's organization. 409 `statement_too_long` for one of more than 5,000 lines, and for a
+/// client with more than 50,000 invoices or credit notes.
 pub async fn account(
     app: &App,
     scope: &Scope<ReadBilling>,
@@ -49,104 +82,110 @@ pub async fn account(
             to,
         }
     });
-    let currency = currency.unwrap_or(client.profile.currency);
-    let mut entries = booked(app, scope, &client, currency, &zone).await?;
+    let mut account = Account {
+        period,
+        currency: currency.unwrap_or(client.profile.currency),
+        opening: Minor::ZERO,
+        entries: Vec::new(),
+    };
+    add_invoices(app, scope, client.id, &zone, &mut account).await?;
+    add_credited(app, scope, client.id, &mut account).await?;
     // Of one day: what is owed, what is credited, what was paid.
     let rank = |what| match what {
         Entered::Invoice => 0,
         Entered::CreditNote => 1,
         Entered::Payment => 2,
     };
-    entries.sort_by_key(|entry| (entry.day, rank(entry.what)));
-    let before: Minor = entries
-        .iter()
-        .filter(|entry| entry.day < period.from)
-        .map(|entry| entry.amount)
-        .sum();
-    entries.retain(|entry| period.from <= entry.day && entry.day <= period.to);
+    account.entries.sort_by(|one, other| {
+        let key = |entry: &Entry| (entry.day, rank(entry.what));
+        key(one)
+            .cmp(&key(other))
+            .then_with(|| one.reference.cmp(&other.reference))
+    });
     let seller = source::seller_of(app, scope, org).await?;
-    let opening = Money::new(before, currency);
+    let opening = Money::new(account.opening, account.currency);
     Ok((
         period,
-        Document::of_account(period.to, opening, entries, &client, &seller),
+        Document::of_account(period.to, opening, account.entries, &client, &seller),
     ))
 }
 
-/// Everything that was ever booked for a client in a currency.
-async fn booked(
+/// Adds each invoice that was ever sent to a client, and what was paid of it, page by page.
+async fn add_invoices(
     app: &App,
     scope: &Scope<ReadBilling>,
-    client: &Client,
-    currency: Currency,
+    client: ClientId,
     zone: &Zone,
-) -> Result<Vec<Entry>> {
+    account: &mut Account,
+) -> Result<()> {
     let listed = Listed {
-        client: Some(client.id),
+        client: Some(client),
         ..Listed::default()
     };
-    let mut entries = Vec::new();
-    let mut paid = Vec::new();
-    let mut after = None;
-    let mut read = 0;
+    let (mut read, mut after) = (0, None);
     loop {
         let page = Invoice::list(&app.table, scope, listed, Slice { limit: PAGE, after }).await?;
         read += page.records.len();
-        for invoice in page.records.iter().filter(|invoice| invoice.currency == currency) {
-            entries.extend(of_invoice(invoice));
-            if invoice.paid.hand + invoice.paid.provider > Minor::ZERO || invoice.status == Status::Cancelled {
-                paid.push(invoice.id);
-            }
-        }
+        let currency = account.currency;
+        let invoices = page.records.iter().filter(|invoice| invoice.currency == currency);
+        let is_paid = |invoice: &Invoice| {
+            invoice.paid.hand + invoice.paid.provider > Minor::ZERO || invoice.status == Status::Cancelled
+        };
+        let paid: Vec<InvoiceId> = invoices.clone().filter(|one| is_paid(one)).map(|one| one.id).collect();
+        account.add(invoices.filter_map(of_invoice))?;
+        let payments = stream::iter(paid).map(|invoice| paid_of(app, scope, invoice));
+        let payments: Vec<Vec<Payment>> = payments.buffer_unordered(AT_ONCE).try_collect().await?;
+        let entries = payments
+            .iter()
+            .flatten()
+            .filter_map(|payment| of_payment(payment, currency, zone));
+        account.add(entries.flatten())?;
         after = page.next;
         if after.is_none() {
-            break;
+            return Ok(());
         }
         if read >= MOST {
-            return Err(Error::refused(
-                "statement_too_long",
-                "this client has too many invoices for a statement",
-            ));
+            return Err(too_long("this client has too many invoices for a statement"));
         }
     }
-    entries.extend(credited(app, scope, client, currency).await?);
-    let payments = stream::iter(paid).map(|invoice| async move {
-        let slice = Slice {
-            limit: MOST_PAYMENTS,
-            after: None,
-        };
-        Payment::list_of(&app.table, scope, invoice, slice).await
-    });
-    let payments: Vec<_> = payments.buffer_unordered(AT_ONCE).try_collect().await?;
-    let payments = payments.into_iter().flat_map(|page| page.records);
-    entries.extend(
-        payments
-            .filter_map(|payment| of_payment(&payment, currency, zone))
-            .flatten(),
-    );
-    Ok(entries)
 }
 
-async fn credited(app: &App, scope: &Scope<ReadBilling>, client: &Client, currency: Currency) -> Result<Vec<Entry>> {
-    let slice = Slice {
-        limit: 1_000,
-        after: None,
-    };
-    let page = CreditNote::list_for(&app.table, scope, client.id, slice).await?;
-    if page.next.is_some() {
-        return Err(Error::refused(
-            "statement_too_long",
-            "this client has too many credit notes for a statement",
-        ));
+/// Every payment of an invoice.
+async fn paid_of(app: &App, scope: &Scope<ReadBilling>, invoice: InvoiceId) -> Result<Vec<Payment>> {
+    let (mut payments, mut after) = (Vec::new(), None);
+    loop {
+        let page = Payment::list_of(&app.table, scope, invoice, Slice { limit: PAGE, after }).await?;
+        payments.extend(page.records);
+        after = page.next;
+        if after.is_none() {
+            return Ok(payments);
+        }
     }
-    let notes = page.records.into_iter().filter(|note| note.currency == currency);
-    let entry = |note: CreditNote| Entry {
-        day: note.issued_on,
-        what: Entered::CreditNote,
-        reference: note.number.to_string(),
-        // What goes back by payments is no part of the account, as refunds are none.
-        amount: -(note.totals.total - note.given_back),
-    };
-    Ok(notes.map(entry).collect())
+}
+
+/// Adds each credit note of a client, page by page.
+async fn add_credited(app: &App, scope: &Scope<ReadBilling>, client: ClientId, account: &mut Account) -> Result<()> {
+    let (mut read, mut after) = (0, None);
+    loop {
+        let page = CreditNote::list_for(&app.table, scope, client, Slice { limit: PAGE, after }).await?;
+        read += page.records.len();
+        let currency = account.currency;
+        let notes = page.records.into_iter().filter(|note| note.currency == currency);
+        account.add(notes.map(|note| Entry {
+            day: note.issued_on,
+            what: Entered::CreditNote,
+            reference: note.number.to_string(),
+            // What goes back by payments is no part of the account, as refunds are none.
+            amount: -(note.totals.total - note.given_back),
+        }))?;
+        after = page.next;
+        if after.is_none() {
+            return Ok(());
+        }
+        if read >= MOST {
+            return Err(too_long("this client has too many credit notes for a statement"));
+        }
+    }
 }
 
 fn of_invoice(invoice: &Invoice) -> Option<Entry> {

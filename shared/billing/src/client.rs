@@ -27,6 +27,8 @@ kernel::refusals! {
     CannotDelete {
         /// Something of it is still sold.
         HasContract = "client_has_contract": "this client has a contract that has not ended";
+        /// Something of it recurs.
+        HasRecurring = "client_has_recurring_invoice": "this client has a recurring invoice that has not ended";
     }
     /// Why a client is not called so in events.
     CannotName {
@@ -190,7 +192,7 @@ impl NewClient {
     }
 
     fn read(&self, check: &mut Check) -> Option<Profile> {
-        check.text("name", &self.name, 1..=200);
+        check.name("name", &self.name, 1..=200);
         check.email("email", &self.email);
         let currency = currency(check, "currency", &self.currency);
         if let Some(phone) = &self.phone {

@@ -106,7 +106,7 @@ pub struct NewContract {
 impl Input for NewContract {
     fn check(&self, check: &mut Check) {
         if let Some(name) = &self.name {
-            check.text("name", name, 1..=200);
+            check.name("name", name, 1..=200);
         }
     }
 }
@@ -128,7 +128,7 @@ pub struct ContractPatch {
 impl Input for ContractPatch {
     fn check(&self, check: &mut Check) {
         if let Some(Some(name)) = &self.name {
-            check.text("name", name, 1..=200);
+            check.name("name", name, 1..=200);
         }
     }
 }

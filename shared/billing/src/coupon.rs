@@ -13,7 +13,7 @@ use crate::line::{Line, LineKind};
 use crate::number::{Given, Quantity, Rate};
 use crate::price::{amount, number};
 
-pub use store::{NAME, redeem};
+pub use store::{NAME, give_back, redeem};
 pub use view::{CouponView, DiscountView};
 
 kernel::refusals! {
@@ -223,6 +223,11 @@ impl Coupon {
         })
     }
 
+    /// Counts that it is on something no more that it was applied to, and that came to nothing.
+    pub fn give_back(&mut self) {
+        self.redemptions = self.redemptions.saturating_sub(1);
+    }
+
     /// Deletes it.
     pub fn delete(&mut self, now: Time) {
         self.deleted_at.get_or_insert(now);
@@ -364,6 +369,12 @@ pub(crate) mod tests {
         );
         assert!(one.redeem(NOW, eur).is_ok());
         assert_eq!(one.redeem(NOW, eur), Err(CannotRedeem::UsedUp));
+        one.give_back();
+        assert!(one.redeem(NOW, eur).is_ok());
+        one.give_back();
+        one.give_back();
+        assert_eq!(one.redemptions, 0);
+        assert!(one.redeem(NOW, eur).is_ok());
         let mut gone = coupon(json);
         gone.delete(NOW);
         assert_eq!(gone.redeem(NOW, eur), Err(CannotRedeem::Deleted));

@@ -34,7 +34,6 @@
 //! - The end of a contract that is set after its last period was billed gives nothing back.
 //! - A change of plan gives back tax at the client's rate of that day.
 //! - All documents of an organization are numbered by one counter: some 20 sends a second by different processes on AWS.
-//! - A coupon that was applied to a draft stays counted when the draft is deleted or loses it.
 //! - A month of revenue is what was done in it: what is credited later lowers the month in which it is.
 
 pub mod analytics;

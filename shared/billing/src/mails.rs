@@ -1,4 +1,5 @@
-//! What clients are mailed of their invoices: that one was sent, with its file, and that one is overdue.
+//! What clients are mailed of their invoices: that one was sent, with its file, that one is overdue, and that their contract rests
+//! because of it or goes on; the last two are told to those who sell, too.
 
 use anyhow::Context;
 use app::{App, Env};
@@ -6,7 +7,8 @@ use identity::Org;
 use jobs::Later;
 use kernel::link::Links;
 use kernel::policy::ReadBilling;
-use kernel::{ClientId, Currency, Day, Error, InvoiceId, Minor, Money, Result, Scope, Time};
+use kernel::{ClientId, Currency, Day, Error, InvoiceId, Minor, Money, OrgRole, Result, Scope, Time};
+use metering::mails::members;
 use notifications::{Attachment, Desk, Job, Letter, Line, Mail, Owner};
 use outbox::{Fact, Heard, Listener, Told};
 use serde::Deserialize;
@@ -19,6 +21,10 @@ use crate::invoice::facts::InvoiceSent;
 
 /// A mail waits so long for its file, and then goes without.
 const FILE_TAKES: i64 = 5 * Time::MINUTE;
+
+/// So many of those who sell are mailed in one transaction, which has 100 writes: letting a contract rest takes 4 for each of its 10
+/// subscriptions, 2 for each of their currencies, and about 15 for the rest.
+const MOST_TOLD: usize = 15;
 
 /// Where mails to clients go out, and where their links lead.
 #[derive(Debug)]
@@ -130,6 +136,100 @@ pub(crate) fn reminder(now: Time, post: &Post, books: &Books<'_>, invoice: &Invo
     let mail = Mail::to(&client.email, letter);
     post.desk
         .mail(now, Owner::Org(invoice.org), &invoice.id.to_string(), mail)
+}
+
+/// The mails that say that a contract rests, or goes on, because of an invoice: to its client, and to those who manage the
+/// organization that sells.
+pub(crate) async fn of_dunning(
+    app: &App,
+    post: &Post,
+    books: &Books<'_>,
+    invoice: &Invoice,
+    rests: bool,
+) -> Result<Vec<Job>> {
+    let org = books.org();
+    let said = Dunned::of(post, books, invoice);
+    let managers = members(&app.table, org.id, &[OrgRole::Owner, OrgRole::Admin]).await?;
+    let mut mails = vec![Mail::to(&books.client().profile.email, said.to_client(rests))];
+    mails.extend(managers.iter().take(MOST_TOLD).map(|manager| {
+        let name = manager.name.as_str().into();
+        Mail::to(&manager.email, said.to_manager(name, rests))
+    }));
+    let (now, cause) = (app.now(), invoice.id.to_string());
+    let job = |mail| post.desk.mail(now, Owner::Org(org.id), &cause, mail);
+    mails.into_iter().map(job).collect()
+}
+
+/// What mails say of an invoice that a contract rests for.
+struct Dunned {
+    client: Line,
+    organization: Line,
+    number: Line,
+    due: Line,
+    due_date: Line,
+    /// Where it is paid.
+    page: Option<Line>,
+    /// Where those who sell look at it.
+    console: Line,
+}
+
+impl Dunned {
+    fn of(post: &Post, books: &Books<'_>, invoice: &Invoice) -> Self {
+        let number = invoice.number.map(|number| number.to_string()).unwrap_or_default();
+        Self {
+            client: books.client().profile.name.as_str().into(),
+            organization: books.org().name.as_str().into(),
+            number: number.into(),
+            due: amount(invoice.amount_due(), invoice.currency),
+            due_date: invoice.due_date.to_string().into(),
+            page: invoice.token().map(|token| post.links.page(&token).into()),
+            console: post.desk.page(&format!("/invoices/{}", invoice.id)).into(),
+        }
+    }
+
+    fn to_client(&self, rests: bool) -> Letter {
+        let (name, organization, number) = (self.client.clone(), self.organization.clone(), self.number.clone());
+        if rests {
+            Letter::ContractSuspended {
+                name,
+                organization,
+                number,
+                due: self.due.clone(),
+                due_date: self.due_date.clone(),
+                link: self.page.clone(),
+            }
+        } else {
+            Letter::ContractResumed {
+                name,
+                organization,
+                number,
+            }
+        }
+    }
+
+    fn to_manager(&self, name: Line, rests: bool) -> Letter {
+        let (organization, client, number) = (self.organization.clone(), self.client.clone(), self.number.clone());
+        let link = self.console.clone();
+        if rests {
+            Letter::ClientSuspended {
+                name,
+                organization,
+                client,
+                number,
+                due: self.due.clone(),
+                due_date: self.due_date.clone(),
+                link,
+            }
+        } else {
+            Letter::ClientResumed {
+                name,
+                organization,
+                client,
+                number,
+                link,
+            }
+        }
+    }
 }
 
 /// An amount as mails say it: `EUR 119.00`.

@@ -6,6 +6,7 @@ use std::fmt::Display;
 
 use identity::Org;
 use identity::org::BillingSettings;
+use identity::org::billing::logo::Fingerprint;
 use kernel::policy::ReadBilling;
 use kernel::{Address, OrgId, Result, Scope};
 use serde::{Deserialize, Serialize};
@@ -23,12 +24,25 @@ pub struct Parties {
     pub seller: Party,
     /// What the seller's documents were coloured in.
     pub color: Option<String>,
+    /// The picture on them; nothing where it was sent before that was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logo: Option<LogoThen>,
     /// Who bought.
     pub buyer: Party,
     /// Where that is written to.
     pub email: String,
     /// In which language.
     pub language: Option<String>,
+}
+
+/// Which picture a seller's documents had. Kept as a fingerprint: a picture is larger than all the rest of an invoice.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum LogoThen {
+    /// None.
+    Nothing,
+    /// This one.
+    Picture(Fingerprint),
 }
 
 /// Somebody, as a document says it.
@@ -69,6 +83,10 @@ impl Parties {
                 tax_id: settings.tax_id.clone(),
             },
             color: settings.color.clone(),
+            logo: Some(match &settings.logo {
+                Some(url) => LogoThen::Picture(Fingerprint::of(url)),
+                None => LogoThen::Nothing,
+            }),
             buyer: Party {
                 name: profile.name.clone(),
                 address: profile.address.clone(),

@@ -166,7 +166,7 @@ impl Input for NewPlan {
 
 impl NewPlan {
     fn read(&self, check: &mut Check, plan: PlanId) -> Option<Terms> {
-        check.text("name", &self.name, 1..=100);
+        check.name("name", &self.name, 1..=100);
         let within = (1..=MOST_PRICES).contains(&self.prices.len());
         check.that(within, "prices", format!("must have 1 to {MOST_PRICES} prices"));
         let some = self.prices.iter().take(MOST_PRICES).enumerate();

@@ -7,13 +7,16 @@
 
 use app::App;
 use commit::{Commit, NotDone, again};
+use identity::org::BillingSettings;
 use identity::{Org, User};
 use kernel::policy::ManageBilling;
 use kernel::{ClientId, ContractId, Error, Minor, OrgId, Origin, PlanId, Result, Scope, SubscriptionId, Time};
 use metering::plan::{self as grants, ENTERPRISE, FREE, PRO};
+use serde_json::json;
 use table::Write;
+use trail::{Chain, Change};
 
-use crate::client::{Client, NewClient};
+use crate::client::{self, Client, ClientPatch, NewClient};
 use crate::contract::{self, Agreement, Contract, NewContract, Reason};
 use crate::due::{Mark, Subject};
 use crate::number::Quantity;
@@ -31,7 +34,8 @@ const PLANS: [(PlanId, &grants::Plan, i64); 3] = [
 ];
 const CURRENCY: &str = "USD";
 
-/// Marks an organization as one that is to be enrolled, because it is new, or to be let go of, because it was deleted.
+/// Marks an organization as one that is to be enrolled, because it is new, to be called otherwise, because it was changed, or to be let
+/// go of, because it was deleted.
 pub fn enrolment(now: Time, org: OrgId) -> Result<Write> {
     Write::put(&Mark {
         org,
@@ -40,24 +44,29 @@ pub fn enrolment(now: Time, org: OrgId) -> Result<Write> {
     })
 }
 
-/// Makes an organization a client of the platform, with the free plan; nothing if it is one. The contract with one that was
-/// deleted ends, and what it has paid for and not used is credited.
+/// Makes an organization a client of the platform, with the free plan; one that is it already is called as it calls itself now. The
+/// contract with one that was deleted ends, and what it has paid for and not used is credited.
 pub(crate) async fn enroll(app: &App, id: OrgId) -> Result<()> {
+    if id == OrgId::PLATFORM {
+        // It sells to all others, and not to itself.
+        return Ok(());
+    }
     let (table, scope) = (&app.table, Scope::<ManageBilling>::system(OrgId::PLATFORM));
     let org = match Org::load(table, &Scope::<ManageBilling>::system(id)).await {
         Err(Error::NotFound(_)) => return let_go(app, &scope, id).await,
         org => org?,
     };
     let maker = org.maker(table).await?;
+    let own = BillingSettings::load(table, &Scope::<ManageBilling>::system(id)).await?;
     let platform = Org::platform(app).await?;
     let plans = plans(app).await?;
     again(|| async {
         let now = app.now();
         match Client::load_even_deleted(table, &scope, ClientId::from_bits(id.bits())).await {
             Err(Error::NotFound(_)) => {}
-            known => return Ok(known.map(|_| ())?),
+            known => return follow(app, &scope, known?, &org, &own, &maker).await,
         }
-        let client = client(now, &org, &maker)?;
+        let client = client(now, &org, &own, &maker)?;
         let new = NewContract {
             client_id: client.id,
             name: None,
@@ -85,7 +94,7 @@ pub(crate) async fn enroll(app: &App, id: OrgId) -> Result<()> {
             subscriptions: Vec::new(),
         };
         agreement.add(now, subscription.id)?;
-        let settings = identity::org::BillingSettings::load(table, &scope).await?;
+        let settings = BillingSettings::load(table, &scope).await?;
         let conditions = client.conditions(&settings);
         let commit = client.create_with(Commit::of(app, &Origin::default()))?;
         let commit = commit.write(contract::NAME, Write::create(&agreement.contract)?);
@@ -103,17 +112,52 @@ async fn let_go(app: &App, scope: &Scope<ManageBilling>, id: OrgId) -> Result<()
     }
 }
 
-fn client(now: Time, org: &Org, maker: &User) -> Result<Client> {
+/// Calls a client as its organization calls itself, and notes it; nothing happens if it does so already.
+async fn follow(
+    app: &App,
+    scope: &Scope<ManageBilling>,
+    old: Client,
+    org: &Org,
+    own: &BillingSettings,
+    maker: &User,
+) -> Result<(), NotDone> {
+    let profile = said(org, own, maker).on(old.profile.clone())?;
+    if old.deleted_at.is_some() || profile == old.profile {
+        return Ok(());
+    }
+    let mut client = old.clone();
+    client.change(app.now(), profile);
+    let change = Change::by(scope.actor(), "client.updated", client::NAME, client.id);
+    let change = change.from(json!(old.profile)).to(json!(client.profile));
+    Commit::of(app, &Origin::default())
+        .write(client::NAME, client.save()?)
+        .note(Chain::Org(OrgId::PLATFORM), change)
+        .await
+}
+
+/// What an organization says of itself that its client has too. What it says nothing of stays as somebody wrote it there.
+fn said(org: &Org, own: &BillingSettings, maker: &User) -> ClientPatch {
+    ClientPatch {
+        name: Some(org.name.clone()),
+        email: Some(maker.email.clone()),
+        time_zone: Some(Some(org.time_zone.to_string())),
+        address: own.address.clone().map(Some),
+        tax_id: own.tax_id.clone().map(Some),
+        ..ClientPatch::default()
+    }
+}
+
+fn client(now: Time, org: &Org, own: &BillingSettings, maker: &User) -> Result<Client> {
     let new = NewClient {
         name: org.name.clone(),
         email: maker.email.clone(),
         currency: CURRENCY.to_owned(),
         phone: None,
-        address: None,
+        address: own.address.clone(),
         language: None,
         time_zone: Some(org.time_zone.to_string()),
         tax_rate: None,
-        tax_id: None,
+        tax_id: own.tax_id.clone(),
         tax_exempt: TaxExempt::None,
         external_id: Some(org.id.to_string()),
     };

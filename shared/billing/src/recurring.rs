@@ -239,6 +239,12 @@ impl Recurring {
         (!is_over && !rests).then_some(at)
     }
 
+    /// Whether there may be another invoice of it, now or once it is resumed.
+    pub(crate) fn goes_on(&self) -> bool {
+        let may_recur = self.status != Status::Cancelled && self.last.is_none_or(|last| self.next <= last);
+        may_recur || self.next_at().is_some()
+    }
+
     /// Makes the invoice of the next day, if that has come; and where it is from, of which there is one.
     pub fn recur(&mut self, now: Time, exempt: TaxExempt, rates: [Option<Rate>; 2]) -> Option<(Source, Content)> {
         self.next_at().filter(|at| *at <= now)?;

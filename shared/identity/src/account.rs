@@ -184,7 +184,7 @@ pub async fn refresh(app: &App, issuer: &Issuer, text: &str) -> Result<SignedIn>
         .await?
         .ok_or_else(bad_refresh_token)?;
     if !user.is_active() {
-        // A refused request spends nothing: the token is good again when the person is.
+        // Only who has a good token learns that the account is deactivated.
         session::must_be_current(&app.table, now, &user, &token).await?;
     }
     user.must_be_active()?;

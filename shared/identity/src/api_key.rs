@@ -158,7 +158,7 @@ pub struct NewApiKey {
 
 impl Input for NewApiKey {
     fn check(&self, check: &mut Check) {
-        check.text("label", &self.label, 1..=100);
+        check.name("label", &self.label, 1..=100);
         if let Some(scopes) = &self.scopes {
             check.that((1..=10).contains(&scopes.len()), "scopes", "must name 1 to 10 scopes");
         }
@@ -185,7 +185,7 @@ pub struct ApiKeyPatch {
 impl Input for ApiKeyPatch {
     fn check(&self, check: &mut Check) {
         if let Some(label) = &self.label {
-            check.text("label", label, 1..=100);
+            check.name("label", label, 1..=100);
         }
     }
 }

@@ -5,6 +5,7 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, Version};
 use kernel::{Check, Result};
+use unicode_normalization::UnicodeNormalization;
 
 /// 19 MiB of memory, 2 passes, 1 lane: OWASP's Password Storage Cheat Sheet.
 const MEMORY_KIB: u32 = 19_456;
@@ -15,10 +16,17 @@ const LANES: u32 = 1;
 const NOBODY: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5J3Mgc2FsdCEhIQ$dGhpcyBpcyB0aGUgaGFzaCBvZiBub2JvZHkncyBwdy4";
 
+/// A password as it is hashed and counted (RFC 8265, section 4.2: `OpaqueString`): keyboards write an `é` as one character or as
+/// two, and blanks of many kinds.
+pub(crate) fn normal(password: &str) -> String {
+    let blank = |c: char| if c.is_whitespace() && !c.is_ascii() { ' ' } else { c };
+    password.chars().map(blank).nfc().collect()
+}
+
 /// Notes the rules that a new password breaks: 8 to 128 characters, whatever they are.
 pub fn check(check: &mut Check, field: &str, password: &str) {
     check.that(
-        (8..=128).contains(&password.chars().count()),
+        (8..=128).contains(&normal(password).chars().count()),
         field,
         "must have 8 to 128 characters",
     );
@@ -31,7 +39,7 @@ fn hasher() -> Result<Argon2<'static>> {
 
 /// Hashes a password with a salt of its own.
 pub(crate) async fn hash(password: &str) -> Result<String> {
-    let password = password.to_owned();
+    let password = normal(password);
     work(move || {
         let hash = hasher()?
             .hash_password(password.as_bytes())
@@ -41,13 +49,16 @@ pub(crate) async fn hash(password: &str) -> Result<String> {
     .await
 }
 
-/// Whether `password` is the one that was hashed. Takes as long when there is no hash, and is never true then.
+/// Whether `password` is the one that was hashed, in its normal form or, as hashes of before have it, as it was typed. Takes as
+/// long when there is no hash, and is never true then.
 pub(crate) async fn verify(password: &str, hash: Option<&str>) -> Result<bool> {
     let (password, known) = (password.to_owned(), hash.is_some());
     let hash = hash.unwrap_or(NOBODY).to_owned();
     work(move || {
         let parsed = PasswordHash::new(&hash).map_err(|error| anyhow!("a stored password hash: {error}"))?;
-        Ok(hasher()?.verify_password(password.as_bytes(), &parsed).is_ok() && known)
+        let (hasher, normal) = (hasher()?, normal(&password));
+        let is = |password: &str| hasher.verify_password(password.as_bytes(), &parsed).is_ok();
+        Ok((is(&normal) || normal != password && is(&password)) && known)
     })
     .await
 }
@@ -69,5 +80,32 @@ mod tests {
         assert!(!verify("correct horsf", Some(&stored)).await.unwrap());
         assert!(!verify("correct horse", None).await.unwrap());
         assert_ne!(stored, hash("correct horse").await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn however_a_keyboard_writes_it_it_is_the_same_password() {
+        let (composed, decomposed) = ("Passw\u{F6}rt \u{E9}t\u{E9}", "Passwo\u{308}rt\u{A0}e\u{301}te\u{301}");
+        for (set, typed) in [(composed, decomposed), (decomposed, composed)] {
+            let stored = hash(set).await.unwrap();
+            assert!(verify(typed, Some(&stored)).await.unwrap(), "{set} {typed}");
+        }
+        // What was hashed before passwords were made normal.
+        let raw = hasher()
+            .unwrap()
+            .hash_password(decomposed.as_bytes())
+            .unwrap()
+            .to_string();
+        assert!(verify(decomposed, Some(&raw)).await.unwrap());
+        assert!(!verify(composed, Some(&raw)).await.unwrap());
+    }
+
+    #[test]
+    fn its_length_is_that_of_the_normal_form() {
+        let breaks = |password: &str| {
+            let mut found = Check::default();
+            check(&mut found, "password", password);
+            found.done().is_err()
+        };
+        assert!(breaks(&"e\u{301}".repeat(7)) && !breaks(&"e\u{301}".repeat(128)));
     }
 }

@@ -89,10 +89,15 @@ impl User {
         Ok(std::mem::replace(&mut self.role, role) != role)
     }
 
-    /// Lets them in or keeps them out; says whether that is a change.
+    /// Lets them in or keeps them out; says whether that is a change. Who had their tokens was perhaps why they were kept out, so
+    /// whoever is let in again proves anew who they are.
     pub fn set_status(&mut self, by: &Scope<ManageUsers>, status: UserStatus) -> Result<bool> {
         may_change(by.user()?, by.platform_role(), self)?;
-        Ok(std::mem::replace(&mut self.status, status) != status)
+        let changes = std::mem::replace(&mut self.status, status) != status;
+        if changes && status == UserStatus::Active {
+            self.end_sessions();
+        }
+        Ok(changes)
     }
 }
 

@@ -100,7 +100,7 @@ impl Check {
             format!("must have {least} to {most} characters"),
         );
         self.that(
-            least == 0 || characters == 0 || !value.trim().is_empty(),
+            least == 0 || characters == 0 || value.chars().any(shows),
             field,
             "must not be blank",
         );
@@ -108,6 +108,17 @@ impl Check {
             .chars()
             .all(|c| !c.is_control() || matches!(c, '\n' | '\r' | '\t'));
         self.that(clean, field, "must not contain control characters");
+    }
+
+    /// Wants a name that others are shown: [`Check::text`] in which nothing turns the direction of what follows it.
+    pub fn name(&mut self, field: &str, value: &str, length: RangeInclusive<usize>) {
+        self.text(field, value, length);
+        let turns = |c| matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
+        self.that(
+            !value.contains(turns),
+            field,
+            "must not contain controls of the direction of text",
+        );
     }
 
     /// Wants a number within bounds.
@@ -126,6 +137,19 @@ impl Check {
     pub fn email(&mut self, field: &str, value: &str) {
         self.that(is_email(value), field, "must be an email address");
     }
+}
+
+/// Whether something of it can be seen: it is no blank, and none of the characters that are by default not shown
+/// (`Default_Ignorable_Code_Point` of Unicode 17's DerivedCoreProperties, and the blank of Braille).
+fn shows(c: char) -> bool {
+    let hidden = matches!(
+        c,
+        '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{115F}'..='\u{1160}' | '\u{17B4}'..='\u{17B5}' | '\u{180B}'..='\u{180F}'
+            | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{2800}' | '\u{3164}'
+            | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}' | '\u{FFA0}' | '\u{FFF0}'..='\u{FFF8}' | '\u{1BCA0}'..='\u{1BCA3}'
+            | '\u{1D173}'..='\u{1D17A}' | '\u{E0000}'..='\u{E0FFF}'
+    );
+    !hidden && !c.is_whitespace()
 }
 
 fn is_email(value: &str) -> bool {
@@ -172,6 +196,51 @@ mod tests {
             assert!(!is_email(bad), "{bad}");
         }
         assert!(!is_email(&format!("{}@example.com", "a".repeat(65))));
+    }
+
+    /// What the check says of a name.
+    fn of_name(value: &str) -> Vec<String> {
+        let mut check = Check::default();
+        check.name("name", value, 1..=100);
+        match check.done() {
+            Err(Error::Invalid(problems)) => problems.into_iter().map(|problem| problem.problem).collect(),
+            other => {
+                other.unwrap();
+                Vec::new()
+            }
+        }
+    }
+
+    #[test]
+    fn names_can_be_seen_and_turn_nothing_round() {
+        for hidden in [
+            '\u{200B}',
+            '\u{FEFF}',
+            '\u{AD}',
+            '\u{3164}',
+            '\u{2800}',
+            '\u{A0}',
+            '\u{2060}',
+            '\u{E0041}',
+        ] {
+            assert_eq!(
+                of_name(&format!("{hidden}{hidden}")),
+                ["must not be blank"],
+                "{hidden:?}"
+            );
+            assert!(of_name(&format!("a{hidden}b")).is_empty(), "{hidden:?}");
+        }
+        for control in ('\u{202A}'..='\u{202E}').chain('\u{2066}'..='\u{2069}') {
+            let problems = of_name(&format!("invoice{control}fdp.exe"));
+            assert_eq!(
+                problems,
+                ["must not contain controls of the direction of text"],
+                "{control:?}"
+            );
+        }
+        for good in ["שלום", "مرحبا", "\u{200F}a", "👩\u{200D}🔬", "東京"] {
+            assert!(of_name(good).is_empty(), "{good}");
+        }
     }
 
     #[derive(Deserialize)]

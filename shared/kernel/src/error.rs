@@ -223,6 +223,10 @@ fn wanted(cause: &str) -> String {
         "a" if wanted.starts_with("a sequence") => "must be an array".to_owned(),
         "a" if wanted.starts_with("a borrowed string") => "must be a string".to_owned(),
         "u8" | "u16" | "u32" | "u64" | "i8" | "i16" | "i32" | "i64" => "must be a whole number".to_owned(),
+        "f32" | "f64" => "must be a number".to_owned(),
+        "i128" | "u128" | "isize" | "usize" => "must be a whole number".to_owned(),
+        "unit" => "must be null".to_owned(),
+        "char" => "must be one character".to_owned(),
         "enum" => "must be one of the values documented".to_owned(),
         _ if plain(wanted) => format!("must be {wanted}"),
         _ => "cannot be read".to_owned(),
@@ -248,6 +252,11 @@ mod tests {
             ".",
             "invalid type: null, expected struct NewOrg at line 1 column 4",
             "`body` must be an object",
+        );
+        check(
+            "threshold",
+            "invalid type: string \"5\", expected f64 at line 1 column 15",
+            "`threshold` must be a number",
         );
         check("limit", "invalid digit found in string", "`limit` cannot be read");
         check(

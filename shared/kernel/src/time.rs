@@ -5,6 +5,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use jiff::SignedDuration;
+use jiff::civil::{Date, DateTime, Time as Time24};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A moment, as milliseconds since 1970-01-01T00:00:00Z. Shown and stored as RFC 3339 with three decimals.
@@ -64,11 +66,14 @@ impl Time {
 
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Out of jiff's range (year 9999) only when a stored number is damaged.
-        let moment = jiff::Timestamp::from_millisecond(self.0).unwrap_or(jiff::Timestamp::MAX);
-        write!(f, "{moment:.3}")
+        // Out of the range of years (9999) only when a stored number is damaged.
+        let moment = EPOCH.checked_add(SignedDuration::from_millis(self.0));
+        write!(f, "{:.3}Z", moment.unwrap_or(DateTime::MAX))
     }
 }
+
+/// Times are civil times of UTC: jiff's own moments end a day before the year 9999 does, which people write for "never".
+const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
 
 /// Says that a text is no RFC 3339 moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -79,9 +84,63 @@ impl FromStr for Time {
     type Err = NotATime;
 
     fn from_str(text: &str) -> Result<Self, NotATime> {
-        let moment: jiff::Timestamp = text.parse().map_err(|_| NotATime)?;
-        Ok(Self(moment.as_millisecond()))
+        read(text.as_bytes()).map(Self).ok_or(NotATime)
     }
+}
+
+/// Reads `date-time` of RFC 3339, section 5.6. What is finer than a millisecond is cut off; a leap second is the one before it.
+fn read(text: &[u8]) -> Option<i64> {
+    let (civil, rest) = text.split_at_checked(19)?;
+    let marks = [(4, b"-".as_slice()), (7, b"-"), (10, b"Tt "), (13, b":"), (16, b":")];
+    if marks.iter().any(|(place, marks)| !marks.contains(&civil[*place])) {
+        return None;
+    }
+    let part = |from: usize, to: usize| number(&civil[from..to]);
+    let date = Date::new(part(0, 4)?, part(5, 7)?.try_into().ok()?, part(8, 10)?.try_into().ok()?).ok()?;
+    let second = match part(17, 19)? {
+        60 => 59,
+        second => second,
+    };
+    let time = Time24::new(
+        part(11, 13)?.try_into().ok()?,
+        part(14, 16)?.try_into().ok()?,
+        second.try_into().ok()?,
+        0,
+    )
+    .ok()?;
+    let (millis, zone) = match rest.split_first()? {
+        (b'.', rest) => {
+            let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            let (fraction, zone) = rest.split_at(digits);
+            let digit = |place: usize| fraction.get(place).map_or(0, |digit| i64::from(digit - b'0'));
+            (!fraction.is_empty()).then_some((digit(0) * 100 + digit(1) * 10 + digit(2), zone))?
+        }
+        _ => (0, rest),
+    };
+    let offset = match zone {
+        [b'Z' | b'z'] => 0,
+        [sign @ (b'+' | b'-'), hour @ .., b':', tens, ones] if hour.len() == 2 => {
+            let (hours, minutes) = (i64::from(number(hour)?), i64::from(number(&[*tens, *ones])?));
+            let offset = (hours <= 23 && minutes <= 59).then_some(hours * Time::HOUR + minutes * Time::MINUTE)?;
+            if *sign == b'-' { -offset } else { offset }
+        }
+        _ => return None,
+    };
+    let whole = i64::try_from(date.to_datetime(time).duration_since(EPOCH).as_millis()).ok()?;
+    let millis = whole + millis - offset;
+    // Its year must be one of four digits in UTC too.
+    EPOCH
+        .checked_add(SignedDuration::from_millis(millis))
+        .ok()
+        .filter(|utc| utc.year() >= 0)?;
+    Some(millis)
+}
+
+/// Digits and nothing else.
+fn number(digits: &[u8]) -> Option<i16> {
+    digits.iter().try_fold(0, |number: i16, byte| {
+        byte.is_ascii_digit().then(|| number * 10 + i16::from(byte - b'0'))
+    })
 }
 
 impl Serialize for Time {
@@ -126,6 +185,26 @@ mod tests {
     }
 
     #[test]
+    fn reads_whatever_rfc_3339_allows() {
+        for (text, utc) in [
+            ("2026-11-21T12:00:00.1234567890Z", "2026-11-21T12:00:00.123Z"),
+            ("2026-11-21t12:00:00.5z", "2026-11-21T12:00:00.500Z"),
+            ("2026-11-21 12:00:00-00:00", "2026-11-21T12:00:00.000Z"),
+            ("2026-11-21T12:00:00+23:59", "2026-11-20T12:01:00.000Z"),
+            ("1969-12-31T23:59:59.9999Z", "1969-12-31T23:59:59.999Z"),
+            ("2016-12-31T23:59:60Z", "2016-12-31T23:59:59.000Z"),
+            ("2024-02-29T00:00:00Z", "2024-02-29T00:00:00.000Z"),
+            ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59.000Z"),
+        ] {
+            assert_eq!(
+                text.parse::<Time>().map(|time| time.to_string()),
+                Ok(utc.to_owned()),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
     fn refuses_what_is_no_moment() {
         for text in [
             "",
@@ -133,6 +212,23 @@ mod tests {
             "2026-11-21",
             "2026-11-21T12:00:00",
             "2026-13-01T00:00:00Z",
+            "2026-02-29T00:00:00Z",
+            "2026-11-21T24:00:00Z",
+            "2026-11-21T12:00:61Z",
+            "2026-11-21T12:00Z",
+            "10:00Z",
+            "2026-11-21T12:00:00.Z",
+            "2026-11-21T12:00:00,5Z",
+            "2026-11-21T12:00:00+01",
+            "2026-11-21T12:00:00+0100",
+            "2026-11-21T12:00:00+25:00",
+            "2026-11-21T12:00:00+01:60",
+            "2026-11-21T12:00:00+01:00[Europe/Paris]",
+            "2026-11-21T12:00:00Z ",
+            "9999-12-31T23:59:59-01:00",
+            "0000-01-01T00:00:00+01:00",
+            "-02026-11-21T12:00:00Z",
+            "２026-11-21T12:00:00Z",
         ] {
             assert_eq!(text.parse::<Time>(), Err(NotATime), "{text}");
         }

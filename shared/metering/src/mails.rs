@@ -6,14 +6,17 @@ use app::{App, Env};
 use identity::member::MemberView;
 use identity::{Member, Org};
 use kernel::policy::{ReadMembers, ReadOrg};
-use kernel::{Error, OrgRole, Result, Scope};
+use kernel::{Error, OrgId, OrgRole, Result, Scope};
 use notifications::{Desk, Job, Letter, Mail, Owner};
 use outbox::{Fact, Heard, Listener, Told};
 use serde::Deserialize;
+use table::{Slice, Table};
 
 use crate::facts::{WalletExhausted, WalletLow};
 use crate::topup::Topup;
 
+/// Members are read in pages of this many.
+const PAGE: u16 = 100;
 /// So many people are told of a failed top-up, in its transaction.
 const MOST_TOLD: usize = 50;
 
@@ -46,8 +49,7 @@ impl Mails {
             Err(Error::NotFound(_)) => return Ok(()),
             Err(error) => return Err(error),
         };
-        let members = Scope::<ReadMembers>::system(fact.org);
-        for owner in Member::in_roles(&app.table, &members, &[OrgRole::Owner]).await? {
+        for owner in members(&app.table, fact.org, &[OrgRole::Owner]).await? {
             let mail = Mail::to(&owner.email, self.letter(fact, &said, &org, &owner));
             let cause = fact.id.to_string();
             let job = self
@@ -89,8 +91,7 @@ pub(crate) async fn of_failed_topup(app: &App, desk: &Desk, topup: &Topup) -> Re
         Err(Error::NotFound(_)) => return Ok(Vec::new()),
         Err(error) => return Err(error),
     };
-    let members = Scope::<ReadMembers>::system(topup.org);
-    let told = Member::in_roles(&app.table, &members, &[OrgRole::Owner, OrgRole::Admin]).await?;
+    let told = members(&app.table, topup.org, &[OrgRole::Owner, OrgRole::Admin]).await?;
     let jobs = told.iter().take(MOST_TOLD).map(|member| {
         let letter = Letter::TopupFailed {
             name: member.name.as_str().into(),
@@ -103,6 +104,20 @@ pub(crate) async fn of_failed_topup(app: &App, desk: &Desk, topup: &Topup) -> Re
         desk.mail(app.now(), Owner::Org(topup.org), &topup.id.to_string(), mail)
     });
     jobs.collect()
+}
+
+/// The members of an organization that have one of these roles.
+pub async fn members(table: &Table, org: OrgId, roles: &[OrgRole]) -> Result<Vec<MemberView>> {
+    let scope = Scope::<ReadMembers>::system(org);
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let page = Member::list(table, &scope, Slice { limit: PAGE, after }).await?;
+        found.extend(page.records.into_iter().filter(|member| roles.contains(&member.role)));
+        after = page.next;
+        if after.is_none() {
+            return Ok(found);
+        }
+    }
 }
 
 impl Listener for Mails {

@@ -219,6 +219,61 @@ pub enum Letter {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         link: Option<Line>,
     },
+    /// Says to a client that its contract rests because an invoice is not paid.
+    ContractSuspended {
+        /// Who gets it.
+        name: Line,
+        /// Whose invoice it is.
+        organization: Line,
+        /// Its number.
+        number: Line,
+        /// What is due.
+        due: Line,
+        /// Since when.
+        due_date: Line,
+        /// Its page.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        link: Option<Line>,
+    },
+    /// Says to a client that its contract goes on.
+    ContractResumed {
+        /// Who gets it.
+        name: Line,
+        /// With whom.
+        organization: Line,
+        /// The number of the invoice that it rested for.
+        number: Line,
+    },
+    /// Says to those who sell that a contract rests because an invoice is not paid.
+    ClientSuspended {
+        /// Who gets it.
+        name: Line,
+        /// Who sells.
+        organization: Line,
+        /// Whose contract it is.
+        client: Line,
+        /// The number of the invoice.
+        number: Line,
+        /// What is due.
+        due: Line,
+        /// Since when.
+        due_date: Line,
+        /// The invoice's page.
+        link: Line,
+    },
+    /// Says to those who sell that a contract goes on.
+    ClientResumed {
+        /// Who gets it.
+        name: Line,
+        /// Who sells.
+        organization: Line,
+        /// Whose contract it is.
+        client: Line,
+        /// The number of the invoice that it rested for.
+        number: Line,
+        /// The invoice's page.
+        link: Line,
+    },
 }
 
 /// A text without line breaks and other control characters: what people chose as a name must not add a header to a mail

@@ -63,6 +63,13 @@ pub fn check(url: &str, allow: &AllowList) -> Result<Url, Refused> {
     if url.len() > LONGEST {
         return Err(Refused::NotAUrl);
     }
+    // The parser mends what browsers mend: line breaks are dropped, `\` is a `/`, and one `/` is as good as two. What is
+    // called would then be another address than the one that is shown.
+    let plain = |c: char| c > ' ' && c != '\\' && c != '\u{7F}';
+    let (_, rest) = url.split_once(':').ok_or(Refused::NotAUrl)?;
+    if !rest.starts_with("//") || !url.chars().all(plain) {
+        return Err(Refused::NotAUrl);
+    }
     let url = Url::parse(url).map_err(|_| Refused::NotAUrl)?;
     let host = url.host_str().filter(|host| !host.is_empty()).ok_or(Refused::NotAUrl)?;
     if !matches!(url.scheme(), "http" | "https") {

@@ -3,8 +3,8 @@
 
 use anyhow::Context;
 use app::{App, Env};
-use identity::{Member, Org};
-use kernel::policy::{ReadMembers, ReadOrg};
+use identity::Org;
+use kernel::policy::ReadOrg;
 use kernel::{Currency, Error, Minor, Money, OrgRole, Result, Scope};
 use notifications::{Desk, Letter, Mail, Owner};
 use outbox::{Fact, Heard, Listener, Told};
@@ -55,8 +55,7 @@ impl Mails {
             Err(Error::NotFound(_)) => return Ok(()),
             Err(error) => return Err(error),
         };
-        let members = Scope::<ReadMembers>::system(fact.org);
-        for member in Member::in_roles(&app.table, &members, &WHO).await? {
+        for member in metering::mails::members(&app.table, fact.org, &WHO).await? {
             let mail = Mail::to(&member.email, self.letter(fact, &org.name, &member.name)?);
             let (owner, cause) = (Owner::Org(fact.org), fact.id.to_string());
             let job = self.0.mail_once(app.now(), owner, &cause, fact.at, mail)?;

@@ -3,14 +3,14 @@
 
 use std::io::Read;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use kernel::{Check, Error, FieldProblem, Input, Result, Time};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::Event;
+use crate::cloud_event::CloudEvent;
 use crate::event::{LONGEST_EVENT, NewEvent};
+use crate::portable;
 
 /// A body is at most this long, as sent and after it is expanded.
 pub const LONGEST_BODY: usize = 1024 * 1024;
@@ -34,14 +34,7 @@ pub enum Format {
 impl Format {
     /// Reads a `Content-Type`.
     pub fn of(content_type: &str) -> Result<Self> {
-        match content_type
-            .split(';')
-            .next()
-            .unwrap_or_default()
-            .trim()
-            .to_ascii_lowercase()
-            .as_str()
-        {
+        match media_type(content_type).as_str() {
             "application/json" => Ok(Self::Plain),
             "application/cloudevents+json" => Ok(Self::CloudEvent),
             "application/cloudevents-batch+json" => Ok(Self::CloudEvents),
@@ -50,6 +43,12 @@ impl Format {
             )),
         }
     }
+}
+
+/// The media type of a `Content-Type`, without its parameters, in lower case (RFC 9110, section 8.3.1).
+pub(crate) fn media_type(content_type: &str) -> String {
+    let essence = content_type.split(';').next().unwrap_or_default();
+    essence.trim().to_ascii_lowercase()
 }
 
 /// Why one event of a batch was not taken.
@@ -117,7 +116,9 @@ pub fn read_many(body: &[u8], format: Format, received_at: Time) -> Result<(Vec<
         Format::CloudEvents => serde_json::from_slice(body).map_err(not_a_batch)?,
         Format::CloudEvent => vec![serde_json::from_slice(body).map_err(not_json)?],
     };
-    if raw.is_empty() || raw.len() > MOST_EVENTS {
+    // A batch of CloudEvents may be empty (JSON event format 1.0.2, section 4.3).
+    let least = usize::from(format == Format::Plain);
+    if raw.len() < least || raw.len() > MOST_EVENTS {
         return Err(Error::invalid("events", format!("must have 1 to {MOST_EVENTS} events")));
     }
     let (mut good, mut bad) = (Vec::with_capacity(raw.len()), Vec::new());
@@ -134,9 +135,10 @@ fn judge(raw: &RawValue, format: Format, received_at: Time) -> Result<Event> {
     if raw.get().len() > LONGEST_EVENT {
         return Err(Error::TooLarge(format!("an event has at most {LONGEST_EVENT} bytes")));
     }
+    portable::check(raw.get())?;
     let event: NewEvent = match format {
         Format::Plain => read(raw)?,
-        Format::CloudEvent | Format::CloudEvents => from_cloud_event(read(raw)?)?,
+        Format::CloudEvent | Format::CloudEvents => read::<CloudEvent>(raw)?.into_event()?,
     };
     let mut check = Check::default();
     event.check(&mut check);
@@ -157,7 +159,7 @@ fn read<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Result<T> {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it is a map_err")]
-fn not_json(error: serde_json::Error) -> Error {
+pub(crate) fn not_json(error: serde_json::Error) -> Error {
     Error::malformed("malformed_json", format!("the body is not JSON: {error}"))
 }
 
@@ -182,122 +184,6 @@ fn rejected(index: usize, error: Error) -> Rejected {
         other => ("malformed", other.to_string()),
     };
     Rejected { index, code, detail }
-}
-
-/// A CloudEvent in its JSON format (CloudEvents 1.0.2, JSON event format 1.0.2).
-#[derive(Debug, Deserialize, utoipa::ToSchema)]
-pub struct CloudEvent {
-    /// `1.0`.
-    specversion: String,
-    /// 1 to 99 characters; with `source` it names the event, which counts once within 24 hours.
-    id: String,
-    /// A URI reference of 1 to 99 characters.
-    source: String,
-    /// The event's name here; or its type, if it is `ERROR`, `REQUEST` or `CUSTOM`.
-    r#type: String,
-    /// The event's name here, if `type` is its type.
-    subject: Option<String>,
-    /// When it happened.
-    time: Option<Time>,
-    /// Any JSON; the payload here.
-    #[schema(value_type = Option<serde_json::Value>)]
-    data: Option<Box<RawValue>>,
-    /// Bytes in base64 instead of `data`.
-    data_base64: Option<String>,
-    /// `datacontenttype`, `dataschema` and extension attributes; `userid` is the user here.
-    #[serde(flatten)]
-    #[schema(value_type = HashMap<String, serde_json::Value>)]
-    rest: serde_json::Map<String, serde_json::Value>,
-}
-
-/// Maps a CloudEvent to ours. It is the same event when `source` and `id` are (CloudEvents 1.0, section 3.1.1). Its
-/// type is a name here, unless it is one of our types; then its subject, or source, is the name.
-fn from_cloud_event(mut cloud: CloudEvent) -> Result<NewEvent> {
-    if cloud.specversion != "1.0" {
-        return Err(Error::invalid("specversion", "must be 1.0"));
-    }
-    let mut check = Check::default();
-    check.text("id", &cloud.id, 1..=99);
-    check.text("source", &cloud.source, 1..=99);
-    // It is a URI reference, so the first blank of what follows ends it.
-    check.that(
-        !cloud.source.contains(char::is_whitespace),
-        "source",
-        "must be a URI reference",
-    );
-    check.done()?;
-    let user_id = cloud
-        .rest
-        .remove("userid")
-        .and_then(|user| user.as_str().map(str::to_owned));
-    let ours = matches!(cloud.r#type.as_str(), "ERROR" | "REQUEST" | "CUSTOM");
-    let (kind, name) = if ours {
-        (
-            cloud.r#type,
-            cloud.subject.clone().unwrap_or_else(|| cloud.source.clone()),
-        )
-    } else {
-        ("CUSTOM".to_owned(), cloud.r#type)
-    };
-    let id = format!("{} {}", cloud.source, cloud.id);
-    let mut metadata = serde_json::Map::from_iter([("source".to_owned(), cloud.source.into())]);
-    metadata.extend(cloud.subject.map(|subject| ("subject".to_owned(), subject.into())));
-    metadata.extend(cloud.rest);
-    let data = match (cloud.data, cloud.data_base64) {
-        (Some(_), Some(_)) => {
-            return Err(Error::invalid("data_base64", "must not stand beside data"));
-        }
-        (Some(data), None) => Some(data),
-        (None, Some(text)) => Some(raw(&text)?),
-        (None, None) => None,
-    };
-    Ok(NewEvent {
-        id: Some(id),
-        r#type: kind,
-        name,
-        user_id,
-        payload: data,
-        metadata: Some(raw(&metadata)?),
-        occurred_at: cloud.time,
-    })
-}
-
-fn raw(value: &impl Serialize) -> Result<Box<RawValue>> {
-    Ok(serde_json::value::to_raw_value(value).map_err(anyhow::Error::new)?)
-}
-
-/// Puts the attributes of a CloudEvent in binary mode (`ce-` headers, CloudEvents HTTP binding 1.0.2) and its body
-/// together as one in JSON.
-pub fn join_binary<'a>(
-    headers: impl Iterator<Item = (&'a str, &'a str)>,
-    content_type: &str,
-    body: &[u8],
-) -> Result<Vec<u8>> {
-    // Values come percent-encoded (section 3.1.3.2 of the binding).
-    let decode = |value| {
-        percent_encoding::percent_decode_str(value)
-            .decode_utf8_lossy()
-            .into_owned()
-    };
-    let attribute = |(name, value): (&str, _)| Some((name.strip_prefix("ce-")?.to_owned(), decode(value).into()));
-    let mut event: serde_json::Map<String, serde_json::Value> = headers.filter_map(attribute).collect();
-    event.remove("data");
-    event.remove("data_base64");
-    if !body.is_empty() {
-        let json = content_type
-            .split(';')
-            .next()
-            .unwrap_or_default()
-            .trim()
-            .ends_with("json");
-        let (name, data) = match std::str::from_utf8(body) {
-            _ if json => ("data", serde_json::from_slice(body).map_err(not_json)?),
-            Ok(text) => ("data", text.into()),
-            Err(_) => ("data_base64", STANDARD.encode(body).into()),
-        };
-        event.insert(name.to_owned(), data);
-    }
-    Ok(serde_json::to_vec(&event).map_err(anyhow::Error::new)?)
 }
 
 #[cfg(test)]
@@ -353,6 +239,47 @@ mod tests {
     }
 
     #[test]
+    fn what_common_parsers_cannot_read_is_refused_by_name() {
+        let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        for field in ["payload", "metadata"] {
+            let with = |value: &str| format!(r#"{{"type":"A","name":"a","{field}":{value}}}"#);
+            check_one(
+                &with(r#"{"title":"cut \ud83d"}"#),
+                Err(&format!("`{field}` must not contain half")),
+            );
+            check_one(
+                &with(r#"{"cut \ud83d":1}"#),
+                Err(&format!("`{field}` must not contain half")),
+            );
+            check_one(&with(&deep(64)), Ok("a"));
+            check_one(
+                &with(&deep(65)),
+                Err(&format!("`{field}` must not be nested deeper than 64")),
+            );
+            check_one(
+                &with(&deep(15_000)),
+                Err(&format!("`{field}` must not be nested deeper than 64")),
+            );
+        }
+        let cloud = |data: &str| format!(r#"{{"specversion":"1.0","id":"1","source":"/s","type":"t","data":{data}}}"#);
+        for (data, problem) in [
+            (r#""\udc00""#.to_owned(), "`data` must not contain half"),
+            (deep(65), "`data` must not be nested"),
+        ] {
+            let error = read_one(cloud(&data).as_bytes(), Format::CloudEvent, NOW).unwrap_err();
+            assert!(rejected(0, error).detail.contains(problem), "{data}");
+        }
+    }
+
+    #[test]
+    fn a_batch_of_cloud_events_may_be_empty() {
+        assert_eq!(
+            read_many(b"[]", Format::CloudEvents, NOW).unwrap(),
+            (Vec::new(), Vec::new())
+        );
+    }
+
+    #[test]
     fn good_events_are_kept_when_others_are_bad() {
         let body = br#"{"events":[{"type":"A","name":"a"},{"type":"A"},7,{"type":"B","name":"b"}]}"#;
         let (good, bad) = read_many(body, Format::Plain, NOW).unwrap();
@@ -368,7 +295,6 @@ mod tests {
         for body in [
             "",
             "{}",
-            "[]",
             r#"{"events":[]}"#,
             r#"{"events":7}"#,
             r#"{"events":[],"x":1}"#,
@@ -416,39 +342,6 @@ mod tests {
             expand(zstd::encode_all(&b"text"[..], 1).unwrap(), Some("zstd")).unwrap(),
             b"text"
         );
-    }
-
-    #[test]
-    fn cloud_events_are_taken() {
-        let body =
-            br#"{"specversion":"1.0","id":"7","source":"/shop","type":"com.example.sold","data":{"a":1},"userid":"u"}"#;
-        let event = read_one(body, Format::CloudEvent, NOW).unwrap();
-        assert_eq!(
-            (event.kind.as_str(), event.name.as_str()),
-            ("CUSTOM", "com.example.sold")
-        );
-        assert_eq!(event.client_id.as_deref(), Some("/shop 7"));
-        assert_eq!(event.payload.as_deref(), Some(r#"{"a":1}"#));
-        assert_eq!(event.user_id.as_deref(), Some("u"));
-
-        let headers = [
-            ("ce-specversion", "1.0"),
-            ("ce-id", "7"),
-            ("ce-source", "/s"),
-            ("ce-type", "ERROR"),
-            ("ce-subject", "s%20%C3%A9"),
-        ];
-        let joined = join_binary(headers.into_iter(), "application/json", br#"{"b":2}"#).unwrap();
-        let event = read_one(&joined, Format::CloudEvent, NOW).unwrap();
-        assert_eq!((event.kind.as_str(), event.name.as_str()), ("ERROR", "s é"));
-
-        let picture = join_binary(headers.into_iter(), "image/png", &[0x89, 0xff, 0x00]).unwrap();
-        let event = read_one(&picture, Format::CloudEvent, NOW).unwrap();
-        assert_eq!(event.payload.as_deref(), Some(r#""if8A""#));
-
-        let old = br#"[{"specversion":"0.3","id":"7","source":"/shop","type":"t"}]"#;
-        let (good, bad) = read_many(old, Format::CloudEvents, NOW).unwrap();
-        assert!(good.is_empty() && bad[0].detail.contains("specversion"));
     }
 
     /// Whether it is the caller's fault, and says so.
@@ -550,8 +443,8 @@ mod tests {
             headers in prop::collection::vec(("ce-[a-z_]{0,12}|ce-(specversion|id|source|type|time|data)|[a-z]{1,5}", "[ -~]{0,20}|1\\.0|%[0-9a-f]{0,3}"), 0..8),
             kind in "application/json|image/png|text/plain; charset=utf-8|[ -~]{0,12}", body: Vec<u8>,
         ) {
-            let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-            match join_binary(headers, &kind, &body) {
+            let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+            match crate::cloud_event::join_binary(headers, &kind, &body) {
                 Ok(joined) => check_body(&joined),
                 Err(error) => prop_assert!(is_callers(&error)),
             }

@@ -25,12 +25,14 @@
 //! - All writers of a project meet on its day's head, so one project takes about as many transactions a second as one item.
 
 pub mod batch;
+pub mod cloud_event;
 #[cfg(test)]
 mod damage;
 pub mod event;
 pub mod hll;
 pub mod message;
 pub mod metrics;
+mod portable;
 pub mod rollup;
 pub mod search;
 pub mod seen;

@@ -433,6 +433,11 @@ impl TestApp {
         Post::of(env, app).expect("the variables of the post")
     }
 
+    /// All variables of all functions, under no function's name.
+    pub fn env(&self) -> &Env {
+        &self.0.outside.0
+    }
+
     /// Makes notices, under no function's name.
     pub fn desk(&self) -> Desk {
         let (env, app) = &self.0.outside;

@@ -31,6 +31,29 @@ async fn other_clients_are_told_where_aws_is() {
 }
 
 #[tokio::test]
+async fn pages_of_others_are_told_nothing() {
+    let fixture = Fixture::start().await;
+    let ask_with = async |name: &str, value: &str| {
+        let request = Request::get("/_local/emails").header(name, value);
+        ask(&fixture, request.body(Body::empty()).unwrap()).await
+    };
+    for host in ["localhost", "LocalHost:3000", "127.0.0.1:3000", "[::1]:3000", "[::1]"] {
+        assert_eq!(ask_with("host", host).await.0, 200, "{host}");
+    }
+    for (name, value) in [
+        ("host", "evil.example"),
+        ("host", "evil.example:3000"),
+        ("host", "127.0.0.1.evil.example"),
+        ("host", "localhost@evil.example"),
+        ("origin", "https://evil.example"),
+        ("origin", "null"),
+    ] {
+        let (status, body) = ask_with(name, value).await;
+        assert_eq!((status, &body["code"]), (403, &"not_local".into()), "{name}: {value}");
+    }
+}
+
+#[tokio::test]
 async fn the_clock_tells_the_time_and_moves() {
     let fixture = Fixture::start().await;
     let now = async || {

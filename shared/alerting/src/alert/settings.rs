@@ -229,11 +229,11 @@ impl Settings {
         }
     }
 
-    /// Checks the whole; 422 names every rule that is broken.
-    pub fn check(&self, allow: &AllowList) -> Result<()> {
+    /// Checks the whole, and keeps the address of a webhook as it was parsed; 422 names every rule that is broken.
+    pub fn check(&mut self, allow: &AllowList) -> Result<()> {
         let mut check = Check::default();
         if let Some(name) = &self.name {
-            check.text("name", name, 1..=100);
+            check.name("name", name, 1..=100);
         }
         if let Some(kind) = &self.event_type {
             check.text("eventType", kind, 1..=64);
@@ -249,7 +249,7 @@ impl Settings {
         }
         self.check_threshold(&mut check);
         check.range("coolDownMinutes", self.cool_down_minutes, 0..=LONGEST_COOL_DOWN);
-        target::check(&mut check, allow, "target", self.channel, &self.target);
+        target::check(&mut check, allow, "target", self.channel, &mut self.target);
         check.done()
     }
 
@@ -306,7 +306,7 @@ mod tests {
 
     fn check(change: Value) -> Result<(), Vec<String>> {
         let settings = complete(&good(), json!({})).unwrap();
-        let settings = settings.changed(serde_json::from_value(change).unwrap());
+        let mut settings = settings.changed(serde_json::from_value(change).unwrap());
         settings.check(&AllowList::default()).map_err(fields)
     }
 

@@ -145,7 +145,7 @@ impl Alert {
         app: &App,
         scope: &Scope<ManageAlerts>,
         project: &Project,
-        settings: Settings,
+        mut settings: Settings,
         notices: &Notices,
     ) -> Result<SignedAlertView> {
         let org = scope.org_of(project.id)?;

@@ -11,7 +11,8 @@ use serde_json::json;
 use table::{Key, Page, Position, Query, Record, Slice, Table, TableName, Write};
 use trail::{Chain, Change};
 
-use super::{CannotName, Client, ClientPatch, ClientView, NewClient};
+use super::{CannotDelete, CannotName, Client, ClientPatch, ClientView, NewClient};
+use crate::recurring::Recurring;
 
 /// What a client is called where it is absent.
 pub const NAME: &str = "client";
@@ -185,12 +186,16 @@ impl Client {
         .await
     }
 
-    /// Deletes it and notes it; what was sold to it stays. 409 `client_has_contract` while a contract goes on.
+    /// Deletes it and notes it; what was sold to it stays. 409 `client_has_contract` while a contract goes on, and
+    /// `client_has_recurring_invoice` while an invoice recurs or may again.
     pub async fn remove(app: &App, scope: &Scope<ManageBilling>, id: ClientId) -> Result<()> {
         again(|| async {
             let client = Self::load(&app.table, scope, id).await?;
             let mut deleted = client.clone();
             deleted.delete(app.now()).map_err(Error::from)?;
+            if Recurring::goes_on_for(&app.table, scope.org(), id).await? {
+                return Err(Error::from(CannotDelete::HasRecurring).into());
+            }
             deleted.version = 0;
             let change = Change::by(scope.actor(), "client.deleted", NAME, id).from(json!(client.profile));
             Commit::by(app, scope)
@@ -201,6 +206,11 @@ impl Client {
                 .await
         })
         .await
+    }
+
+    /// What wants it to be as it was read, in a commit that does not change it.
+    pub(crate) fn unchanged(&self) -> Write {
+        Write::check(self)
     }
 
     /// Stores what a deed has changed of it, such as its balance: for the commit of that deed, under the name [`NAME`].

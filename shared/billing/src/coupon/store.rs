@@ -135,3 +135,16 @@ pub async fn redeem<P: OrgWide>(
     let discount = coupon.redeem(now, currency)?;
     Ok((discount, Write::replace(&coupon)?))
 }
+
+/// Counts a coupon as applied once less, because what it was on came to nothing: the write, called [`NAME`], for the commit
+/// that lets go of it. Nothing of one that was deleted, which is applied to nothing any more.
+pub async fn give_back<P: OrgWide>(table: &Table, scope: &Scope<P>, id: CouponId) -> Result<Option<Write>> {
+    match Coupon::load(table, scope, id).await {
+        Ok(mut coupon) => {
+            coupon.give_back();
+            Write::replace(&coupon).map(Some)
+        }
+        Err(Error::NotFound(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}

@@ -6,7 +6,7 @@ use commit::{Commit, again};
 use kernel::{Error, InvoiceId, OrgId, Origin, Result, Time};
 use table::Write;
 
-use super::{Chasing, Invoice};
+use super::{Chasing, Invoice, dunning};
 use crate::books::Books;
 use crate::due::{self, Subject};
 use crate::mails::{self, Post};
@@ -53,6 +53,13 @@ impl Invoice {
             if reminds {
                 invoice.ensure_link();
                 commit = commit.due(mails::reminder(now, post, &books, &invoice)?.later())?;
+            }
+            let turned = contract.as_ref().and_then(dunning::Done::rests);
+            if let Some(rests) = turned {
+                invoice.ensure_link();
+                for job in mails::of_dunning(app, post, &books, &invoice, rests).await? {
+                    commit = commit.due(job.later())?;
+                }
             }
             let conditions = books.client().conditions(books.settings());
             books.book(Some(before), invoice);

@@ -9,7 +9,7 @@ use table::Write;
 use trail::{Chain, Change};
 
 use super::{
-    Content, CreditNote, CreditNoteView, Invoice, InvoicePatch, InvoiceView, NewCreditNote, NewInvoice, Source,
+    Content, CreditNote, CreditNoteView, Invoice, InvoicePatch, InvoiceView, NewCreditNote, NewInvoice, Source, Status,
 };
 use crate::books::Books;
 use crate::client;
@@ -18,6 +18,9 @@ use crate::numbering::turn;
 
 /// What an invoice is called in the audit trail, and where it is absent.
 pub(super) const NAME: &str = "invoice";
+
+/// The write by which a draft gives its coupon back.
+const GIVEN_BACK: &str = "coupon given back";
 
 /// A coupon that is applied with a draft: its write, if it counts.
 type Redeemed = Option<Write>;
@@ -78,11 +81,13 @@ impl Invoice {
             invoice.client = books.client().id;
             invoice.change(content)?;
             invoice.rates = Some(rates);
+            let given_back = give_back(app, scope, &before, Some(&invoice)).await?;
             let view = InvoiceView::of(&invoice);
             let change = Change::by(scope.actor(), "invoice.updated", NAME, id);
             let change = change.from(noted(&InvoiceView::of(&before))).to(noted(&view));
             let commit = Commit::by(app, scope)
                 .write_all(coupon::NAME, coupon)
+                .write_all(GIVEN_BACK, given_back)
                 .note(Chain::Org(invoice.org), change)
                 .reply(Reply::ok(&view)?);
             books.book(Some(before), invoice);
@@ -100,6 +105,7 @@ impl Invoice {
             let mut books = Books::open(app, scope.org(), before.client).await?;
             let change = Change::by(scope.actor(), "invoice.deleted", NAME, id).from(noted(&InvoiceView::of(&before)));
             let commit = Commit::by(app, scope)
+                .write_all(GIVEN_BACK, give_back(app, scope, &before, None).await?)
                 .note(Chain::Org(before.org), change)
                 .reply(Reply::no_content());
             books.delete(before);
@@ -217,6 +223,7 @@ async fn done<'a>(
     let change = Change::by(scope.actor(), action, NAME, invoice.id);
     let change = change.from(noted(&InvoiceView::of(&before))).to(noted(&view));
     let commit = Commit::by(app, scope)
+        .write_all(GIVEN_BACK, give_back(app, scope, &before, Some(&invoice)).await?)
         .note(Chain::Org(invoice.org), change)
         .reply(Reply::ok(&view)?);
     books.book(Some(before), invoice);
@@ -242,6 +249,22 @@ async fn apply(app: &App, scope: &Scope<ManageBilling>, code: Option<&str>, cont
     let (discount, write) = coupon::redeem(&app.table, app.now(), &scope, code, content.currency).await?;
     content.discount = Some(discount);
     Ok(Some(write))
+}
+
+/// Gives back the coupon of a draft that has it no more: the draft is deleted or cancelled, or has another one or none.
+async fn give_back(
+    app: &App,
+    scope: &Scope<ManageBilling>,
+    before: &Invoice,
+    after: Option<&Invoice>,
+) -> Result<Redeemed> {
+    let of = |invoice: &Invoice| invoice.discount.as_ref().map(|discount| discount.coupon);
+    let had = of(before).filter(|_| before.status == Status::Draft);
+    let has = after.filter(|after| after.status != Status::Cancelled).and_then(of);
+    match had.filter(|coupon| has != Some(*coupon)) {
+        Some(coupon) => coupon::give_back(&app.table, scope, coupon).await,
+        None => Ok(None),
+    }
 }
 
 /// What the audit trail says of an invoice.

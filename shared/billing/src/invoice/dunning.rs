@@ -111,6 +111,12 @@ impl Invoice {
 }
 
 impl Done {
+    /// Whether the contract rests now, or goes on; nothing if it does as it did.
+    pub(super) fn rests(&self) -> Option<bool> {
+        let is = self.after.contract.status;
+        (self.before.contract.status != is).then_some(is == contract::Status::Suspended)
+    }
+
     /// Adds what stores, tells and notes it.
     pub(super) fn book<'a>(
         self,

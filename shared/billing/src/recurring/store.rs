@@ -17,6 +17,9 @@ use crate::due::{self, Subject};
 /// What it is called in the audit trail, and where it is absent.
 const NAME: &str = "recurring invoice";
 
+/// Those of a client are looked at in pages of this many.
+const PAGE: u16 = 100;
+
 impl Record for Recurring {
     const KIND: &'static str = "recurring-invoice";
     const TABLE: TableName = TableName::Ledger;
@@ -49,22 +52,46 @@ fn of_client(org: OrgId, client: ClientId) -> String {
 impl Recurring {
     /// Makes a recurring invoice for a client and notes it. 404 without the client.
     pub async fn create(app: &App, scope: &Scope<ManageBilling>, new: &NewRecurring) -> Result<RecurringView> {
-        let books = Books::open(app, scope.org(), new.client_id).await?;
-        if books.client().deleted_at.is_some() {
-            return Err(Error::NotFound(client::NAME));
+        again(|| async {
+            let books = Books::open(app, scope.org(), new.client_id).await?;
+            if books.client().deleted_at.is_some() {
+                return Err(Error::NotFound(client::NAME).into());
+            }
+            let (_, _, zone) = books.terms();
+            let mut recurring = Self::new(app.now(), scope.org(), zone, new)?;
+            let marks = recurring.mark()?;
+            let view = RecurringView::of(&recurring);
+            let change = Change::by(scope.actor(), "recurring_invoice.created", NAME, recurring.id);
+            Commit::by(app, scope)
+                .write("recurring invoice", Write::create(&recurring)?)
+                // Not while it is deleted at the same moment.
+                .write(client::NAME, books.client().unchanged())
+                .write_all("due mark", marks)
+                .note(Chain::Org(recurring.org), change.to(json!(view)))
+                .reply(Reply::created(&view)?)
+                .await?;
+            Ok(view)
+        })
+        .await
+    }
+
+    /// Whether something of a client recurs, or may again. It looks at an index, where one that was made a moment ago may be
+    /// missing: that one ends when its client is found to be deleted.
+    pub(crate) async fn goes_on_for(table: &Table, org: OrgId, client: ClientId) -> Result<bool> {
+        let mut after = None;
+        loop {
+            let slice = Slice { limit: PAGE, after };
+            let page: Page<Self> = table
+                .query(Query::slice(of_client(org, client), slice).index1().descending())
+                .await?;
+            if page.records.iter().any(Self::goes_on) {
+                return Ok(true);
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(false);
+            }
         }
-        let (_, _, zone) = books.terms();
-        let mut recurring = Self::new(app.now(), scope.org(), zone, new)?;
-        let marks = recurring.mark()?;
-        let view = RecurringView::of(&recurring);
-        let change = Change::by(scope.actor(), "recurring_invoice.created", NAME, recurring.id);
-        Commit::by(app, scope)
-            .write("recurring invoice", Write::create(&recurring)?)
-            .write_all("due mark", marks)
-            .note(Chain::Org(recurring.org), change.to(json!(view)))
-            .reply(Reply::created(&view)?)
-            .await?;
-        Ok(view)
     }
 
     /// Reads a recurring invoice of the scope's organization.

@@ -189,13 +189,16 @@ impl Invitation {
             let inviter = table.get::<Member>(&member::key(org.id, invitation.invited_by)).await?;
             let may_invite = |inviter: &Member| inviter.role.may_manage(invitation.role);
             let inviter = inviter.filter(may_invite).ok_or_else(void)?;
+            let person = User::find(table, invitation.invited_by).await?;
+            let person = person.filter(User::is_active).ok_or_else(void)?;
 
             let member = Member::new(now, org.id, user.id, invitation.role);
             let mut commit = Commit::by(app, scope)
                 .write("member", Write::create(&member)?)
                 .write("invitation", Write::delete(&invitation))
                 .write("roster", Roster::without(table, &invitation).await?)
-                .write("inviter", Write::check(&inviter));
+                .write("inviter", Write::check(&inviter))
+                .write("inviting person", Write::check(&person));
             if org.count_owner(None, Some(member.role))? {
                 commit = commit.write("org", Write::replace(&org)?);
             }

@@ -14,9 +14,6 @@ use crate::grant;
 use crate::org::Org;
 use crate::user::User;
 
-/// Members are read in pages of this many.
-const PAGE: u16 = 100;
-
 impl Record for Member {
     const KIND: &'static str = "member";
     const TABLE: TableName = TableName::Identity;
@@ -71,19 +68,6 @@ impl Member {
             records: page.records.iter().filter_map(view).collect(),
             next: page.next,
         })
-    }
-
-    /// Reads all members of the organization who have one of these roles.
-    pub async fn in_roles(table: &Table, scope: &Scope<ReadMembers>, roles: &[OrgRole]) -> Result<Vec<MemberView>> {
-        let (mut found, mut after) = (Vec::new(), None);
-        loop {
-            let page = Self::list(table, scope, Slice { limit: PAGE, after }).await?;
-            found.extend(page.records.into_iter().filter(|member| roles.contains(&member.role)));
-            after = page.next;
-            if after.is_none() {
-                return Ok(found);
-            }
-        }
     }
 
     /// Shows this member.

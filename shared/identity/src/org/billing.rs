@@ -2,6 +2,7 @@
 //!
 //! It lies beside the organization and not in it: that is looked at in each change, and should stay small.
 
+pub mod logo;
 pub(crate) mod store;
 
 use kernel::number::{self, Given};

@@ -147,12 +147,14 @@ impl Org {
         })
     }
 
-    /// Changes it and its billing settings, and notes it; nothing happens if they are so already.
+    /// Changes it and its billing settings, and notes it, with what else is to be written then; nothing happens if they are so
+    /// already.
     pub async fn update(
         mut self,
         app: &App,
         scope: &Scope<UpdateOrg>,
         change: OrgChange,
+        besides: Write,
     ) -> Result<(Self, BillingSettings)> {
         let old = BillingSettings::load(&app.table, scope).await?;
         let (was, before) = (self.clone(), noted(&self, &old));
@@ -161,7 +163,10 @@ impl Org {
         let settings = old.clone().changed(change.billing)?;
         let mut commit = Commit::by(app, scope);
         if settings != old {
-            commit = commit.write("billing settings", Write::save(&settings)?);
+            let past = old.replaced_logo(&settings).as_ref().map(Write::put).transpose()?;
+            commit = commit
+                .write("billing settings", Write::save(&settings)?)
+                .write_all("past logo", past);
         } else if (&self.name, &self.time_zone) == (&was.name, &was.time_zone) {
             return Ok((self, settings));
         }
@@ -175,6 +180,7 @@ impl Org {
         let change = Change::by(scope.actor(), action, "org", self.id).from(from).to(to);
         commit
             .write("org", Write::replace(&self)?)
+            .write("besides", besides)
             .note(Chain::Org(self.id), change)
             .await?;
         Ok((self, settings))

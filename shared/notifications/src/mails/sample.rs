@@ -74,6 +74,7 @@ pub fn samples() -> Vec<Letter> {
     ];
     samples.extend(of_payments(page));
     samples.extend(to_clients());
+    samples.extend(of_dunning());
     samples
 }
 
@@ -118,6 +119,42 @@ fn to_clients() -> [Letter; 2] {
             due: "EUR 9058.88".into(),
             due_date: "2027-01-29".into(),
             link: Some("https://api.example.com/pay/AaBbCc".into()),
+        },
+    ]
+}
+
+/// Mails about a contract that rests because an invoice is not paid, and goes on.
+fn of_dunning() -> [Letter; 4] {
+    let invoice = || "https://console.example.com/invoices/01JAB".into();
+    [
+        Letter::ContractSuspended {
+            name: "Difference GmbH".into(),
+            organization: "Analytical Engines".into(),
+            number: "INV-2027-0042".into(),
+            due: "EUR 9058.88".into(),
+            due_date: "2027-01-29".into(),
+            link: Some("https://api.example.com/pay/AaBbCc".into()),
+        },
+        Letter::ContractResumed {
+            name: "Difference GmbH".into(),
+            organization: "Analytical Engines".into(),
+            number: "INV-2027-0042".into(),
+        },
+        Letter::ClientSuspended {
+            name: "Ada Lovelace".into(),
+            organization: "Analytical Engines".into(),
+            client: "Difference GmbH".into(),
+            number: "INV-2027-0042".into(),
+            due: "EUR 9058.88".into(),
+            due_date: "2027-01-29".into(),
+            link: invoice(),
+        },
+        Letter::ClientResumed {
+            name: "Ada Lovelace".into(),
+            organization: "Analytical Engines".into(),
+            client: "Difference GmbH".into(),
+            number: "INV-2027-0042".into(),
+            link: invoice(),
         },
     ]
 }

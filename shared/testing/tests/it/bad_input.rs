@@ -15,6 +15,18 @@ async fn every_reply_has_an_id_and_secure_headers() {
     assert_eq!(reply.header("x-request-id"), "mine-1");
     assert_eq!(reply.header("x-content-type-options"), "nosniff");
     assert!(!reply.header("strict-transport-security").is_empty());
+    for directive in [
+        "default-src 'none'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    ] {
+        let policy = reply.header("content-security-policy");
+        assert!(policy.contains(directive), "{policy}");
+    }
+    for name in ["cross-origin-opener-policy", "cross-origin-resource-policy"] {
+        assert_eq!(reply.header(name), "same-origin", "{name}");
+    }
     let bad = app
         .client()
         .header("x-request-id", "not plain")

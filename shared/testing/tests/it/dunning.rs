@@ -108,6 +108,44 @@ impl Shop {
 }
 
 #[tokio::test]
+async fn both_sides_are_mailed_when_a_contract_rests_and_when_it_goes_on() {
+    let shop = Shop::start().await;
+    let viewer = shop.app.member(&shop.acme, "viewer").await;
+    let admin = shop.app.member(&shop.acme, "admin").await;
+    let client = "billing@acme.example";
+    let about = |address: &str, what: &str| {
+        let mails = shop.app.mails_to(address).into_iter();
+        mails.filter(|mail| mail.subject.contains(what)).collect::<Vec<_>>()
+    };
+    let counts =
+        |what: &str| [client, &shop.acme.owner.email, &admin.email, &viewer.email].map(|to| about(to, what).len());
+    assert_eq!(counts("is suspended"), [0; 4]);
+    shop.after(RESTS).await;
+    shop.app.bill().await;
+    assert_eq!(counts("is suspended"), [1, 1, 1, 0]);
+    let invoice = &shop.invoices().await[0];
+    let html = about(client, "is suspended")[0].html.clone().unwrap();
+    for part in [invoice["number"].as_str().unwrap(), "EUR 100.00", "/pay/"] {
+        assert!(html.contains(part), "{part}");
+    }
+    let html = about(&admin.email, "is suspended")[0].html.clone().unwrap();
+    for part in ["Acme GmbH", invoice["id"].as_str().unwrap()] {
+        assert!(html.contains(part), "{part}");
+    }
+    assert_eq!(counts("goes on"), [0; 4]);
+    shop.pay(invoice, 10_000).await;
+    shop.app.bill().await;
+    shop.app.bill().await;
+    assert_eq!(counts("goes on"), [1, 1, 1, 0]);
+    assert_eq!(counts("is suspended"), [1, 1, 1, 0]);
+    // What a person does is nobody's news.
+    shop.post("suspend").await;
+    shop.post("resume").await;
+    shop.app.bill().await;
+    assert_eq!(counts("is suspended"), [1, 1, 1, 0]);
+}
+
+#[tokio::test]
 async fn a_contract_rests_for_what_is_not_paid_and_goes_on_when_it_is() {
     let shop = Shop::start().await;
     shop.after(RESTS - 1).await;

@@ -140,6 +140,27 @@ async fn an_invitation_is_good_for_a_week() {
 }
 
 #[tokio::test]
+async fn what_somebody_who_is_deactivated_has_sent_is_void() {
+    let app = TestApp::start().await;
+    let acme = app.tenant().await;
+    let ada = app.person().await;
+    let token = invited(&app, &acme, &ada.email, "owner").await;
+    let manager = app.manager().await;
+    manager
+        .client
+        .delete(format!("/v1/users/{}", acme.owner.id))
+        .await
+        .expect(204);
+    accept(&ada, &token).await.problem(409, "invitation_void");
+    manager
+        .client
+        .patch(format!("/v1/users/{}/reactivate", acme.owner.id), json!({}))
+        .await
+        .expect(200);
+    accept(&ada, &token).await.expect(201);
+}
+
+#[tokio::test]
 async fn what_somebody_who_may_not_invite_any_more_has_sent_is_void() {
     let app = TestApp::start().await;
     let acme = app.tenant().await;

@@ -278,6 +278,39 @@ async fn a_recurring_invoice_is_paused_resumed_and_cancelled() {
 }
 
 #[tokio::test]
+async fn a_client_is_not_deleted_while_something_recurs() {
+    let app = TestApp::start().await;
+    let acme = app.tenant().await;
+    let found = recurring(&app, &acme, json!({"startAt": "2027-01-31T00:00:00Z"})).await;
+    let ended = json!({"startAt": "2027-01-31T00:00:00Z", "endAt": "2027-02-10T00:00:00Z"});
+    let ends = recurring(&app, &acme, ended).await;
+    let client = |of: &Value| format!("/v1/clients/{}", of["clientId"].as_str().unwrap());
+    let path = format!("/v1/recurring-invoices/{}", found["id"].as_str().unwrap());
+    let code = "client_has_recurring_invoice";
+    acme.client.delete(client(&found)).await.problem(409, code);
+    acme.client.delete(client(&ends)).await.problem(409, code);
+    // One that rests may go on.
+    acme.client.post(format!("{path}/pause"), json!({})).await.expect(200);
+    acme.client.delete(client(&found)).await.problem(409, code);
+    acme.client.post(format!("{path}/cancel"), json!({})).await.expect(200);
+    acme.client.delete(client(&found)).await.expect(204);
+    let new = json!({
+        "clientId": found["clientId"], "currency": "EUR", "interval": "monthly", "dueInDays": 10,
+        "startAt": "2027-01-31T00:00:00Z", "lineItems": [{"description": "Hosting", "quantity": 1, "unitPrice": 100}],
+    });
+    acme.client
+        .post("/v1/recurring-invoices", new)
+        .await
+        .problem(404, "not_found");
+    // One whose last day was made has ended.
+    go_to(&app, "2027-02-01T00:00:00Z");
+    assert_eq!(recur(&app, &acme, &ends).await, None);
+    let owner = owner_now(&app, &acme).await;
+    owner.delete(client(&ends)).await.expect(204);
+    app.settle().await;
+}
+
+#[tokio::test]
 async fn every_rule_that_a_recurring_invoice_breaks_is_named() {
     let app = TestApp::start().await;
     let acme = app.tenant().await;

@@ -1,6 +1,6 @@
 //! /v1/invoices/{id}/pdf and /xml, and those of credit notes: what was sent is stored and led to, what does not count is not.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use testing::{Client, Tenant, TestApp};
 
 use crate::invoices::{cash, client_of, drafted, invoice, sent};
@@ -64,6 +64,65 @@ async fn what_was_sent_is_rendered_once_and_does_not_change() {
         .await
         .expect(200);
     assert_eq!(followed(&acme.client, &path).await, first);
+    app.settle().await;
+}
+
+/// What the logo, as it is drawn, and the colour of a document are.
+async fn look(app: &TestApp, tenant: &Tenant, invoice: &str) -> (bool, String) {
+    let scope = kernel::Scope::system(tenant.org.parse().unwrap());
+    let document = archive::Archive::of(app.env())
+        .unwrap()
+        .invoice(&app.app().await, &scope, invoice.parse().unwrap())
+        .await
+        .unwrap();
+    (
+        document.logo.is_some(),
+        format!("{:?} {:?}", document.logo, document.color),
+    )
+}
+
+#[tokio::test]
+async fn a_document_looks_as_it_did_when_it_was_sent() {
+    let app = TestApp::start().await;
+    let (acme, client) = ready(&app).await;
+    let org = format!("/v1/orgs/{}", acme.org);
+    let send = async || {
+        sent(&acme.client, invoice(&client, &[(10_000, "19")])).await["id"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    let first = send().await;
+    let note = format!("/v1/invoices/{first}/credit-notes");
+    let credit = json!({"lines": [{"lineIndex": 0, "amount": 1_000}], "reason": "Late"});
+    acme.client.post(note, credit).await.expect(201);
+    let looked = look(&app, &acme, &first).await;
+    assert!(looked.0, "it has a logo");
+    let other = "data:image/svg+xml;base64,PHN2ZyB4bWxucz0iaHR0cDovL3d3dy53My5vcmcvMjAwMC9zdmciIHdpZHRoPSI4IiBoZWlnaHQ9IjgiPjxwYXRoIGQ9Ik0wIDBoOHY4eiIvPjwvc3ZnPg==";
+    let mut looks = vec![(first, looked)];
+    // Each logo is found again, also one that was there twice, and none at all.
+    let logos = [
+        json!(other),
+        json!(null),
+        json!("https://cdn.example.com/logo.png"),
+        json!(other),
+    ];
+    for (logo, color) in logos.into_iter().zip(["#112233", "#223344", "#334455", "#445566"]) {
+        let said = json!({"logo": logo, "color": color});
+        acme.client.patch(&org, said).await.expect(200);
+        let next = send().await;
+        let looked = look(&app, &acme, &next).await;
+        assert_eq!(
+            looked.0,
+            logo.as_str().is_some_and(|logo| logo.starts_with("data:")),
+            "{logo}"
+        );
+        assert!(looks.iter().all(|(_, before)| before.1 != looked.1), "{logo} {color}");
+        looks.push((next, looked));
+        for (id, looked) in &looks {
+            assert_eq!(look(&app, &acme, id).await, *looked);
+        }
+    }
     app.settle().await;
 }
 
@@ -244,6 +303,49 @@ async fn a_client_gets_a_statement_of_its_account() {
             "{query}"
         );
     }
+    let shown = acme
+        .client
+        .get(format!("{path}?from=2027-01-01&to=2027-01-31&format=json"))
+        .await
+        .expect(200);
+    assert_eq!(shown.header("cache-control"), "no-store");
+    let entries: Vec<Value> = shown.json["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| json!([entry["kind"], entry["amount"], entry["balance"]]))
+        .collect();
+    assert_eq!(
+        entries,
+        [
+            json!(["invoice", 11_900, 11_900]),
+            json!(["credit_note", -1_190, 10_710]),
+            json!(["payment", -4_000, 6_710])
+        ]
+    );
+    assert_eq!(shown.json["entries"][0]["reference"], first["number"]);
+    let frame = ["clientId", "currency", "from", "to", "opening", "closing"].map(|name| shown.json[name].clone());
+    assert_eq!(
+        frame,
+        [
+            json!(client),
+            json!("EUR"),
+            json!("2027-01-01"),
+            json!("2027-01-31"),
+            json!(0),
+            json!(6_710)
+        ]
+    );
+    let later = acme
+        .client
+        .get(format!("{path}?from=2027-02-01&to=2027-02-28&format=json"))
+        .await
+        .expect(200)
+        .json;
+    assert_eq!(
+        [&later["opening"], &later["entries"], &later["closing"]],
+        [&json!(6_710), &json!([]), &json!(6_710)]
+    );
     let scope = kernel::Scope::system(acme.org.parse().unwrap());
     let of = async |from: &str, to: &str| {
         let period = archive::Period {
@@ -274,12 +376,56 @@ async fn a_client_gets_a_statement_of_its_account() {
 }
 
 #[tokio::test]
+async fn a_statement_is_of_as_many_invoices_as_there_are() {
+    const MANY: usize = 260;
+    let app = TestApp::start().await;
+    let (acme, client) = ready(&app).await;
+    let first = sent(&acme.client, invoice(&client, &[(10_000, "0")])).await;
+    let pay = format!("/v1/invoices/{}/payments", first["id"].as_str().unwrap());
+    // More of each than a page has.
+    for _ in 0..MANY {
+        acme.client.post(&pay, cash(1)).await.expect(201);
+    }
+    for _ in 1..MANY {
+        sent(&acme.client, invoice(&client, &[(100, "0")])).await;
+    }
+    let path = format!("/v1/clients/{client}/statement?format=json");
+    let shown = acme.client.get(&path).await.expect(200).json;
+    let entries = shown["entries"].as_array().unwrap();
+    let of = |kind: &str| entries.iter().filter(|entry| entry["kind"] == kind).count();
+    assert_eq!([of("invoice"), of("payment")], [MANY, MANY]);
+    let expected = 10_000 + 100 * 259 - 260;
+    assert_eq!((&shown["opening"], &shown["closing"]), (&json!(0), &json!(expected)));
+    assert_eq!(entries.last().unwrap()["balance"], expected);
+    app.advance(60 * kernel::Time::DAY);
+    let owner = acme.owner.logged_in_again(&app).await.client.within(&acme.org);
+    let later = owner
+        .get(format!("{path}&from=2027-02-01&to=2027-02-28"))
+        .await
+        .expect(200)
+        .json;
+    assert_eq!([&later["opening"], &later["entries"]], [&json!(expected), &json!([])]);
+    app.take("OutboxQueue").await;
+}
+
+#[tokio::test]
 async fn a_statement_of_nothing_and_nobody_is_refused() {
     let app = TestApp::start().await;
     let (acme, client) = ready(&app).await;
     let rival = app.tenant().await;
     let path = format!("/v1/clients/{client}/statement");
     rival.client.get(&path).await.problem(404, "not_found");
+    rival
+        .client
+        .get(format!("{path}?format=json"))
+        .await
+        .problem(404, "not_found");
+    let viewer = app.member(&acme, "viewer").await;
+    assert_eq!(
+        viewer.client.get(format!("{path}?format=json")).await.expect(200).json["entries"],
+        json!([])
+    );
+    app.client().get(format!("{path}?format=json")).await.expect(401);
     let backwards = acme
         .client
         .get(format!("{path}?from=2027-02-01&to=2027-01-01"))
@@ -289,7 +435,12 @@ async fn a_statement_of_nothing_and_nobody_is_refused() {
     // As of revenue: what looks like a currency and is none.
     let unknown = acme.client.get(format!("{path}?currency=XYZ")).await.expect(422);
     assert_eq!(unknown.fields(), ["currency"]);
-    for (query, field) in [("from=x", "from"), ("to=2027-02-30", "to"), ("a=b", "a")] {
+    for (query, field) in [
+        ("from=x", "from"),
+        ("to=2027-02-30", "to"),
+        ("a=b", "a"),
+        ("format=csv", "format"),
+    ] {
         let wrong = acme.client.get(format!("{path}?{query}")).await.expect(400);
         assert_eq!(wrong.fields(), [field], "{query}: {}", wrong.json);
     }

@@ -554,6 +554,77 @@ async fn a_coupon_is_a_line_of_its_own() {
     app.settle().await;
 }
 
+/// What a coupon of the tenant counts.
+async fn redemptions(acme: &Tenant, coupon: &str) -> Value {
+    let path = format!("/v1/coupons/{coupon}");
+    acme.client.get(path).await.expect(200).json["redemptions"].clone()
+}
+
+#[tokio::test]
+async fn a_draft_gives_its_coupon_back_when_it_has_it_no_more() {
+    let app = TestApp::start().await;
+    let acme = app.tenant().await;
+    let client = client_of(&app, &acme, json!({})).await;
+    let mut coupons = Vec::new();
+    for code in ["ONE", "TWO"] {
+        let coupon = json!({"code": code, "percentOff": 10, "duration": "once", "maxRedemptions": 1});
+        coupons.push(acme.client.post("/v1/coupons", coupon).await.expect(201).text("id"));
+    }
+    let [one, two] = [&coupons[0], &coupons[1]];
+    let counts = async || [redemptions(&acme, one).await, redemptions(&acme, two).await];
+    let mut new = invoice(&client, &[(10_000, "19")]);
+    new["couponCode"] = json!("ONE");
+    let draft = async || acme.client.post("/v1/invoices", new.clone()).await;
+    let first = draft().await.expect(201).text("id");
+    draft().await.problem(409, "coupon_used_up");
+    let path = format!("/v1/invoices/{first}");
+    for (code, expected) in [
+        (json!("TWO"), [0, 1]),
+        (json!("one"), [1, 0]),
+        (json!("ONE"), [1, 0]),
+        (Value::Null, [0, 0]),
+        (json!("ONE"), [1, 0]),
+    ] {
+        acme.client.patch(&path, json!({"couponCode": code})).await.expect(200);
+        assert_eq!(counts().await, expected, "{code}");
+    }
+    // A change that is refused gives nothing back.
+    acme.client
+        .patch(&path, json!({"couponCode": "NONE"}))
+        .await
+        .problem(404, "not_found");
+    acme.client
+        .patch(&path, json!({"notes": "as it was"}))
+        .await
+        .expect(200);
+    assert_eq!(counts().await, [1, 0]);
+    acme.client.delete(&path).await.expect(204);
+    assert_eq!(counts().await, [0, 0]);
+    acme.client.delete(&path).await.problem(404, "not_found");
+    assert_eq!(counts().await, [0, 0]);
+    let second = draft().await.expect(201).text("id");
+    acme.client
+        .post(format!("/v1/invoices/{second}/cancel"), json!({}))
+        .await
+        .expect(200);
+    assert_eq!(counts().await, [0, 0]);
+    // What was sent has used it, whatever becomes of it.
+    let third = draft().await.expect(201).text("id");
+    for deed in ["send", "cancel"] {
+        acme.client
+            .post(format!("/v1/invoices/{third}/{deed}"), json!({}))
+            .await
+            .expect(200);
+        assert_eq!(counts().await, [1, 0], "{deed}");
+    }
+    // A coupon that was deleted counts nothing more.
+    new["couponCode"] = json!("TWO");
+    let last = acme.client.post("/v1/invoices", new).await.expect(201).text("id");
+    acme.client.delete(format!("/v1/coupons/{two}")).await.expect(204);
+    acme.client.delete(format!("/v1/invoices/{last}")).await.expect(204);
+    app.settle().await;
+}
+
 /// The ids of a list, in order.
 async fn ids(client: &Client, path: &str) -> Vec<String> {
     let all = client.all(path).await;

@@ -53,6 +53,7 @@ mod platform;
 mod privileges;
 mod projects;
 mod recovery;
+mod reported;
 mod roles;
 mod secrets;
 mod sessions;

@@ -147,3 +147,69 @@ async fn who_deletes_their_organization_owes_nothing_more() {
     let own = seller.delete(format!("/v1/orgs/{}", OrgId::PLATFORM)).await;
     own.problem(409, "platform_org");
 }
+
+#[tokio::test]
+async fn an_organization_that_is_called_otherwise_is_so_for_the_platform_too() {
+    let app = TestApp::start().await;
+    let [acme, other] = app.tenants().await;
+    run(&app).await;
+    run(&app).await;
+    let client = async |tenant: &Tenant| {
+        let all = seller(&app).await.all("/v1/clients").await;
+        all.into_iter()
+            .find(|client| client["externalId"] == json!(tenant.org))
+            .unwrap()
+    };
+    let before = [client(&acme).await, client(&other).await];
+    let path = format!("/v1/clients/{}", before[0]["id"].as_str().unwrap());
+    // What only the platform says stays.
+    let said = json!({"language": "pt-BR", "phone": "+4930123456", "taxExempt": "reverse_charge"});
+    seller(&app).await.patch(&path, said.clone()).await.expect(200);
+    let address = json!({"line1": "Ring 1", "postalCode": "1010", "city": "Wien", "country": "AT"});
+    let change =
+        json!({"name": "Acme & Sons", "timeZone": "Europe/Vienna", "address": address, "taxId": "ATU12345678"});
+    acme.client
+        .patch(format!("/v1/orgs/{}", acme.org), change.clone())
+        .await
+        .expect(200);
+    assert_eq!(
+        client(&acme).await["name"],
+        before[0]["name"],
+        "not before the next run"
+    );
+    run(&app).await;
+    run(&app).await;
+    let after = client(&acme).await;
+    for (name, value) in change.as_object().unwrap().iter().chain(said.as_object().unwrap()) {
+        let expected = if name == "address" { &after["address"] } else { value };
+        assert_eq!(&after[name], expected, "{name}");
+    }
+    assert_eq!(after["address"]["line1"], "Ring 1");
+    assert_eq!(after["email"], before[0]["email"]);
+    assert_eq!(client(&other).await, before[1], "nobody else is called otherwise");
+    // What an organization takes back stays as it was known, and what it says again changes nothing.
+    let noted = async || {
+        let path = format!("/v1/orgs/{}/audit", OrgId::PLATFORM);
+        let all = seller(&app).await.all(path).await.into_iter();
+        all.filter(|entry| entry["action"] == "client.updated" && entry["actorUserId"].is_null())
+            .count()
+    };
+    assert_eq!(noted().await, 1);
+    let nothing = json!({"address": null, "taxId": null, "color": "#112233"});
+    acme.client
+        .patch(format!("/v1/orgs/{}", acme.org), nothing)
+        .await
+        .expect(200);
+    run(&app).await;
+    assert_eq!(client(&acme).await, after);
+    assert_eq!(noted().await, 1);
+    // The platform's own is no client of its own.
+    let name = json!({"name": "Countinghouse Ltd"});
+    seller(&app)
+        .await
+        .patch(format!("/v1/orgs/{}", OrgId::PLATFORM), name)
+        .await
+        .expect(200);
+    run(&app).await;
+    assert_eq!(seller(&app).await.all("/v1/clients").await.len(), 2);
+}

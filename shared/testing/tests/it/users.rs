@@ -255,6 +255,8 @@ async fn who_is_deactivated_or_demoted_has_no_power_at_once() {
     reactivate(&ada, &ada).await.problem(401, "deactivated");
     // The role is kept for when they come back.
     assert_eq!(reactivate(&manager, &ada).await.expect(200).json["role"], "admin");
+    ada.client.get("/v1/users").await.problem(401, "session_ended");
+    let ada = ada.logged_in_again(&app).await;
     ada.client.get("/v1/users").await.expect(200);
 
     eve.client.get("/v1/users").await.expect(200);
