@@ -412,10 +412,7 @@ impl Stripe<'_> {
     /// The events of payments since a time that some endpoint did not take; Stripe lists those of the last 30 days.
     pub(crate) async fn undelivered(&self, from: Time, after: Option<&str>) -> Result<Undelivered, Failure> {
         let after = after.map_or_else(String::new, |after| format!("&starting_after={}", segment(after)));
-        let types: String = event::OF_PAYMENTS
-            .iter()
-            .map(|name| format!("&types%5B%5D={name}"))
-            .collect();
+        let types = event::OF_PAYMENTS.map(|name| format!("&types%5B%5D={name}")).concat();
         let from = from.seconds();
         let path = format!("/v1/events?delivery_success=false&created%5Bgte%5D={from}&limit=100{types}{after}");
         let page: Page<event::Envelope> = self.0.get("event", &path).await?;

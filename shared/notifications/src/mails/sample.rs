@@ -71,6 +71,16 @@ pub fn samples() -> Vec<Letter> {
             amount: "USD 10.00".into(),
             link: page("/wallet"),
         },
+    ];
+    samples.extend(of_payments(page));
+    samples.extend(to_clients());
+    samples.extend(of_dunning());
+    samples
+}
+
+/// Mails of an organization's payments.
+fn of_payments(page: impl Fn(&str) -> Line) -> [Letter; 2] {
+    [
         Letter::PaymentUnapplied {
             name: "Ada Lovelace".into(),
             organization: "Analytical Engines".into(),
@@ -86,9 +96,7 @@ pub fn samples() -> Vec<Letter> {
             payments: 2,
             link: page("/payments/comparisons"),
         },
-    ];
-    samples.extend(to_clients().into_iter().chain(of_dunning()));
-    samples
+    ]
 }
 
 /// Mails that a client gets.

@@ -1,7 +1,11 @@
 //! A process dies before or after any call of a deed of payments: whatever it was about to do, money is asked for, taken and
 //! given back once, by what the double counts, and nothing is on its way for ever. Every call is tried, none sampled.
+//!
+//! Dying after a call and dying before the next one leave the same, unless a provider was called in between: there, and
+//! after the last call, both are tried, elsewhere the second alone.
 
-use std::collections::BTreeMap;
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 
 use kernel::Time;
@@ -10,6 +14,7 @@ use serde_json::{Value, json};
 use testing::{Chaos, Client, Moment, Reply};
 
 use crate::invoices::facts;
+use crate::payment_nights;
 use crate::shop::{PAY, Shop};
 
 /// No deed makes more calls.
@@ -22,6 +27,8 @@ const PAYMENTS: &str = "PaymentQueue";
 struct Stage {
     chaos: Chaos,
     shop: Shop,
+    /// How often the last deed called a provider before it died.
+    asked: Cell<usize>,
 }
 
 /// Where a process dies.
@@ -35,11 +42,32 @@ impl Stage {
     async fn open() -> Self {
         let chaos = Chaos::only(&[]);
         let shop = Shop::open_under(chaos.clone()).await;
-        Self { chaos, shop }
+        Self::of(chaos, shop)
+    }
+
+    /// One whose platform sells credits.
+    async fn of_credits() -> Self {
+        let chaos = Chaos::only(&[]);
+        let shop = payment_nights::shop_under(chaos.clone()).await;
+        Self::of(chaos, shop)
+    }
+
+    fn of(chaos: Chaos, shop: Shop) -> Self {
+        Self {
+            chaos,
+            shop,
+            asked: Cell::default(),
+        }
+    }
+
+    /// How often providers were called.
+    fn asks(&self) -> usize {
+        self.shop.double.calls().as_array().unwrap().len()
     }
 
     /// Lets the process that does this die there; says whether it got so far.
     async fn dies(&self, deed: impl Future<Output = ()>, at: At) -> bool {
+        let before = self.asks();
         self.chaos.enable(true);
         self.chaos.crash_at(at.call, at.moment);
         let died = tokio::select! {
@@ -47,6 +75,7 @@ impl Stage {
             () = self.chaos.crashed() => true,
         };
         self.chaos.enable(false);
+        self.asked.set(self.asks() - before);
         died
     }
 
@@ -110,15 +139,24 @@ impl Stage {
     }
 }
 
-/// Does something that dies at its first call, its second, and so on, before and after each, until it makes no more; says
-/// how many it makes.
-async fn everywhere(mut deed: impl AsyncFnMut(At) -> bool) -> u64 {
+/// Does something that dies at its first call, its second, and so on, until it makes no more: before each, after the last, and
+/// after each that a provider is called after. Says how many calls it makes.
+async fn everywhere(stage: &Stage, mut deed: impl AsyncFnMut(At) -> bool) -> u64 {
+    let mut asked = 0;
     for call in 1..=MOST_CALLS {
-        let mut died = false;
-        for moment in [Moment::Before, Moment::After] {
-            died = deed(At { call, moment }).await;
+        let moment = Moment::Before;
+        let died = deed(At { call, moment }).await;
+        let is_last = !died;
+        // A provider was called after the call before this one.
+        if call > 1 && (is_last || stage.asked.get() > asked) {
+            let at = At {
+                call: call - 1,
+                moment: Moment::After,
+            };
+            asked = stage.asked.get();
+            assert!(deed(at).await, "{at:?}");
         }
-        if !died {
+        if is_last {
             return call - 1;
         }
     }
@@ -144,7 +182,7 @@ async fn asked_again(stage: &Stage, client: &Client, path: &str, body: &Value) -
 async fn who_pays_with_a_key_and_asks_again_has_one_page() {
     for provider in TWO {
         let stage = Stage::open().await;
-        let calls = everywhere(async |at| {
+        let calls = everywhere(&stage, async |at| {
             let invoice = stage.shop.invoice(provider, 17_000).await;
             let (client, path) = (stage.keyed().await, format!("/v1/invoices/{invoice}/pay"));
             let body = json!({"provider": provider.name()});
@@ -171,7 +209,7 @@ async fn who_pays_with_a_key_and_asks_again_has_one_page() {
 #[tokio::test]
 async fn who_pays_without_a_key_and_asks_again_has_one_page() {
     let stage = Stage::open().await;
-    let calls = everywhere(async |at| {
+    let calls = everywhere(&stage, async |at| {
         let invoice = stage.shop.invoice(Provider::Stripe, 9_900).await;
         let pay = async {
             stage.shop.begin(&invoice, Provider::Stripe).await.expect(201);
@@ -193,7 +231,7 @@ async fn who_pays_without_a_key_and_asks_again_has_one_page() {
 #[tokio::test]
 async fn what_nobody_goes_on_with_ends_and_can_be_begun_anew() {
     let stage = Stage::open().await;
-    let calls = everywhere(async |at| {
+    let calls = everywhere(&stage, async |at| {
         let invoice = stage.shop.invoice(Provider::Stripe, 9_900).await;
         let pay = async {
             stage.shop.begin(&invoice, Provider::Stripe).await.expect(201);
@@ -227,7 +265,7 @@ async fn what_nobody_goes_on_with_ends_and_can_be_begun_anew() {
 #[tokio::test]
 async fn who_pays_otherwise_and_asks_again_has_one_page_that_is_open() {
     let stage = Stage::open().await;
-    let calls = everywhere(async |at| {
+    let calls = everywhere(&stage, async |at| {
         let (invoice, first) = stage.shop.begun(Provider::Stripe, 9_900).await;
         let (client, path) = (stage.keyed().await, format!("/v1/invoices/{invoice}/pay"));
         let body = json!({"provider": "stripe", "amount": 9_000});
@@ -289,7 +327,7 @@ async fn who_asks_for_a_refund_again_is_given_it_once() {
     let path = format!("/v1/payments/{payment}/partial-refund");
     let body = json!({"amount": 100, "reason": "goodwill"});
     let mut many = 0;
-    let calls = everywhere(async |at| {
+    let calls = everywhere(&stage, async |at| {
         let client = stage.keyed().await;
         let refund = async {
             client.post(&path, body.clone()).await.expect(201);
@@ -322,7 +360,7 @@ async fn a_worker_that_dies_gives_money_back_once() {
         let (_, payment) = stage.shop.paid(provider, 90_000).await;
         let mut many = 0;
         for again in [true, false] {
-            let calls = everywhere(async |at| {
+            let calls = everywhere(&stage, async |at| {
                 stage.shop.refund(&payment, 200).await.expect(201);
                 let messages = stage.shop.app.take(PAYMENTS).await;
                 assert!(!messages.is_empty());
@@ -345,7 +383,7 @@ async fn a_worker_that_dies_gives_money_back_once() {
 async fn an_event_that_is_told_again_is_lost_by_nobodys_death() {
     for provider in TWO {
         let stage = Stage::open().await;
-        let calls = everywhere(async |at| {
+        let calls = everywhere(&stage, async |at| {
             let (invoice, payment) = stage.shop.begun(provider, 17_000).await;
             stage.shop.double.act(&payment, &PAY).unwrap();
             let news = stage.shop.news();
@@ -379,7 +417,7 @@ async fn a_worker_that_dies_of_an_event_books_it_once() {
         (Provider::Cashfree, true),
     ] {
         let stage = Stage::open().await;
-        let calls = everywhere(async |at| {
+        let calls = everywhere(&stage, async |at| {
             let (invoice, payment) = stage.shop.begun(provider, 17_000).await;
             stage.shop.double.act(&payment, &PAY).unwrap();
             // One of what it tells says enough.
@@ -402,7 +440,7 @@ async fn a_worker_that_dies_of_an_event_books_it_once() {
 async fn a_watch_that_dies_books_what_it_finds_once() {
     let stage = Stage::open().await;
     for again in [true, false] {
-        let calls = everywhere(async |at| {
+        let calls = everywhere(&stage, async |at| {
             let (invoice, payment) = stage.shop.begun(Provider::Stripe, 9_900).await;
             stage.shop.double.act(&payment, &PAY).unwrap();
             stage.shop.app.advance(2 * Time::MINUTE);
@@ -425,7 +463,7 @@ async fn a_watch_that_dies_books_what_it_finds_once() {
 async fn a_watch_that_dies_of_opening_a_page_opens_one() {
     for provider in TWO {
         let stage = Stage::open().await;
-        let calls = everywhere(async |at| {
+        let calls = everywhere(&stage, async |at| {
             let invoice = stage.shop.invoice(provider, 17_000).await;
             stage.shop.double.misbehave(Fault {
                 provider: Some(provider),
@@ -459,7 +497,7 @@ async fn a_watch_that_dies_of_opening_a_page_opens_one() {
 #[tokio::test]
 async fn a_worker_that_dies_closes_a_page_all_the_same() {
     let stage = Stage::open().await;
-    let calls = everywhere(async |at| {
+    let calls = everywhere(&stage, async |at| {
         let (invoice, payment) = stage.shop.begun(Provider::Stripe, 9_900).await;
         stage
             .shop
@@ -484,4 +522,189 @@ async fn a_worker_that_dies_closes_a_page_all_the_same() {
     })
     .await;
     assert!(calls > 4, "{calls} calls");
+}
+
+/// Begins a payment on our page for credits; its path, and the buyer's wallet before.
+async fn wanted(stage: &Stage) -> (String, i64) {
+    let [before, _] = payment_nights::wallet(&stage.shop).await;
+    let (_, path) = payment_nights::wanted(&stage.shop, CREDITS).await;
+    (path, before)
+}
+
+/// Credits that are bought each time.
+const CREDITS: u64 = 1_000_000;
+
+fn credits() -> i64 {
+    i64::try_from(CREDITS).unwrap()
+}
+
+/// The latest payment of the platform.
+async fn latest(stage: &Stage) -> Value {
+    let owner = payment_nights::platform(&stage.shop).await;
+    owner.get("/v1/payments?limit=1").await.expect(200).data()[0].clone()
+}
+
+/// The platform is told of everything, twice, and whoever waits for that goes on.
+async fn told_twice(stage: &Stage) {
+    payment_nights::told(&stage.shop).await;
+    stage.shop.wait(3 * Time::MINUTE).await;
+}
+
+#[tokio::test]
+async fn who_buys_credits_and_asks_again_has_one_page() {
+    let stage = Stage::of_credits().await;
+    let calls = everywhere(&stage, async |at| {
+        let (path, before) = wanted(&stage).await;
+        let form = stage.shop.app.client();
+        let form = form.header("content-type", "application/x-www-form-urlencoded");
+        let begin = async {
+            let reply = form.post_bytes(&path, "provider=stripe").await;
+            assert_eq!(reply.status, 303);
+        };
+        let died = stage.dies(begin, at).await;
+        stage.shop.app.advance(31 * Time::SECOND);
+        assert_eq!(form.post_bytes(&path, "provider=stripe").await.status, 303, "{at:?}");
+        let payment = latest(&stage).await["id"].as_str().unwrap().to_owned();
+        assert_eq!(stage.shop.double.count(&payment).sessions, 1, "{at:?}");
+        stage.shop.double.act(&payment, &PAY).unwrap();
+        told_twice(&stage).await;
+        let count = stage.shop.double.count(&payment);
+        assert_eq!((count.sessions, count.charges), (1, 1), "{at:?}");
+        let after = payment_nights::wallet(&stage.shop).await;
+        assert_eq!(after, [before + credits(), 0], "{at:?}");
+        died
+    })
+    .await;
+    assert!(calls > 6, "{calls} calls");
+}
+
+#[tokio::test]
+async fn a_worker_that_dies_of_a_paid_top_up_credits_it_once() {
+    for again in [true, false] {
+        let stage = Stage::of_credits().await;
+        let calls = everywhere(&stage, async |at| {
+            let [before, _] = payment_nights::wallet(&stage.shop).await;
+            let (_, payment) = payment_nights::buy(&stage.shop, CREDITS).await;
+            stage.shop.double.act(&payment, &PAY).unwrap();
+            let first = stage.shop.news().swap_remove(0);
+            payment_nights::deliver(&stage.shop, &first).await;
+            let messages = stage.shop.app.take(PAYMENTS).await;
+            let died = stage.worker_dies(&messages, at).await;
+            stage.recover(&messages, again).await;
+            let found = latest(&stage).await;
+            assert_eq!(
+                (&found["status"], &found["amountApplied"]),
+                (&json!("succeeded"), &found["amount"]),
+                "{at:?}"
+            );
+            let after = payment_nights::wallet(&stage.shop).await;
+            assert_eq!(after, [before + credits(), 0], "{at:?}");
+            died
+        })
+        .await;
+        assert!(calls > 8, "{calls} calls");
+    }
+}
+
+#[tokio::test]
+async fn a_worker_that_dies_of_giving_back_takes_the_credits_back_once() {
+    for again in [true, false] {
+        let stage = Stage::of_credits().await;
+        let (_, payment) = payment_nights::buy(&stage.shop, CREDITS).await;
+        stage.shop.double.act(&payment, &PAY).unwrap();
+        told_twice(&stage).await;
+        let [before, _] = payment_nights::wallet(&stage.shop).await;
+        // A hundredth of the money each time, and of the credits with it.
+        let part = latest(&stage).await["amount"].as_i64().unwrap() / 100;
+        let mut many = 0;
+        let calls = everywhere(&stage, async |at| {
+            let owner = payment_nights::platform(&stage.shop).await;
+            let path = format!("/v1/payments/{payment}/partial-refund");
+            owner.post(&path, json!({"amount": part})).await.expect(201);
+            let messages = stage.shop.app.take(PAYMENTS).await;
+            assert!(!messages.is_empty());
+            let died = stage.worker_dies(&messages, at).await;
+            stage.recover(&messages, again).await;
+            payment_nights::told(&stage.shop).await;
+            many += 1;
+            let count = stage.shop.double.count(&payment);
+            assert_eq!(count.refunds, usize::try_from(many).unwrap(), "{at:?}");
+            let after = payment_nights::wallet(&stage.shop).await;
+            assert_eq!(after, [before - many * credits() / 100, 0], "{at:?}");
+            died
+        })
+        .await;
+        assert!(calls > 8, "{calls} calls");
+    }
+}
+
+/// The night books what nobody told, and whatever it dies of, it does so once, and reports once.
+#[tokio::test]
+async fn a_night_that_dies_books_and_reports_once() {
+    let stage = Stage::open().await;
+    let mut nights = 0;
+    let calls = everywhere(&stage, async |at| {
+        let (invoice, payment) = stage.shop.begun(Provider::Stripe, 9_900).await;
+        stage.shop.app.settle().await;
+        stage.shop.double.act(&payment, &PAY).unwrap();
+        stage.shop.news();
+        stage.shop.app.advance(Time::DAY);
+        stage.shop.app.run_sweeper().await;
+        let due = stage.shop.app.take(PAYMENTS).await;
+        // The night alone: its watch would find the money, too.
+        let of_night = |text: &&String| text.contains("payment-reconcile");
+        let messages: Vec<String> = due.iter().filter(of_night).cloned().collect();
+        assert_eq!(messages.len(), 1, "{due:?}");
+        let died = stage.worker_dies(&messages, at).await;
+        stage.recover(&messages, at.call.is_multiple_of(2)).await;
+        stage.is_paid_once(&invoice, &payment, 9_900, at).await;
+        nights += 1;
+        let reports = stage
+            .shop
+            .now()
+            .await
+            .get("/v1/payment-reconciliations")
+            .await
+            .expect(200);
+        let ids: BTreeSet<String> = reports
+            .data()
+            .iter()
+            .map(|report| report["until"].to_string())
+            .collect();
+        assert_eq!(ids.len(), reports.data().len(), "{at:?}");
+        assert!(reports.data().len() <= nights, "{at:?}: more reports than nights");
+        died
+    })
+    .await;
+    assert!(calls > 10, "{calls} calls");
+}
+
+/// Cashfree lists nothing at night: whatever dies when a page is opened there, the watch finds what it left, and the money.
+#[tokio::test]
+async fn what_died_at_cashfree_is_found_by_the_watch() {
+    let stage = Stage::open().await;
+    let calls = everywhere(&stage, async |at| {
+        let invoice = stage.shop.invoice(Provider::Cashfree, 17_000).await;
+        let pay = async {
+            stage.shop.begin(&invoice, Provider::Cashfree).await.expect(201);
+        };
+        stage.shop.now().await;
+        let died = stage.dies(pay, at).await;
+        stage.shop.wait(2 * Time::MINUTE).await;
+        let begun = stage.payments(&invoice).await;
+        for payment in &begun {
+            let payment = payment["id"].as_str().unwrap();
+            assert_eq!(stage.shop.double.count(payment).sessions, 1, "{at:?}");
+            // Nobody tells of it.
+            stage.shop.double.act(payment, &PAY).unwrap();
+            stage.shop.news();
+            stage.shop.wait(3 * Time::MINUTE).await;
+            stage.is_paid_once(&invoice, payment, 17_000, at).await;
+        }
+        // Where it died before it was stored, nothing is left.
+        assert!(begun.len() <= 1, "{at:?}");
+        died
+    })
+    .await;
+    assert!(calls > 6, "{calls} calls");
 }
