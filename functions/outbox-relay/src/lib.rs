@@ -9,20 +9,20 @@ use outbox::Listener;
 /// The function.
 pub const FUNCTION: Function = Function::queue::<OutboxRelay>("outbox-relay");
 
-/// Relays facts to these.
+/// Relays facts to those who mail about these.
 struct OutboxRelay {
-    of_wallets: metering::mails::Mails,
-    of_invoices: billing::mails::Mails,
-    of_payments: payments::mails::Mails,
+    wallets: metering::mails::Mails,
+    invoices: billing::mails::Mails,
+    payments: payments::mails::Mails,
 }
 
 impl OutboxRelay {
     /// Everybody who listens: a new one is a line here, and in the struct.
     fn listeners(&self) -> [&dyn Listener; 4] {
         [
-            &self.of_wallets,
-            &self.of_invoices,
-            &self.of_payments,
+            &self.wallets,
+            &self.invoices,
+            &self.payments,
             &payments::close::Sessions,
         ]
     }
@@ -31,9 +31,9 @@ impl OutboxRelay {
 impl Start for OutboxRelay {
     async fn start(env: &Env, app: App) -> anyhow::Result<Self> {
         Ok(Self {
-            of_wallets: metering::mails::Mails::of(env, &app)?,
-            of_invoices: billing::mails::Mails::of(env, &app)?,
-            of_payments: payments::mails::Mails::of(env, &app)?,
+            wallets: metering::mails::Mails::of(env, &app)?,
+            invoices: billing::mails::Mails::of(env, &app)?,
+            payments: payments::mails::Mails::of(env, &app)?,
         })
     }
 }

@@ -140,7 +140,7 @@ impl Check {
 }
 
 /// Whether something of it can be seen: it is no blank, and none of the characters that are by default not shown
-/// (`Default_Ignorable_Code_Point` of Unicode 17's DerivedCoreProperties, and the blank of Braille).
+/// (`Default_Ignorable_Code_Point` of Unicode 17's `DerivedCoreProperties`, and the blank of Braille).
 fn shows(c: char) -> bool {
     let hidden = matches!(
         c,
