@@ -35,24 +35,13 @@ impl Up {
 
     /// Starts it with more arguments.
     pub(crate) async fn start_with(data: &Path, arguments: &[&str]) -> Self {
-        let arguments = [&["--separate"], arguments].concat();
-        Self::started(data, &arguments, Stdio::null()).await
-    }
-
-    /// Starts it with one program for all functions, each a process of its own, so that whatever they say is in a file.
-    pub(crate) async fn start_logging(data: &Path, log: &Path) -> Self {
-        let log = std::fs::File::create(log).expect("a file");
-        Self::started(data, &[], log.into()).await
-    }
-
-    async fn started(data: &Path, arguments: &[&str], says: Stdio) -> Self {
         let mut child = Command::new(LOCAL)
-            .args(["up", "--port", "0", "--data"])
+            .args(["up", "--separate", "--port", "0", "--data"])
             .arg(data)
             .args(arguments)
             .current_dir(root())
             .stdout(Stdio::piped())
-            .stderr(says)
+            .stderr(Stdio::null())
             .spawn()
             .expect("cargo local up starts");
         let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();

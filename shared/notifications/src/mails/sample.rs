@@ -50,6 +50,17 @@ pub fn samples() -> Vec<Letter> {
             resolved_at: now,
             link: alert(),
         },
+    ];
+    samples.extend(of_wallets(page));
+    samples.extend(of_payments(page));
+    samples.extend(to_clients());
+    samples.extend(of_dunning());
+    samples
+}
+
+/// Mails of an organization's wallet.
+fn of_wallets(page: impl Fn(&str) -> Line) -> [Letter; 3] {
+    [
         Letter::WalletLow {
             name: "Ada Lovelace".into(),
             organization: "Analytical Engines".into(),
@@ -71,11 +82,7 @@ pub fn samples() -> Vec<Letter> {
             amount: "USD 10.00".into(),
             link: page("/wallet"),
         },
-    ];
-    samples.extend(of_payments(page));
-    samples.extend(to_clients());
-    samples.extend(of_dunning());
-    samples
+    ]
 }
 
 /// Mails of an organization's payments.

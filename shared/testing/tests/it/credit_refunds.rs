@@ -75,6 +75,8 @@ async fn what_is_due_is_lowered_first_and_the_rest_goes_back_of_several_payments
         let payment = begun.expect(201).json["payment"]["id"].as_str().unwrap().to_owned();
         shop.act(&payment, &PAY).await;
         payments.push(payment);
+        // Which is the newest is told by the millisecond.
+        shop.app.advance(1);
     }
     let note = credit(&shop.now().await, &invoice, 8_500, true).await.expect(201).json;
     assert_eq!(amounts(&note), [8_500, 3_000, 0, 5_500]);
