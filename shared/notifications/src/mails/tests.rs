@@ -41,6 +41,14 @@ fn kind(letter: &Letter) -> String {
         .to_owned()
 }
 
+/// Where a mail is to lead: one that only tells that something is well again leads nowhere.
+fn leads_to(letter: &Letter) -> BTreeSet<String> {
+    let stored = serde_json::to_value(letter).unwrap();
+    let link = stored["variables"]["link"].as_str();
+    assert!(link.is_some() || kind(letter) == "contract-resumed", "{}", kind(letter));
+    link.map(str::to_owned).into_iter().collect()
+}
+
 /// Where the links of a document lead.
 fn links(html: &str) -> BTreeSet<String> {
     let parts = html.split("href=\"").skip(1);
@@ -58,7 +66,7 @@ fn markup(html: &str) -> [usize; 4] {
 #[track_caller]
 fn check_it_stays_text(text: &str) {
     for (letter, tame) in each_saying(text).into_iter().zip(each_saying("Ada")) {
-        let expected = BTreeSet::from([LINK.to_owned()]);
+        let expected = leads_to(&letter);
         let (name, mail, tame) = (kind(&letter), render(letter), render(tame));
         assert_eq!(markup(&mail.html), markup(&tame.html), "{name}: {}", mail.html);
         assert_eq!(links(&mail.html), expected, "{name}");
@@ -125,13 +133,13 @@ fn html_is_escaped_and_text_is_not() {
 #[test]
 fn text_and_html_lead_to_the_same_page() {
     for letter in each_saying("Ada") {
-        let expected = [LINK];
+        let expected = leads_to(&letter);
         let (name, mail) = (kind(&letter), render(letter));
-        let of_text: Vec<&str> = mail.text.lines().filter(|line| line.contains("://")).collect();
-        assert_eq!(of_text, expected, "{name}");
+        let of_text = mail.text.lines().filter(|line| line.contains("://"));
+        assert!(of_text.eq(&expected), "{name}: {}", mail.text);
         // A button, and the same as a plain link.
         assert_eq!(mail.html.matches("href=").count(), 2 * expected.len(), "{name}");
-        assert_eq!(links(&mail.html), expected.map(str::to_owned).into(), "{name}");
+        assert_eq!(links(&mail.html), expected, "{name}");
     }
 }
 

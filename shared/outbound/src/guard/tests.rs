@@ -119,10 +119,10 @@ fn what_is_no_plain_https_url_is_refused() {
             "https://example.com:0/",
             "must use port 443 or one above 1023: example.com",
         ),
-        // A backslash ends the host, as browsers have it.
+        // A backslash would end the host, as browsers have it.
         (
             "https://127.0.0.1\\@example.com/",
-            "is not on the public internet: 127.0.0.1",
+            "is not an http or https URL of at most 2048 characters",
         ),
     ] {
         let refusal = refused(url).map(|refused| refused.to_string());
