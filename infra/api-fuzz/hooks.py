@@ -21,3 +21,13 @@ def before_load_schema(context, schema):
                 if known:
                     parameter["schema"] = {"type": "string", "enum": [known]}
             operation["parameters"] = given
+
+
+@schemathesis.hook
+def map_body(context, body):
+    """Writes whole numbers without a fraction: JSON takes both, a form's fields are texts."""
+    if isinstance(body, dict):
+        return {name: map_body(context, value) for name, value in body.items()}
+    if isinstance(body, list):
+        return [map_body(context, value) for value in body]
+    return int(body) if isinstance(body, float) and body.is_integer() else body
