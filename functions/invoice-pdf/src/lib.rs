@@ -224,8 +224,7 @@ async fn statement(
     let given = stated.from.is_some() || stated.to.is_some();
     let period = given.then_some(Period { from, to });
     if stated.format == StatedAs::Json {
-        let (period, document) = archive::account(&app, &scope, id, period, currency).await?;
-        let view = StatementView::of(id, period, document);
+        let view = StatementView::of(id, archive::account(&app, &scope, id, period, currency).await?);
         return Ok(([(header::CACHE_CONTROL, "no-store")], Json(view)).into_response());
     }
     let location = archive.statement(&app, &scope, id, period, currency).await?;

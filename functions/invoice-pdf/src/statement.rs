@@ -1,8 +1,7 @@
 //! A statement of a client's account, as data.
 
-use archive::Period;
-use documents::Document;
-use documents::document::{Content, Entered};
+use archive::Account;
+use documents::document::Entered;
 use kernel::{ClientId, Currency, Day, Minor};
 use serde::Serialize;
 
@@ -63,17 +62,9 @@ enum Kind {
 }
 
 impl StatementView {
-    /// That which a document states.
-    pub(crate) fn of(client: ClientId, period: Period, document: Document) -> Self {
-        let (opening, entries, closing) = match document.content {
-            Content::Account {
-                opening,
-                entries,
-                closing,
-            } => (opening, entries, closing),
-            Content::Lines { .. } => (Minor::ZERO, Vec::new(), Minor::ZERO),
-        };
-        let shown = entries.into_iter().scan(opening, |owed, entry| {
+    pub(crate) fn of(client: ClientId, account: Account) -> Self {
+        let (opening, closing) = (account.opening, account.closing());
+        let shown = account.entries.into_iter().scan(opening, |owed, entry| {
             *owed += entry.amount;
             Some(EntryView {
                 day: entry.day,
@@ -89,9 +80,9 @@ impl StatementView {
         });
         Self {
             client_id: client,
-            currency: document.currency,
-            from: period.from,
-            to: period.to,
+            currency: account.currency,
+            from: account.period.from,
+            to: account.period.to,
             opening,
             entries: shown.collect(),
             closing,

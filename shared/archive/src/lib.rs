@@ -18,7 +18,7 @@ use kernel::policy::ReadBilling;
 use kernel::{ClientId, CreditNoteId, Currency, Error, InvoiceId, OrgId, Result, Scope};
 use objects::{Bucket, Link};
 
-pub use statement::{Period, account};
+pub use statement::{Account, Period, account};
 
 /// Names the bucket.
 const BUCKET: &str = "DOCUMENT_BUCKET";
@@ -61,8 +61,10 @@ impl Archive {
         period: Option<Period>,
         currency: Option<Currency>,
     ) -> Result<String> {
-        let (Period { from, to }, document) = statement::account(app, scope, client, period, currency).await?;
-        let key = format!("MARKED/{}/{client}-{}-{from}-{to}.pdf", scope.org(), document.currency);
+        let account = statement::account(app, scope, client, period, currency).await?;
+        let Period { from, to } = account.period;
+        let key = format!("MARKED/{}/{client}-{}-{from}-{to}.pdf", scope.org(), account.currency);
+        let document = account.stated(app, scope).await?;
         self.bucket.put(&key, PDF, render(&document)?).await?;
         self.sign(&key, &format!("statement-{from}-{to}.pdf")).await
     }

@@ -32,15 +32,55 @@ pub struct Period {
     pub to: Day,
 }
 
-/// What happens on an account: what was before a period comes to one sum, what was in it is kept.
-struct Account {
-    period: Period,
-    currency: Currency,
-    opening: Minor,
-    entries: Vec<Entry>,
+/// What happened on a client's account: what was before a period comes to one sum, what was in it is kept, in order.
+#[derive(Debug)]
+pub struct Account {
+    client: Client,
+    org: Org,
+    /// Which days.
+    pub period: Period,
+    /// What its amounts are.
+    pub currency: Currency,
+    /// What was owed before.
+    pub opening: Minor,
+    /// What happened.
+    pub entries: Vec<Entry>,
 }
 
 impl Account {
+    /// What is owed after it.
+    pub fn closing(&self) -> Minor {
+        self.opening + self.entries.iter().map(|entry| entry.amount).sum()
+    }
+
+    /// The page that states it.
+    pub(crate) async fn stated(self, app: &App, scope: &Scope<ReadBilling>) -> Result<Document> {
+        let seller = source::seller_of(app, scope, self.org).await?;
+        let opening = Money::new(self.opening, self.currency);
+        Ok(Document::of_account(
+            self.period.to,
+            opening,
+            self.entries,
+            &self.client,
+            &seller,
+        ))
+    }
+
+    /// Puts what happened in order. Of one day: what is owed, what is credited, what was paid.
+    fn sort(&mut self) {
+        let rank = |what| match what {
+            Entered::Invoice => 0,
+            Entered::CreditNote => 1,
+            Entered::Payment => 2,
+        };
+        self.entries.sort_by(|one, other| {
+            let key = |entry: &Entry| (entry.day, rank(entry.what));
+            key(one)
+                .cmp(&key(other))
+                .then_with(|| one.reference.cmp(&other.reference))
+        });
+    }
+
     /// Adds what happened. 409 `statement_too_long` where more did in the period than one can read.
     fn add(&mut self, entries: impl IntoIterator<Item = Entry>) -> Result<()> {
         for entry in entries {
@@ -63,7 +103,7 @@ fn too_long(detail: &'static str) -> Error {
     Error::refused("statement_too_long", detail)
 }
 
-/// The statement of a client of the scope's organization. 409 `statement_too_long` for one of more than 5,000 lines, and for a
+/// The account of a client of the scope's organization. 409 `statement_too_long` for one of more than 5,000 lines, and for a
 /// client with more than 50,000 invoices or credit notes.
 pub async fn account(
     app: &App,
@@ -71,7 +111,7 @@ pub async fn account(
     client: ClientId,
     period: Option<Period>,
     currency: Option<Currency>,
-) -> Result<(Period, Document)> {
+) -> Result<Account> {
     let client = Client::load_even_deleted(&app.table, scope, client).await?;
     let org = Org::load(&app.table, scope).await?;
     let zone = client.zone(&org.time_zone).clone();
@@ -87,39 +127,19 @@ pub async fn account(
         currency: currency.unwrap_or(client.profile.currency),
         opening: Minor::ZERO,
         entries: Vec::new(),
+        client,
+        org,
     };
-    add_invoices(app, scope, client.id, &zone, &mut account).await?;
-    add_credited(app, scope, client.id, &mut account).await?;
-    // Of one day: what is owed, what is credited, what was paid.
-    let rank = |what| match what {
-        Entered::Invoice => 0,
-        Entered::CreditNote => 1,
-        Entered::Payment => 2,
-    };
-    account.entries.sort_by(|one, other| {
-        let key = |entry: &Entry| (entry.day, rank(entry.what));
-        key(one)
-            .cmp(&key(other))
-            .then_with(|| one.reference.cmp(&other.reference))
-    });
-    let seller = source::seller_of(app, scope, org).await?;
-    let opening = Money::new(account.opening, account.currency);
-    Ok((
-        period,
-        Document::of_account(period.to, opening, account.entries, &client, &seller),
-    ))
+    add_invoices(app, scope, &zone, &mut account).await?;
+    add_credited(app, scope, &mut account).await?;
+    account.sort();
+    Ok(account)
 }
 
 /// Adds each invoice that was ever sent to a client, and what was paid of it, page by page.
-async fn add_invoices(
-    app: &App,
-    scope: &Scope<ReadBilling>,
-    client: ClientId,
-    zone: &Zone,
-    account: &mut Account,
-) -> Result<()> {
+async fn add_invoices(app: &App, scope: &Scope<ReadBilling>, zone: &Zone, account: &mut Account) -> Result<()> {
     let listed = Listed {
-        client: Some(client),
+        client: Some(account.client.id),
         ..Listed::default()
     };
     let (mut read, mut after) = (0, None);
@@ -164,10 +184,10 @@ async fn paid_of(app: &App, scope: &Scope<ReadBilling>, invoice: InvoiceId) -> R
 }
 
 /// Adds each credit note of a client, page by page.
-async fn add_credited(app: &App, scope: &Scope<ReadBilling>, client: ClientId, account: &mut Account) -> Result<()> {
+async fn add_credited(app: &App, scope: &Scope<ReadBilling>, account: &mut Account) -> Result<()> {
     let (mut read, mut after) = (0, None);
     loop {
-        let page = CreditNote::list_for(&app.table, scope, client, Slice { limit: PAGE, after }).await?;
+        let page = CreditNote::list_for(&app.table, scope, account.client.id, Slice { limit: PAGE, after }).await?;
         read += page.records.len();
         let currency = account.currency;
         let notes = page.records.into_iter().filter(|note| note.currency == currency);

@@ -3,7 +3,7 @@
 
 use anyhow::Context;
 use app::{App, Env};
-use identity::member::MemberView;
+use identity::member::{MemberView, tell};
 use identity::{Member, Org};
 use kernel::policy::{ReadMembers, ReadOrg};
 use kernel::{Error, OrgRole, Result, Scope};
@@ -40,22 +40,8 @@ impl Mails {
             return Ok(());
         }
         let said: Said = serde_json::from_str(&fact.data).context("what a fact says of a wallet")?;
-        let org = match Org::load(&app.table, &Scope::<ReadOrg>::system(fact.org)).await {
-            Ok(org) => org,
-            // Deleted meanwhile: nobody is to be told.
-            Err(Error::NotFound(_)) => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        let members = Scope::<ReadMembers>::system(fact.org);
-        for owner in Member::in_roles(&app.table, &members, &[OrgRole::Owner]).await? {
-            let mail = Mail::to(&owner.email, self.letter(fact, &said, &org, &owner));
-            let cause = fact.id.to_string();
-            let job = self
-                .0
-                .mail_once(app.now(), Owner::Org(fact.org), &cause, fact.at, mail)?;
-            job.later().clone().because_of(&fact.origin).store(app).await?;
-        }
-        Ok(())
+        let letter = |org: &Org, owner: &MemberView| self.letter(fact, &said, org, owner);
+        tell(app, &self.0, fact, &[OrgRole::Owner], letter).await
     }
 
     fn letter(&self, fact: &Told, said: &Said, org: &Org, owner: &MemberView) -> Letter {

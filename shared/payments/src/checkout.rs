@@ -216,32 +216,15 @@ impl Bill {
     /// The payment of it, which is to be stored.
     fn payment(&self, now: Time, account: &Opened, by: By<'_>) -> Payment {
         let (id, provider) = (PaymentId::new(now), account.credentials.provider());
-        let mut online = Online {
-            provider,
-            account: account.owner,
-            purpose: self.purpose,
-            checkout: Checkout {
-                payment: id,
-                money: self.money,
-                description: self.description.clone(),
-                customer: self.customer.clone(),
-                return_url: format!("{}?payment={id}", self.page),
-                expires_at: now.plus_millis(OPEN_FOR),
-            },
-            session: None,
-            stage: Stage::Opening,
-            charge: None,
-            received: None,
-            applied: Minor::ZERO,
-            taken_back: Minor::ZERO,
-            refunds: Vec::new(),
-            disputes: Vec::new(),
-            history: Vec::new(),
-            ended_by_us: false,
-            tried: false,
-            lapsed: false,
-            told: 0,
+        let checkout = Checkout {
+            payment: id,
+            money: self.money,
+            description: self.description.clone(),
+            customer: self.customer.clone(),
+            return_url: format!("{}?payment={id}", self.page),
+            expires_at: now.plus_millis(OPEN_FOR),
         };
+        let mut online = Online::new(provider, account.owner, self.purpose, checkout);
         let began = match by {
             By::Member(_) => "begun by a member",
             By::Payer(_) => "begun on the payment page",

@@ -3,13 +3,14 @@
 
 use anyhow::Context;
 use app::{App, Env};
-use identity::{Member, Org};
-use kernel::policy::{ReadMembers, ReadOrg};
-use kernel::{Currency, Error, Minor, Money, OrgRole, Result, Scope};
-use notifications::{Desk, Letter, Mail, Owner};
+use identity::Org;
+use identity::member::{MemberView, tell};
+use kernel::{Currency, Minor, Money, OrgRole, Result};
+use notifications::{Desk, Letter};
 use outbox::{Fact, Heard, Listener, Told};
 use providers::Provider;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::payment::facts::PaymentUnapplied;
 use crate::payment::{HistoryEntry, KEPT, say};
@@ -39,6 +40,11 @@ struct Drifted {
     drifted: u64,
 }
 
+enum Said {
+    Unapplied(Unapplied),
+    Drifted(Drifted),
+}
+
 impl Mails {
     /// Mails that go out by the desk of the environment.
     pub fn of(env: &Env, app: &App) -> anyhow::Result<Self> {
@@ -46,49 +52,43 @@ impl Mails {
     }
 
     async fn mail(&self, app: &App, fact: &Told) -> Result<()> {
-        if ![PaymentUnapplied::TYPE, ReconciliationDrifted::TYPE].contains(&fact.fact.as_str()) {
-            return Ok(());
-        }
-        let org = match Org::load(&app.table, &Scope::<ReadOrg>::system(fact.org)).await {
-            Ok(org) => org,
-            // Deleted meanwhile: nobody is to be told.
-            Err(Error::NotFound(_)) => return Ok(()),
-            Err(error) => return Err(error),
+        let said = match fact.fact.as_str() {
+            PaymentUnapplied::TYPE => Said::Unapplied(read(fact)?),
+            ReconciliationDrifted::TYPE => Said::Drifted(read(fact)?),
+            _ => return Ok(()),
         };
-        let members = Scope::<ReadMembers>::system(fact.org);
-        for member in Member::in_roles(&app.table, &members, &WHO).await? {
-            let mail = Mail::to(&member.email, self.letter(fact, &org.name, &member.name)?);
-            let (owner, cause) = (Owner::Org(fact.org), fact.id.to_string());
-            let job = self.0.mail_once(app.now(), owner, &cause, fact.at, mail)?;
-            job.later().clone().because_of(&fact.origin).store(app).await?;
-        }
-        Ok(())
+        let letter = |org: &Org, member: &MemberView| self.letter(fact, &said, org, member);
+        tell(app, &self.0, fact, &WHO, letter).await
     }
 
-    fn letter(&self, fact: &Told, organization: &str, name: &str) -> Result<Letter> {
-        let (name, organization) = (name.into(), organization.into());
-        if fact.fact == ReconciliationDrifted::TYPE {
-            let said: Drifted = serde_json::from_str(&fact.data).context("what a fact says of a comparison")?;
-            return Ok(Letter::PaymentsDrifted {
+    fn letter(&self, fact: &Told, said: &Said, org: &Org, member: &MemberView) -> Letter {
+        let (name, organization) = (member.name.as_str().into(), org.name.as_str().into());
+        match said {
+            Said::Drifted(said) => Letter::PaymentsDrifted {
                 name,
                 organization,
                 provider: said.provider.title().into(),
                 payments: said.drifted,
                 link: self.0.page("/payments/comparisons").into(),
-            });
+            },
+            Said::Unapplied(said) => {
+                // The last that happened to it is why it fits nothing.
+                let why = said.history.last().map_or("", |entry| entry.text.as_str());
+                Letter::PaymentUnapplied {
+                    name,
+                    organization,
+                    amount: say(Money::new(said.amount_received, said.received_currency)).into(),
+                    provider: said.provider.title().into(),
+                    reason: why.strip_prefix(KEPT).unwrap_or(why).into(),
+                    link: self.0.page(&format!("/payments/{}", fact.about)).into(),
+                }
+            }
         }
-        let said: Unapplied = serde_json::from_str(&fact.data).context("what a fact says of a payment")?;
-        // The last that happened to it is why it fits nothing.
-        let why = said.history.last().map_or("", |entry| entry.text.as_str());
-        Ok(Letter::PaymentUnapplied {
-            name,
-            organization,
-            amount: say(Money::new(said.amount_received, said.received_currency)).into(),
-            provider: said.provider.title().into(),
-            reason: why.strip_prefix(KEPT).unwrap_or(why).into(),
-            link: self.0.page(&format!("/payments/{}", fact.about)).into(),
-        })
     }
+}
+
+fn read<T: DeserializeOwned>(fact: &Told) -> Result<T> {
+    Ok(serde_json::from_str(&fact.data).context("what a fact says of payments")?)
 }
 
 impl Listener for Mails {

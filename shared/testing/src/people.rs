@@ -164,6 +164,16 @@ impl Person {
 }
 
 impl Tenant {
+    /// The same organization, whose owner has logged in again: an access token ends while a test moves the clock.
+    pub async fn logged_in_again(&self, app: &TestApp) -> Self {
+        let owner = self.owner.logged_in_again(app).await;
+        Self {
+            client: owner.client.within(&self.org),
+            owner,
+            ..self.clone()
+        }
+    }
+
     /// Sends events with the API key and wants all of them accepted.
     pub async fn ingest(&self, events: serde_json::Value) {
         let many = events.as_array().map_or(0, Vec::len);

@@ -125,6 +125,29 @@ impl Refund {
 }
 
 impl Online {
+    /// One whose page is to be asked for.
+    pub(crate) fn new(provider: Provider, account: OrgId, purpose: Purpose, checkout: Checkout) -> Self {
+        Self {
+            provider,
+            account,
+            purpose,
+            checkout,
+            session: None,
+            stage: Stage::Opening,
+            charge: None,
+            received: None,
+            applied: Minor::ZERO,
+            taken_back: Minor::ZERO,
+            refunds: Vec::new(),
+            disputes: Vec::new(),
+            history: Vec::new(),
+            ended_by_us: false,
+            tried: false,
+            lapsed: false,
+            told: 0,
+        }
+    }
+
     /// What went back.
     pub fn refunded(&self) -> Minor {
         let done = self
@@ -264,19 +287,11 @@ impl Payment {
     pub(crate) fn besides(&self, now: Time, charge: &Charge) -> Option<Self> {
         let online = self.online.as_ref()?;
         let mut other = Online {
+            session: online.session.clone(),
             stage: Stage::Received,
             charge: Some(charge.id.clone()),
             received: Some(charge.money),
-            applied: Minor::ZERO,
-            taken_back: Minor::ZERO,
-            refunds: Vec::new(),
-            disputes: Vec::new(),
-            history: Vec::new(),
-            ended_by_us: false,
-            tried: false,
-            lapsed: false,
-            told: 0,
-            ..online.clone()
+            ..Online::new(online.provider, online.account, online.purpose, online.checkout.clone())
         };
         let (title, amount) = (online.provider.title(), say(charge.money));
         other.note(

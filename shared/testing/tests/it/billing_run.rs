@@ -4,18 +4,7 @@ use std::collections::BTreeMap;
 
 use kernel::Time;
 use serde_json::{Value, json};
-use testing::{Chaos, Moment, PASSWORD, Tenant, TestApp};
-
-/// As their owner, whose access token may have ended.
-async fn again(app: &TestApp, tenant: &Tenant) -> Tenant {
-    let credentials = json!({"email": tenant.owner.email, "password": PASSWORD});
-    let reply = app.client().post("/v1/auth/login", credentials).await.expect(200);
-    let client = app.client().bearer(reply.text("accessToken")).within(&tenant.org);
-    Tenant {
-        client,
-        ..tenant.clone()
-    }
-}
+use testing::{Chaos, Moment, Tenant, TestApp};
 
 async fn run(app: &TestApp) {
     app.fire("BillingRun").await;
@@ -32,7 +21,7 @@ async fn enrolled(app: &TestApp) -> Tenant {
 
 /// The invoices in the order of their numbers: number, day, total.
 async fn invoices(app: &TestApp, tenant: &Tenant) -> Vec<(String, String, i64)> {
-    let all = again(app, tenant).await.client.all("/v1/invoices").await;
+    let all = tenant.logged_in_again(app).await.client.all("/v1/invoices").await;
     let shown = |invoice: &Value| {
         (
             invoice["number"].as_str().unwrap_or_default().to_owned(),
@@ -75,7 +64,7 @@ async fn each_period_is_billed_once_on_its_day_in_one_jump_or_many() {
         assert!(first.ends_with("-0001"), "{numbers:?}");
         assert_eq!(numbers.len(), 5);
         assert!(made.iter().all(|(.., total)| *total == 10_000));
-        let shown = again(&app, &acme).await.client.all("/v1/subscriptions").await;
+        let shown = acme.logged_in_again(&app).await.client.all("/v1/subscriptions").await;
         assert_eq!(shown[0]["nextBillingAt"], "2027-05-31T00:00:00.000Z");
         assert_eq!(shown[0]["lastBilledAt"], "2027-04-30T00:00:00.000Z");
     }
@@ -125,7 +114,7 @@ async fn a_worker_that_dies_at_any_call_bills_once() {
         let mut died = false;
         for moment in [Moment::Before, Moment::After] {
             let before = invoices(&app, &acme).await.len();
-            let sold = again(&app, &acme).await.sold(&plan, json!({})).await;
+            let sold = acme.logged_in_again(&app).await.sold(&plan, json!({})).await;
             app.fire("BillingRun").await;
             let told = app.take("BillingQueue").await;
             chaos.enable(true);
@@ -140,7 +129,7 @@ async fn a_worker_that_dies_at_any_call_bills_once() {
             run(&app).await;
             assert_eq!(invoices(&app, &acme).await.len(), before + 1, "{moment:?} call {call}");
             let end = format!("/v1/contracts/{}/terminate", sold.contract);
-            let acme = again(&app, &acme).await;
+            let acme = acme.logged_in_again(&app).await;
             acme.client
                 .post(end, json!({"reason": "ADMIN_DECISION"}))
                 .await
@@ -182,7 +171,7 @@ async fn usage_is_billed_after_its_grace_and_what_comes_late_is_corrected() {
     app.settle().await;
     app.advance(Time::DAY);
     // Another project of the organization counts too, and an event of the next period does not.
-    let other = app.project(&again(&app, &acme).await).await;
+    let other = app.project(&acme.logged_in_again(&app).await).await;
     other
         .ingest(json!([
             event("tenant-7", json!(2), "2027-02-14T23:59:59.999Z"),
@@ -204,7 +193,7 @@ async fn usage_is_billed_after_its_grace_and_what_comes_late_is_corrected() {
         shown.collect()
     };
     let newest = async || {
-        let all = again(&app, &acme).await.client.all("/v1/invoices").await;
+        let all = acme.logged_in_again(&app).await.client.all("/v1/invoices").await;
         let newest = all.iter().max_by_key(|invoice| invoice["number"].to_string());
         newest.unwrap().clone()
     };
@@ -238,11 +227,11 @@ async fn usage_waits_for_its_grace() {
     // 30 days from the start of 2027-01-15 end at the start of 2027-02-14.
     app.advance(29 * Time::DAY + 16 * Time::HOUR + 59 * Time::MINUTE);
     run(&app).await;
-    let shown = again(&app, &acme).await.client.all("/v1/subscriptions").await;
+    let shown = acme.logged_in_again(&app).await.client.all("/v1/subscriptions").await;
     assert_eq!(shown[0]["lastBilledAt"], "2027-01-15T00:00:00.000Z");
     app.advance(Time::MINUTE);
     run(&app).await;
-    let shown = again(&app, &acme).await.client.all("/v1/subscriptions").await;
+    let shown = acme.logged_in_again(&app).await.client.all("/v1/subscriptions").await;
     assert_eq!(shown[0]["lastBilledAt"], "2027-02-14T00:00:00.000Z");
     assert_eq!(
         invoices(&app, &acme).await,
@@ -268,7 +257,7 @@ async fn a_contract_ends_by_the_clock_and_its_subscription_with_it() {
         run(&app).await;
         run(&app).await;
     }
-    let acme = again(&app, &acme).await;
+    let acme = acme.logged_in_again(&app).await;
     let status = async |path: String| acme.client.get(path).await.expect(200).json["status"].clone();
     assert_eq!(status(format!("/v1/contracts/{contract}")).await, "EXPIRED");
     assert_eq!(status(format!("/v1/subscriptions/{subscription}")).await, "EXPIRED");
@@ -340,7 +329,7 @@ async fn recurring_invoices_and_overdue_ones_are_found_by_the_run() {
         run(&app).await;
         run(&app).await;
     }
-    let acme = again(&app, &acme).await;
+    let acme = acme.logged_in_again(&app).await;
     let all = acme.client.all("/v1/invoices").await;
     let mut shown: Vec<_> = all
         .iter()

@@ -359,17 +359,9 @@ async fn a_client_gets_a_statement_of_its_account() {
             to: to.parse().unwrap(),
         };
         let found = archive::account(&app.app().await, &scope, client.parse().unwrap(), Some(period), None).await;
-        let (_, document) = found.unwrap();
-        let documents::document::Content::Account {
-            opening,
-            entries,
-            closing,
-        } = document.content
-        else {
-            panic!("no account");
-        };
-        let entries: Vec<i64> = entries.iter().map(|entry| entry.amount.get()).collect();
-        (opening.get(), entries, closing.get())
+        let account = found.unwrap();
+        let entries: Vec<i64> = account.entries.iter().map(|entry| entry.amount.get()).collect();
+        (account.opening.get(), entries, account.closing().get())
     };
     // 119.00 invoiced, 11.90 credited with its tax, 40.00 paid.
     assert_eq!(

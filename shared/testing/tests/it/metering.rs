@@ -10,7 +10,7 @@ use metering::{Buyer, Reservation};
 use outbox::Told;
 use serde_json::{Value, json};
 use table::Query;
-use testing::{Chaos, Moment, PASSWORD, RATES, Reply, Setup, Tenant, TestApp};
+use testing::{Chaos, Moment, RATES, Reply, Setup, Tenant, TestApp};
 
 const EVENT: &str = "/v1/ingest/event";
 const EVENTS: &str = "/v1/ingest/events";
@@ -42,17 +42,6 @@ async fn tenant_with(app: &TestApp, credits: i64) -> Tenant {
     let tenant = app.tenant().await;
     adjust(app, &tenant, credits - INCLUDED).await;
     tenant
-}
-
-/// The same tenant, whose owner has logged in again.
-async fn again(app: &TestApp, tenant: &Tenant) -> Tenant {
-    let credentials = json!({"email": tenant.owner.email, "password": PASSWORD});
-    let reply = app.client().post("/v1/auth/login", credentials).await.expect(200);
-    let client = app.client().bearer(reply.text("accessToken")).within(&tenant.org);
-    Tenant {
-        client,
-        ..tenant.clone()
-    }
 }
 
 /// The wallet by its fields, in the order balance, leased, spent, expired, granted, debt.
@@ -378,7 +367,7 @@ async fn who_dies_while_it_takes_events_bills_what_arrived() {
         for moment in [Moment::Before, Moment::After] {
             // A lease of its own for each try.
             app.advance(61_000);
-            let acme = again(&app, &acme).await;
+            let acme = acme.logged_in_again(&app).await;
             chaos.enable(true);
             chaos.crash_at(call, moment);
             let events = json!({"events": [event(), event(), event()]});
@@ -390,7 +379,7 @@ async fn who_dies_while_it_takes_events_bills_what_arrived() {
             acme.server.post(EVENT, event()).await.expect(202);
             app.settle().await;
             recover(&app).await;
-            let acme = again(&app, &acme).await;
+            let acme = acme.logged_in_again(&app).await;
             let overview = format!("/v1/metrics/overview?projectId={}", acme.project);
             let events = acme.client.get(overview).await.expect(200).json["events"]
                 .as_i64()
@@ -467,7 +456,7 @@ async fn a_settler_that_dies_at_any_call_settles_once() {
             };
             chaos.enable(false);
             assert_eq!(app.deliver_from("UsageQueue", &told).await, Vec::<usize>::new());
-            let (acme, sold) = (again(&app, &acme).await, i64::try_from(sold).unwrap());
+            let (acme, sold) = (acme.logged_in_again(&app).await, i64::try_from(sold).unwrap());
             assert_eq!(
                 wallet(&acme).await,
                 [INCLUDED - sold, 0, sold, 0, INCLUDED, 0],
@@ -583,7 +572,7 @@ async fn what_a_month_includes_ends_with_it_while_calls_go_on() {
     app.settle().await;
     recover(&app).await;
     assert_eq!(
-        wallet(&again(&app, &acme).await).await,
+        wallet(&acme.logged_in_again(&app).await).await,
         [INCLUDED - 10, 0, 30, INCLUDED - 20, 2 * INCLUDED, 0]
     );
 }

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
-use testing::{PASSWORD, Tenant, TestApp};
+use testing::{Tenant, TestApp};
 
 /// Two organizations, so that two changes are made at once, with so many subscriptions each, which are changed so often.
 const ORGS: usize = 2;
@@ -254,17 +254,6 @@ fn essence(document: &Value) -> Value {
     named.collect()
 }
 
-/// The same organization, whose access token may have ended.
-async fn again(app: &TestApp, tenant: &Tenant) -> Tenant {
-    let credentials = json!({"email": tenant.owner.email, "password": PASSWORD});
-    let reply = app.client().post("/v1/auth/login", credentials).await.expect(200);
-    let client = app.client().bearer(reply.text("accessToken")).within(&tenant.org);
-    Tenant {
-        client,
-        ..tenant.clone()
-    }
-}
-
 /// Bills what is due, and nothing else: no files are made of these invoices, and no mails are sent.
 async fn bill(app: &TestApp) {
     app.fire("BillingRun").await;
@@ -284,7 +273,7 @@ async fn a_preview_is_what_is_booked() {
     bill(&app).await;
     for _ in 0..ROUNDS {
         for shop in &mut shops {
-            shop.tenant = again(&app, &shop.tenant).await;
+            shop.tenant = shop.tenant.logged_in_again(&app).await;
             shop.check(app.now()).await;
         }
         join_all(shops.iter_mut().map(Shop::round)).await;

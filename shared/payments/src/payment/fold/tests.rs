@@ -16,41 +16,27 @@ fn money(amount: i64) -> Money {
 
 /// One that somebody can pay.
 fn open() -> Online {
-    let payment = PaymentId::new(NOW);
-    Online {
-        provider: Provider::Stripe,
-        account: OrgId::from_bits(7),
-        purpose: Purpose::Invoice,
-        checkout: Checkout {
-            payment,
-            money: money(AMOUNT),
-            description: "INV-2027-0001".to_owned(),
-            customer: Customer {
-                id: "cli".to_owned(),
-                name: "Ada".to_owned(),
-                email: "ada@example.com".to_owned(),
-                phone: None,
-            },
-            return_url: "https://api.example.com/pay/x".to_owned(),
-            expires_at: NOW.plus_millis(Time::DAY),
+    let checkout = Checkout {
+        payment: PaymentId::new(NOW),
+        money: money(AMOUNT),
+        description: "INV-2027-0001".to_owned(),
+        customer: Customer {
+            id: "cli".to_owned(),
+            name: "Ada".to_owned(),
+            email: "ada@example.com".to_owned(),
+            phone: None,
         },
+        return_url: "https://api.example.com/pay/x".to_owned(),
+        expires_at: NOW.plus_millis(Time::DAY),
+    };
+    Online {
         session: Some(Session {
             id: "cs_1".to_owned(),
             url: "https://pay.example.com".to_owned(),
             expires_at: NOW.plus_millis(Time::DAY),
         }),
         stage: Stage::Open,
-        charge: None,
-        received: None,
-        applied: Minor::ZERO,
-        taken_back: Minor::ZERO,
-        refunds: Vec::new(),
-        disputes: Vec::new(),
-        history: Vec::new(),
-        ended_by_us: false,
-        tried: false,
-        lapsed: false,
-        told: 0,
+        ..Online::new(Provider::Stripe, OrgId::from_bits(7), Purpose::Invoice, checkout)
     }
 }
 
