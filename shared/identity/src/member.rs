@@ -1,9 +1,6 @@
 //! A member: a person's role in an organization, and who may change it. Pure.
 
 mod store;
-mod told;
-
-pub use told::tell;
 
 use kernel::{Error, OrgId, OrgRole, ResourceRole, Result, Time, UserId};
 use serde::{Deserialize, Serialize};

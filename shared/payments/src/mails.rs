@@ -4,8 +4,9 @@
 use anyhow::Context;
 use app::{App, Env};
 use identity::Org;
-use identity::member::{MemberView, tell};
+use identity::member::MemberView;
 use kernel::{Currency, Minor, Money, OrgRole, Result};
+use metering::mails::tell;
 use notifications::{Desk, Letter};
 use outbox::{Fact, Heard, Listener, Told};
 use providers::Provider;
