@@ -5,6 +5,7 @@
 //! several writes happen together or not at all; no read is without a bound.
 
 mod anchor;
+mod batch;
 mod cursor;
 mod query;
 mod record;
@@ -19,6 +20,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use kernel::Result;
 
 pub use anchor::{unchanged, without};
+pub use batch::Put;
 pub use cursor::Cursors;
 pub use query::{Page, Position, Query, Slice};
 pub use record::{Key, Record, TableName};
@@ -160,7 +162,7 @@ impl Table {
     }
 
     /// Puts records that need no condition, 25 to a request. Each is put or the whole call fails; a repeat changes nothing.
-    pub async fn put_all<R: Record>(&self, records: &[R]) -> Result<()> {
-        write::put_all(self, records).await
+    pub async fn put_all(&self, puts: Vec<Put>) -> Result<()> {
+        batch::put_all(self, puts).await
     }
 }

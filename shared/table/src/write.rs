@@ -9,8 +9,8 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, ConditionCheck, Delete, Put, PutRequest, ReturnValue, ReturnValuesOnConditionCheckFailure,
-    TransactWriteItem, Update as UpdateItem, WriteRequest,
+    AttributeValue, ConditionCheck, Delete, Put, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
+    Update as UpdateItem,
 };
 use kernel::origin::Still;
 use kernel::{Anchor, Error, Problem, Result};
@@ -20,14 +20,12 @@ use crate::{Item, Key, Table, size};
 
 /// DynamoDB takes this many writes in one transaction.
 pub const TRANSACTION: usize = 100;
-/// DynamoDB takes this many puts in one `BatchWriteItem`.
-const BATCH_PUT: usize = 25;
 /// So many attempts of a transaction may stay unanswered: a third is the caller's to make.
 const UNANSWERED: u32 = 2;
 /// The number of a write has this many random bytes.
 const WRITE_NUMBER: usize = 8;
 /// A transaction that met another one on the same item is tried this often.
-const ATTEMPTS: u32 = 8;
+pub(crate) const ATTEMPTS: u32 = 8;
 
 /// Why nothing was written.
 #[derive(Debug, thiserror::Error)]
@@ -138,7 +136,11 @@ impl Write {
 
     /// Stores a record whatever was there.
     pub fn put<R: Record>(record: &R) -> Result<Self> {
-        Ok(Self::new(R::TABLE, Action::Put(record::to_item(record)?)))
+        Ok(Self::put_item(R::TABLE, record::to_item(record)?))
+    }
+
+    pub(crate) fn put_item(table: TableName, item: Item) -> Self {
+        Self::new(table, Action::Put(item))
     }
 
     /// Deletes a record that must be as it was read.
@@ -428,7 +430,7 @@ pub(crate) async fn run(table: &Table, mut writes: Vec<Write>) -> Result<(), Wri
 
 /// Puts one item. Its reply may be lost, and the SDK sends it again: then the condition does not hold, because the put
 /// was done. So an item with a condition carries the number of its write, and a refusal shows the item that is there.
-async fn put(table: &Table, write: Write) -> Result<(), WriteError> {
+pub(crate) async fn put(table: &Table, write: Write) -> Result<(), WriteError> {
     let Action::Put(mut item) = write.action else {
         return Err(Error::from(anyhow!("this is no put")).into());
     };
@@ -652,48 +654,6 @@ pub async fn pause(attempt: u32) {
     let [jitter] = kernel::id::random::<1>();
     let millis = (5 + u64::from(jitter) * 5 / 255) << attempt.min(6);
     tokio::time::sleep(Duration::from_millis(millis)).await;
-}
-
-pub(crate) async fn put_all<R: Record>(table: &Table, records: &[R]) -> Result<()> {
-    let name = table.name(R::TABLE)?;
-    for records in records.chunks(BATCH_PUT) {
-        if let [record] = records {
-            put(table, Write::put(record)?).await?;
-            continue;
-        }
-        let mut requests = records.iter().map(put_request).collect::<Result<Vec<_>>>()?;
-        for attempt in 0..ATTEMPTS {
-            let reply = table
-                .client
-                .batch_write_item()
-                .request_items(name, std::mem::take(&mut requests))
-                .send()
-                .await
-                .map_err(|error| failed(error, format!("putting {}s", R::KIND)))?;
-            requests = reply
-                .unprocessed_items
-                .into_iter()
-                .flatten()
-                .flat_map(|(_, rest)| rest)
-                .collect();
-            if requests.is_empty() {
-                break;
-            }
-            pause(attempt).await;
-        }
-        if !requests.is_empty() {
-            return Err(Error::Busy);
-        }
-    }
-    Ok(())
-}
-
-fn put_request<R: Record>(record: &R) -> Result<WriteRequest> {
-    let put = PutRequest::builder()
-        .set_item(Some(record::to_item(record)?))
-        .build()
-        .context("a put")?;
-    Ok(WriteRequest::builder().put_request(put).build())
 }
 
 #[cfg(test)]

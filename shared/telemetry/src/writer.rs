@@ -11,7 +11,7 @@ use anyhow::anyhow;
 use app::App;
 use kernel::{ProjectId, Result, Time};
 use metering::{Receipt, Refunds};
-use table::{Table, Write, WriteError};
+use table::{Put, Table, Write, WriteError};
 
 use crate::message::{self, Chunk, Message};
 use crate::rollup::{self, Known, Rollup};
@@ -218,13 +218,15 @@ impl Writer {
     async fn put_blobs(&self, project: ProjectId, chunks: &[Pending], put: &mut HashSet<(String, u64)>) -> Result<()> {
         let counted = chunks.iter().filter(|pending| pending.record.events > 0);
         let fresh = counted.filter(|pending| put.insert((pending.chunk.day.clone(), pending.record.chunk)));
-        let blobs = fresh.map(|pending| BlobRecord {
-            project,
-            day: pending.chunk.day.clone(),
-            chunk: pending.record.chunk,
-            data: pending.chunk.bytes.clone(),
-        });
-        self.app.table.put_all(&blobs.collect::<Vec<_>>()).await
+        let blob = |pending: &Pending| {
+            Put::of(&BlobRecord {
+                project,
+                day: pending.chunk.day.clone(),
+                chunk: pending.record.chunk,
+                data: pending.chunk.bytes.clone(),
+            })
+        };
+        self.app.table.put_all(fresh.map(blob).collect::<Result<_>>()?).await
     }
 
     fn writes(

@@ -824,8 +824,8 @@ const TRIES: &[(&str, &str)] = &[
         "shared/metering/src/wallet/store.rs view",
         "only reads: again where a lease was settled between two reads",
     ),
+    ("shared/table/src/batch.rs put_batch", "sends the rest of a batch"),
     ("shared/table/src/write.rs put", "sends the same write again"),
-    ("shared/table/src/write.rs put_all", "sends the rest of a batch"),
     (
         "shared/table/src/write.rs transaction",
         "sends the same transaction again",
