@@ -3,7 +3,8 @@
 //! Reports of sales are cumulative, by what was sold: the largest counts, so one that comes twice or late changes nothing. What
 //! is sold with a write of its own is added in that write's transaction instead, and is in no report.
 //! What turned out to cost nothing, an event that was counted before, is given back, each once. A lease is settled when its
-//! owner closes it, who knows exactly what was sold; or, when the owner is heard of no more, by what was reported.
+//! owner closes it, who knows exactly what was sold; or, when the owner is heard of no more, by what was reported and by the
+//! receipts that were stored.
 
 mod store;
 
@@ -91,8 +92,10 @@ pub enum ClosedBy {
 /// How much was sold of one kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sale {
-    /// The largest count that was reported.
+    /// The largest count that was reported to the lease.
     pub reported: u64,
+    /// The largest count of the receipts, once the lease was given up.
+    pub received: u64,
     /// What was written in the transactions of what it paid for, besides.
     pub direct: u64,
     /// What of it cost nothing after all.
@@ -103,7 +106,7 @@ pub struct Sale {
 
 impl Sale {
     fn due(self) -> u64 {
-        (self.reported + self.direct).saturating_sub(self.given_back)
+        (self.reported.max(self.received) + self.direct).saturating_sub(self.given_back)
     }
 }
 
@@ -196,16 +199,25 @@ impl Lease {
     pub(crate) fn close(&mut self, sold: &BTreeMap<Tally, u64>) {
         self.closed = Some(ClosedBy::Owner);
         for sale in self.sales.values_mut() {
-            sale.reported = 0;
+            (sale.reported, sale.received) = (0, 0);
         }
         for (tally, units) in sold {
             self.sales.entry(tally.clone()).or_default().reported = *units;
         }
     }
 
-    /// Ends it by what was reported, for its owner is heard of no more.
-    pub(crate) fn give_up(&mut self) {
+    /// Ends it by what was reported and by its receipts, for its owner is heard of no more.
+    pub(crate) fn give_up(&mut self, receipts: &BTreeMap<Tally, u64>) {
         self.closed = Some(ClosedBy::Finder);
+        self.receive(receipts);
+    }
+
+    /// Takes what its receipts say.
+    pub(crate) fn receive(&mut self, receipts: &BTreeMap<Tally, u64>) {
+        for (tally, total) in receipts {
+            let sale = self.sales.entry(tally.clone()).or_default();
+            sale.received = sale.received.max(*total);
+        }
     }
 
     /// What usage gains by what was applied since it was read.

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | wallet | `ORG#<org>#WALLET` / `WALLET` | an organization's credits, by the grants they come from |
 //! | lease | `ORG#<org>#WALLET` / `LEASE#<id>` | a block of them that one process spends, and what was sold of it |
+//! | receipt | `ORG#<org>#RECEIPTS#<lease>` / `<tally>#<total>` | what was sold of a lease of one kind, in all |
 //! | credit grant | `ORG#<org>#WALLET` / `GRANT#<id>` | credits with a priority and an end |
 //! | ledger entry | `ORG#<org>#WALLET` / `ENTRY#<id>` | credits that moved, in lines that sum to zero |
 //! | top-up | `ORG#<org>#WALLET` / `TOPUP#<payment>` | credits that are to be bought |
@@ -15,7 +16,7 @@
 //! - A credit is spent once: by the process that leased it, before the lease's end, for a call that it then acknowledges.
 //!   No lease outlives the grants it comes from.
 //! - Whatever is acknowledged is reported: the receipt rides in the message or the transaction of what it pays for. What a
-//!   process held when it died, and did not report, comes back.
+//!   process held when it died, and did not report, comes back. No receipt is stored once its lease can be given up.
 //! - The wallet, the lease, the ledger's entries and the usage change in one transaction.
 //!
 //! # Known bounds
@@ -40,6 +41,7 @@ pub mod month;
 pub mod plan;
 pub mod price;
 pub mod queue;
+pub mod receipt;
 pub mod recovery;
 mod report;
 mod reservation;
@@ -48,7 +50,8 @@ pub mod usage;
 pub mod wallet;
 
 pub use self::wallet::Wallet;
-pub use meter::{Admission, Buyer, Charge, Meter, Receipt};
+pub use meter::{Admission, Buyer, Charge, Meter};
 pub use price::Operation;
+pub use receipt::Receipt;
 pub use report::{Refunds, report};
 pub use reservation::Reservation;

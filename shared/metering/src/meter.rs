@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::lease::{self, Tally};
 use crate::price::{self, Operation, PriceList};
+use crate::receipt::Receipt;
 use source::{Sold, Wallets};
 
 /// A price list is read again when it is older.
@@ -53,22 +54,6 @@ pub struct Buyer {
     pub key: ApiKeyId,
     /// Which method of which path: `POST /v1/ingest/events`.
     pub endpoint: String,
-}
-
-/// What a sale was booked on: it says how much was sold of its kind in all, so that the largest of them says it all.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Receipt {
-    /// Whose wallet pays.
-    pub org: OrgId,
-    /// Of which lease.
-    pub lease: LeaseId,
-    /// What was sold.
-    pub tally: Tally,
-    /// Credits for each.
-    pub price: u64,
-    /// Credits of this kind in all, with these.
-    pub total: u64,
 }
 
 impl Meter {

@@ -5,7 +5,8 @@ use app::{App, Outgoing, Queue};
 use kernel::{LeaseId, OrgId, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::meter::{Charge, Meter, Receipt};
+use crate::meter::{Charge, Meter};
+use crate::receipt::Receipt;
 use crate::{recovery, report};
 
 pub(crate) const USAGE: Queue = Queue("USAGE_QUEUE_URL");

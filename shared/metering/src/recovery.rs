@@ -6,6 +6,7 @@ use table::Page;
 
 use crate::lease::{self, OpenLease};
 use crate::queue::{self, Message};
+use crate::receipt;
 use crate::wallet::Wallet;
 
 /// Reports that ride in events come by this queue.
@@ -58,14 +59,16 @@ fn message(open: &OpenLease) -> Outgoing {
     Message::GiveUp { org, lease }.outgoing()
 }
 
-/// Gives a lease up if nobody has closed it and its time is long over: by what was reported of it.
+/// Gives a lease up if nobody has closed it and its time is long over: by what was reported of it, and by its receipts, of
+/// which none is stored any more by then.
 pub(crate) async fn give_up(app: &App, org: OrgId, id: LeaseId) -> Result<()> {
     let before = app.now().plus_millis(-GRACE);
+    let receipts = receipt::largest(&app.table, org, id).await?;
     Wallet::settle_lease(app, org, id, |lease| {
         let lost = lease.is_open() && lease.ends_at < before;
         if lost {
             tracing::warn!(lease.id = %id, org.id = %org, units = lease.units, "a lease was given up");
-            lease.give_up();
+            lease.give_up(&receipts);
         }
         lost
     })

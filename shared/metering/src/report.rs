@@ -1,4 +1,5 @@
-//! What becomes of receipts: whoever makes durable what they pay for reports them, and says what cost nothing after all.
+//! What becomes of receipts that are not stored with what they pay for: they are reported to their lease. And what is given
+//! back of leases, for it cost nothing after all.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +9,7 @@ use kernel::{LeaseId, OrgId, Result};
 use table::Write;
 
 use crate::lease::{self, Reported, Tally};
-use crate::meter::Receipt;
+use crate::receipt::Receipt;
 use crate::wallet::Wallet;
 
 /// What is given back of leases, to be written in the transaction that finds it out.

@@ -1,9 +1,10 @@
 //! The event writer: makes messages durable and counted, exactly once, whatever is delivered how often and whoever
 //! dies in between.
 //!
-//! For each project of a batch: the chunks' events are put first (a repeat puts the same), then one transaction makes
-//! their entries, adds them to their days' pending sets and remembers their ids. An entry that is there already
-//! cancels it and names the chunk that was done before; that one is dropped and the rest is tried again.
+//! For each project of a batch: the chunks' events are put first (a repeat puts the same), with the receipts of what was paid
+//! for them, then one transaction makes their entries, adds them to their days' pending sets and remembers their ids. An
+//! entry that is there already cancels it and names the chunk that was done before; that one is dropped and the rest is tried
+//! again. A receipt that comes late, or of a chunk of which something is free, is reported to its lease after that.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -58,6 +59,34 @@ struct Pending {
     record: ChunkRecord,
     chunk: Chunk,
     receipt: Option<Receipt>,
+    /// Whether the receipt was stored with the events.
+    is_paid: bool,
+}
+
+impl Pending {
+    fn place(&self) -> (String, u64) {
+        (self.chunk.day.clone(), self.record.chunk)
+    }
+
+    /// The receipt that can be stored with the events. Not if something of them is free: a lease that is closed learns that
+    /// from the report.
+    fn rides(&self, now: Time) -> Option<&Receipt> {
+        let receipt = self.receipt.as_ref()?;
+        (!self.is_paid && self.record.repeated.is_empty() && receipt.is_early(now)).then_some(receipt)
+    }
+
+    /// The receipt that is to be reported, and the delivery that it came with.
+    fn owed(&self) -> Option<(String, Receipt)> {
+        let receipt = self.receipt.as_ref()?;
+        let is_done = self.is_paid && self.record.repeated.is_empty();
+        (!is_done).then(|| (self.delivery.clone(), receipt.clone()))
+    }
+
+    /// The receipt, of a chunk that was written before, and the delivery that it came with: nobody knows whether who wrote it
+    /// has reported all of it.
+    fn again(self) -> Option<(String, Receipt)> {
+        Some((self.delivery, self.receipt?))
+    }
 }
 
 impl Writer {
@@ -97,18 +126,15 @@ impl Writer {
             while !chunks.is_empty() {
                 let rest = chunks.split_off(chunks.len().min(CHUNKS));
                 let ids: Vec<String> = chunks.iter().map(|pending| pending.delivery.clone()).collect();
-                let paid = chunks
-                    .iter()
-                    .filter_map(|pending| Some((pending.delivery.clone(), pending.receipt.clone()?)));
-                let paid: Vec<_> = paid.collect();
                 let requests: BTreeSet<String> = chunks.iter().map(|pending| pending.request.clone()).collect();
-                if let Err(error) = self.commit(project, chunks, now).await {
-                    let error = format!("{:#}", anyhow!(error));
-                    tracing::error!(project.id = %project, request.ids = ?requests, error, "events were not written");
-                    self.seen.remove(&project);
-                    failed.extend(ids);
-                } else {
-                    receipts.extend(paid);
+                match self.commit(project, chunks, now).await {
+                    Ok(owed) => receipts.extend(owed),
+                    Err(error) => {
+                        let error = format!("{:#}", anyhow!(error));
+                        tracing::error!(project.id = %project, request.ids = ?requests, error, "events were not written");
+                        self.seen.remove(&project);
+                        failed.extend(ids);
+                    }
                 }
                 chunks = rest;
             }
@@ -155,10 +181,17 @@ impl Writer {
         }
     }
 
-    async fn commit(&mut self, project: ProjectId, mut chunks: Vec<Pending>, now: Time) -> Result<()> {
+    /// Makes chunks durable and counted. The receipts that are still to be reported, by the deliveries they came with.
+    async fn commit(
+        &mut self,
+        project: ProjectId,
+        mut chunks: Vec<Pending>,
+        now: Time,
+    ) -> Result<Vec<(String, Receipt)>> {
         // The same message may be delivered twice in one batch; a transaction takes each item once.
         let mut here = HashSet::new();
-        chunks.retain(|pending| here.insert((pending.chunk.day.clone(), pending.record.chunk)));
+        let twice = chunks.extract_if(.., |pending| !here.insert(pending.place()));
+        let mut owed: Vec<_> = twice.filter_map(Pending::again).collect();
         let with_ids = chunks
             .iter()
             .any(|pending| pending.chunk.events.iter().any(|event| event.client_id.is_some()));
@@ -190,24 +223,26 @@ impl Writer {
                 chunks.retain(|pending| pending.record.events > 0 || pending.receipt.is_some());
             }
             if chunks.is_empty() {
-                return Ok(());
+                return Ok(owed);
             }
-            self.put_blobs(project, &chunks, &mut put).await?;
+            self.put_blobs(project, &mut chunks, &mut put, now).await?;
             let (writes, change) = self.writes(project, &chunks, fresh, now)?;
             match self.app.table.write(writes).await {
                 Ok(()) => {
                     if let (Some(change), Some(seen)) = (change, self.seen.get_mut(&project)) {
                         seen.apply(change);
                     }
-                    return Ok(());
+                    owed.extend(chunks.iter().filter_map(Pending::owed));
+                    return Ok(owed);
                 }
                 Err(WriteError::Condition(places)) => {
                     // The entries come first, so their places are the chunks'; a place behind them is the ids' head.
                     let mut place = 0;
-                    chunks.retain(|_| {
+                    let before = chunks.extract_if(.., |_| {
                         place += 1;
-                        !places.contains(&(place - 1))
+                        places.contains(&(place - 1))
                     });
+                    owed.extend(before.filter_map(Pending::again));
                 }
                 Err(WriteError::Other(error)) => return Err(error),
             }
@@ -215,9 +250,16 @@ impl Writer {
         Err(kernel::Error::Busy)
     }
 
-    async fn put_blobs(&self, project: ProjectId, chunks: &[Pending], put: &mut HashSet<(String, u64)>) -> Result<()> {
+    /// Puts what was not put yet: the events of chunks of which something counts, and the receipts that can go with them.
+    async fn put_blobs(
+        &self,
+        project: ProjectId,
+        chunks: &mut [Pending],
+        put: &mut HashSet<(String, u64)>,
+        now: Time,
+    ) -> Result<()> {
         let counted = chunks.iter().filter(|pending| pending.record.events > 0);
-        let fresh = counted.filter(|pending| put.insert((pending.chunk.day.clone(), pending.record.chunk)));
+        let fresh = counted.filter(|pending| put.insert(pending.place()));
         let blob = |pending: &Pending| {
             Put::of(&BlobRecord {
                 project,
@@ -226,7 +268,15 @@ impl Writer {
                 data: pending.chunk.bytes.clone(),
             })
         };
-        self.app.table.put_all(fresh.map(blob).collect::<Result<_>>()?).await
+        let mut puts: Vec<Put> = fresh.map(blob).collect::<Result<_>>()?;
+        puts.extend(metering::receipt::puts(
+            chunks.iter().filter_map(|pending| pending.rides(now)),
+        )?);
+        self.app.table.put_all(puts).await?;
+        for pending in chunks {
+            pending.is_paid |= pending.rides(now).is_some();
+        }
+        Ok(())
     }
 
     fn writes(
@@ -287,6 +337,7 @@ fn read(delivery: &Delivery) -> anyhow::Result<(ProjectId, Vec<Pending>)> {
             record,
             chunk,
             receipt: message.receipt.clone(),
+            is_paid: false,
         }
     };
     Ok((message.project, message.chunks()?.into_iter().map(pending).collect()))

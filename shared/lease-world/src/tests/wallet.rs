@@ -1,6 +1,7 @@
 //! A wallet, as small as it can be: a source whose units may not vanish. A lease is an item made in one transaction with the
 //! debit; what it was spent on is reported with each call, in the call's own transaction or by a message that may come
-//! twice, late and out of order; what the dead held comes back after a grace. Shows that a [`Holding`] is enough for it.
+//! twice, late and out of order, and is noted at the lease or, while that is young, stored beside it; what the dead held comes
+//! back after a grace. Shows that a [`Holding`] is enough for it.
 //!
 //! [`Holding`]: lease::Holding
 
@@ -21,12 +22,19 @@ const BELIEVED: i64 = 2 * Time::SECOND;
 /// before the end, by any clock, has not sent its report by then.
 const GRACE: i64 = LONGEST_CALL + MOST_SKEW;
 
+/// So young is a lease whose reports are stored beside it, …
+const YOUNG: i64 = RUNS + MOST_SKEW;
+/// … which takes so long: what is not stored by then is not stored at all.
+const LONGEST_PUT: i64 = GRACE - MOST_SKEW - 2 * MOST_SKEW;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reports {
     /// In the transaction of what was paid for.
     Ride,
     /// In a message to a queue.
     Travel,
+    /// In a message to a queue, from where those of young leases are stored, one beside the other.
+    Gather,
 }
 
 /// Who ended a lease.
@@ -61,6 +69,9 @@ struct Wallet {
     /// What the leases were spent on that are there no more, and who said so.
     settled: BTreeMap<u32, (u64, By)>,
     messages: Vec<Message>,
+    /// Reports that are about to be stored, until when, and those that are.
+    storing: Vec<(Message, Time)>,
+    stored: Vec<Report<u32>>,
     /// What was reported of a lease after it came back: never, if the grace is long enough.
     late: u64,
     /// The truth: how many units paid for something that was done.
@@ -76,6 +87,8 @@ impl Wallet {
             leases: BTreeMap::new(),
             settled: BTreeMap::new(),
             messages: Vec::new(),
+            storing: Vec::new(),
+            stored: Vec::new(),
             late: 0,
             done: 0,
         }
@@ -134,17 +147,48 @@ impl Wallet {
     }
 
     /// A message arrives, for the first time or again.
-    fn deliver(&mut self, choice: usize) {
+    fn deliver(&mut self, choice: usize, now: Time) {
         if self.messages.is_empty() {
             return;
         }
-        let place = choice % self.messages.len();
-        self.messages[place].arrived = true;
-        let report = self.messages[place].report;
-        if !choice.is_multiple_of(3) {
-            self.messages.swap_remove(place);
+        let message = self.messages[choice % self.messages.len()];
+        let item = self.leases.get(&message.report.lease);
+        // A writer does not look whether the lease is there; here, who closed has the last word anyway.
+        let is_young = item.is_some_and(|item| now < item.until.plus_millis(YOUNG - RUNS));
+        if self.reports == Reports::Gather && is_young {
+            self.storing.push((message, now.plus_millis(LONGEST_PUT)));
+            return;
         }
-        self.report(report);
+        self.arrive(message.report, choice);
+        self.report(message.report);
+    }
+
+    fn arrive(&mut self, report: Report<u32>, choice: usize) {
+        let is_it = |message: &Message| message.report == report;
+        for message in self.messages.iter_mut().filter(|message| is_it(message)) {
+            message.arrived = true;
+        }
+        if !choice.is_multiple_of(3) {
+            self.messages.retain(|message| !is_it(message));
+        }
+    }
+
+    /// What is to be stored is; or its writer dies, and the message comes again.
+    fn store(&mut self, choice: usize) {
+        if self.storing.is_empty() {
+            return;
+        }
+        let (message, _) = self.storing.swap_remove(choice % self.storing.len());
+        if !choice.is_multiple_of(5) {
+            self.stored.push(message.report);
+            self.arrive(message.report, choice);
+        }
+    }
+
+    /// What is stored of a lease.
+    fn largest(&self, lease: u32) -> u64 {
+        let reports = self.stored.iter().filter(|report| report.lease == lease);
+        reports.map(|report| report.spent).max().unwrap_or(0)
     }
 
     /// The sweeper gives back what the dead held, as old as the queue is.
@@ -155,7 +199,9 @@ impl Wallet {
             .leases
             .iter()
             .filter(|(_, item)| item.until.plus_millis(GRACE) < oldest);
-        let over: Vec<_> = over.map(|(lease, item)| (*lease, item.spent)).collect();
+        let over: Vec<_> = over
+            .map(|(lease, item)| (*lease, item.spent.max(self.largest(*lease))))
+            .collect();
         for (lease, spent) in over {
             self.end(lease, spent, By::Sweeper);
         }
@@ -215,7 +261,7 @@ impl Model for Wallet {
         self.done += units;
         match self.reports {
             Reports::Ride => self.report(report),
-            Reports::Travel => self.messages.push(Message {
+            Reports::Travel | Reports::Gather => self.messages.push(Message {
                 report,
                 sent_at: now,
                 arrived: false,
@@ -229,9 +275,11 @@ impl Model for Wallet {
     }
 
     fn stir(&mut self, choice: usize, now: Time) {
+        self.storing.retain(|(_, until)| now < *until);
         match choice % 8 {
             0 => self.sweep(now),
-            _ => self.deliver(choice / 8),
+            1..=3 => self.store(choice / 8),
+            _ => self.deliver(choice / 8, now),
         }
     }
 }
@@ -240,8 +288,10 @@ impl Model for Wallet {
 fn settle(world: &mut World<Wallet>) {
     world.now = world.now.plus_millis(RUNS + GRACE + 2 * MOST_SKEW);
     world.die_all();
+    world.model.storing.clear();
     while !world.model.messages.is_empty() {
-        world.model.deliver(1);
+        let now = world.now;
+        world.model.deliver(1, now);
         world.model.check();
     }
     world.now = world.now.plus_millis(RUNS + GRACE + 2 * MOST_SKEW);
@@ -251,7 +301,7 @@ fn settle(world: &mut World<Wallet>) {
 
 fn a_wallet() -> impl Strategy<Value = Wallet> {
     let granted = prop_oneof![0..5_u64, 0..300_u64, 0..100_000_u64];
-    let reports = prop_oneof![Just(Reports::Ride), Just(Reports::Travel)];
+    let reports = prop_oneof![Just(Reports::Ride), Just(Reports::Travel), Just(Reports::Gather)];
     (granted, reports).prop_map(|(granted, reports)| Wallet::new(granted, reports))
 }
 
@@ -382,7 +432,7 @@ fn what_the_dead_held_comes_back_after_the_grace_and_not_before() {
     assert!(world.whole_call(0, units(7)));
     world.die_all();
     let until = world.model.leases[&0].until;
-    world.model.deliver(3);
+    world.model.deliver(3, until);
     world.now = until.plus_millis(GRACE);
     world.model.sweep(world.now);
     assert_eq!(world.model.leases.len(), 1);
@@ -390,7 +440,8 @@ fn what_the_dead_held_comes_back_after_the_grace_and_not_before() {
     world.model.sweep(world.now);
     assert_eq!((world.model.balance, world.model.spent()), (993, 7));
     // The same report once more changes nothing.
-    world.model.deliver(1);
+    let now = world.now;
+    world.model.deliver(1, now);
     world.model.check();
 }
 
@@ -402,7 +453,8 @@ fn nothing_comes_back_while_a_report_may_be_under_way() {
     world.now = world.now.plus_millis(Time::HOUR);
     world.model.sweep(world.now);
     assert_eq!(world.model.leases.len(), 1);
-    world.model.deliver(1);
+    let now = world.now;
+    world.model.deliver(1, now);
     world.model.sweep(world.now);
     assert_eq!(
         (world.model.balance, world.model.spent(), world.model.late),

@@ -3,8 +3,9 @@
 //!
 //! The latter is an item of its own, not an index: each report would change what an index shows, and cost as much again.
 //!
-//! What is sold of it are attributes of its item, by tally: `s:` what was reported, `d:` what was sold in a transaction of its own,
-//! `b:` what was given back, `a:` what the wallet knows of; `p:` credits by grant. Reports change them one by one, beside one another.
+//! What is sold of it are attributes of its item, by tally: `s:` what was reported, `r:` what its receipts said when it was given
+//! up, `d:` what was sold in a transaction of its own, `b:` what was given back, `a:` what the wallet knows of; `p:` credits by
+//! grant. Reports change them one by one, beside one another.
 
 use std::collections::BTreeMap;
 
@@ -118,6 +119,7 @@ impl From<LeaseRecord> for Lease {
             let sale = lease.sales.entry(tally).or_default();
             match kind {
                 "s" => sale.reported = units,
+                "r" => sale.received = units,
                 "d" => sale.direct = units,
                 "b" => sale.given_back = units,
                 "a" => sale.applied = units,
@@ -201,6 +203,9 @@ impl Lease {
             // What a report has raised meanwhile is the next one's to settle: only the owner's word replaces it.
             if self.closed == Some(ClosedBy::Owner) && sale.reported != before.reported {
                 update = update.set_number(&format!("s:{tally}"), amount(sale.reported));
+            }
+            if sale.received != before.received {
+                update = update.set_number(&format!("r:{tally}"), amount(sale.received));
             }
             if sale.applied != before.applied {
                 update = update.set_number(&format!("a:{tally}"), amount(sale.applied));
@@ -297,12 +302,13 @@ mod tests {
         let record: LeaseRecord = serde_json::from_value(json!({
             "id": id, "org": org, "endsAt": "2026-11-21T10:00:00.000Z", "units": 10, "closed": 1, "settled": 2,
             "givenBack": 1, "direct": 2, (format!("p:{grant}")): 10, (format!("s:{tally}")): 5, (format!("d:{tally}")): 2, (format!("b:{tally}")): 2,
-            (format!("a:{tally}")): 4, "pk": "x", "z:what": 3, "s:what": 9,
+            (format!("r:{tally}")): 4, (format!("a:{tally}")): 4, "pk": "x", "z:what": 3, "s:what": 9,
         }))
         .unwrap();
         let lease = Lease::from(record);
         let sale = Sale {
             reported: 5,
+            received: 4,
             direct: 2,
             given_back: 2,
             applied: 4,

@@ -12,7 +12,7 @@ use crate::facts::{Told, WalletExhausted, WalletLow, WalletToppedUp};
 use crate::lease::Lease;
 use crate::month::{Month, Threshold};
 use crate::plan::Plan;
-use crate::{credit_grant, price, topup, usage};
+use crate::{credit_grant, price, receipt, topup, usage};
 
 /// A wallet and its open leases are read this often until both are of one moment.
 pub(crate) const LOOKS: u32 = 4;
@@ -124,9 +124,13 @@ impl Wallet {
     pub async fn view(app: &App, scope: &Scope<ReadWallet>) -> Result<(Self, Vec<Lease>)> {
         for _ in 0..LOOKS {
             let wallet = Self::now(app, scope).await?;
-            let leases = Lease::load_many(&app.table, scope.org(), &wallet.open).await?;
+            let receipts = receipt::largest_of(&app.table, scope.org(), wallet.open.iter().copied()).await?;
+            let mut leases = Lease::load_many(&app.table, scope.org(), &wallet.open).await?;
             // One that was settled since counts in a wallet that was not read yet.
             if leases.iter().all(Lease::is_open) {
+                for lease in &mut leases {
+                    receipts.get(&lease.id).into_iter().for_each(|sold| lease.receive(sold));
+                }
                 return Ok((wallet, leases));
             }
         }

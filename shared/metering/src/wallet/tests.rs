@@ -15,6 +15,10 @@ use crate::lease::Tally;
 const START: Time = Time::from_millis(1_000_000);
 /// Nobody's call that took credits of a lease before its end has not sent its report by then.
 const GRACE: i64 = LONGEST_CALL + 2 * MOST_SKEW;
+/// So young is a lease whose receipts are stored, and so long may that take: here, where the grace is short. A lease may end
+/// as soon as it is made, with what it comes from.
+const YOUNG: i64 = 15 * Time::SECOND;
+const LONGEST_PUT: i64 = GRACE - YOUNG - 2 * MOST_SKEW - Time::SECOND;
 const BELIEVED: i64 = 1_500;
 const INCLUDED: u64 = 500;
 
@@ -28,11 +32,22 @@ struct Message {
     arrived: bool,
 }
 
+/// A receipt that a writer is about to store, until it is killed.
+#[derive(Clone, Copy, Debug)]
+struct Storing {
+    message: u32,
+    report: Report<LeaseId>,
+    until: Time,
+}
+
 #[derive(Debug)]
 struct Ledger {
     wallet: Wallet,
     leases: BTreeMap<LeaseId, Lease>,
     messages: Vec<Message>,
+    storing: Vec<Storing>,
+    /// The largest receipt of each lease that is stored.
+    receipts: BTreeMap<LeaseId, u64>,
     numbers: u32,
     /// The messages that turned out to be repeats, which is found out once each.
     repeats: BTreeSet<u32>,
@@ -67,6 +82,8 @@ impl Ledger {
             wallet: Wallet::new(org),
             leases: BTreeMap::new(),
             messages: Vec::new(),
+            storing: Vec::new(),
+            receipts: BTreeMap::new(),
             numbers: 0,
             repeats: BTreeSet::new(),
             seen: BTreeSet::new(),
@@ -146,18 +163,25 @@ impl Ledger {
         self.leases.insert(id, lease);
     }
 
-    /// A message arrives, for the first time or again: what it pays for is made durable once, and it is found out whether it
-    /// is a repeat; then it is reported.
+    /// A message arrives, for the first time or again. A young lease's is stored some time later, if it is nothing that turns
+    /// out to be free; any other is made durable and reported at once.
     fn deliver(&mut self, choice: usize, now: Time) {
         if self.messages.is_empty() {
             return;
         }
-        let place = choice % self.messages.len();
-        self.messages[place].arrived = true;
-        let message = self.messages[place];
-        if !choice.is_multiple_of(3) {
-            self.messages.swap_remove(place);
+        let message = self.messages[choice % self.messages.len()];
+        let skew = i64::try_from(choice % 11).unwrap_or(0) - 5;
+        let clock = now.plus_millis(skew * MOST_SKEW / 5);
+        let is_early = clock < message.report.lease.time().plus_millis(YOUNG);
+        if is_early && !message.number.is_multiple_of(5) {
+            self.storing.push(Storing {
+                message: message.number,
+                report: message.report,
+                until: now.plus_millis(LONGEST_PUT),
+            });
+            return;
         }
+        self.arrive(message.number, choice);
         let lease = self.leases.get_mut(&message.report.lease).unwrap();
         if self.seen.insert(message.number) && message.number.is_multiple_of(5) {
             self.repeats.insert(message.number);
@@ -170,6 +194,30 @@ impl Ledger {
         }
     }
 
+    /// A message is done with; it may come again all the same.
+    fn arrive(&mut self, number: u32, choice: usize) {
+        for message in self.messages.iter_mut().filter(|message| message.number == number) {
+            message.arrived = true;
+        }
+        if !choice.is_multiple_of(3) {
+            self.messages.retain(|message| message.number != number);
+        }
+    }
+
+    /// A receipt is stored at last; or its writer dies, and the message comes again.
+    fn store(&mut self, choice: usize) {
+        if self.storing.is_empty() {
+            return;
+        }
+        let storing = self.storing.swap_remove(choice % self.storing.len());
+        if choice.is_multiple_of(5) {
+            return;
+        }
+        let stored = self.receipts.entry(storing.report.lease).or_default();
+        *stored = storing.report.spent.max(*stored);
+        self.arrive(storing.message, choice);
+    }
+
     /// Somebody gives up what the dead held, as old as the queue is.
     fn sweep(&mut self, now: Time) {
         let waiting = self.messages.iter().filter(|message| !message.arrived);
@@ -177,7 +225,9 @@ impl Ledger {
         let open = self.wallet.open.clone();
         for id in open {
             if self.leases[&id].ends_at.plus_millis(GRACE) < oldest {
-                self.settle(now, id, Lease::give_up);
+                let receipts = self.receipts.get(&id).map(|total| (tally(), *total));
+                let receipts = receipts.into_iter().collect();
+                self.settle(now, id, |lease| lease.give_up(&receipts));
             }
         }
     }
@@ -287,9 +337,12 @@ impl Model for Ledger {
 
     fn stir(&mut self, choice: usize, now: Time) {
         self.now = now;
+        // Writers that take longer are killed.
+        self.storing.retain(|storing| now < storing.until);
         match choice % 8 {
             0 => self.sweep(now),
             1 => self.stir_wallet(choice / 8, now),
+            2..=4 => self.store(choice / 8),
             _ => self.deliver(choice / 8, now),
         }
     }
@@ -303,6 +356,7 @@ fn settle(world: &mut World<Ledger>) {
     };
     later(world);
     world.die_all();
+    world.model.storing.clear();
     while !world.model.messages.is_empty() {
         let now = world.now;
         world.model.deliver(1, now);
@@ -429,7 +483,7 @@ fn what_comes_back_after_the_end_of_its_grant_has_ended() {
 fn what_is_reported_too_late_is_debt_that_the_next_grant_pays() {
     let mut wallet = wallet(10);
     let mut lease = wallet.lease(START, LeaseId::from_bits(1), 10).unwrap();
-    lease.give_up();
+    lease.give_up(&BTreeMap::new());
     wallet.settle(START, &mut lease);
     assert_eq!(wallet.balance, 10);
     let mut other = wallet.lease(START, LeaseId::from_bits(2), 8).unwrap();
@@ -446,6 +500,37 @@ fn what_is_reported_too_late_is_debt_that_the_next_grant_pays() {
         (6, 14, 0, 20)
     );
     wallet.check();
+}
+
+#[test]
+fn who_gives_a_lease_up_takes_the_largest_of_what_was_reported_and_stored() {
+    let mut wallet = wallet(10);
+    let mut lease = wallet.lease(START, LeaseId::from_bits(1), 10).unwrap();
+    lease.note_report(&tally(), 3);
+    lease.give_up(&BTreeMap::from([(tally(), 6)]));
+    wallet.settle(START, &mut lease);
+    assert_eq!((wallet.balance, wallet.spent), (4, 6));
+    // A late report that is smaller says nothing new, and takes nothing back.
+    lease.note_report(&tally(), 5);
+    assert!(!lease.is_behind());
+    lease.note_report(&tally(), 8);
+    assert!(lease.is_behind());
+    wallet.settle(START, &mut lease);
+    assert_eq!((wallet.balance, wallet.spent), (2, 8));
+    wallet.check();
+}
+
+#[test]
+fn the_owners_word_is_less_than_a_receipt_says_that_counted_what_then_failed() {
+    let mut wallet = wallet(10);
+    let mut lease = wallet.lease(START, LeaseId::from_bits(1), 10).unwrap();
+    // What is shown of it meanwhile.
+    let mut shown = lease.clone();
+    shown.receive(&BTreeMap::from([(tally(), 6)]));
+    assert_eq!((shown.due(), shown.is_open(), lease.due()), (6, true, 0));
+    lease.close(&BTreeMap::from([(tally(), 4)]));
+    wallet.settle(START, &mut lease);
+    assert_eq!((wallet.balance, wallet.spent), (6, 4));
 }
 
 #[test]
