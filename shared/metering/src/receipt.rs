@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::lease::Tally;
 
-pub(crate) use store::{largest, largest_of};
 pub use store::puts;
+pub(crate) use store::{largest, largest_of};
 
 /// So long after its lease was made a receipt is stored. No lease is given up until [`crate::recovery::GRACE`] after its end,
 /// which is four minutes after it was made or later; between the two a writer that decided to store one ends (20 s), and

@@ -28,19 +28,19 @@ impl Put {
     }
 }
 
-pub(crate) async fn put_all(table: &Table, puts: Vec<Put>) -> Result<()> {
-    let mut puts = puts.into_iter();
-    loop {
-        let mut batch: Vec<Put> = puts.by_ref().take(BATCH).collect();
-        match batch.len() {
-            0 => return Ok(()),
-            1 => {
-                let alone = batch.remove(0);
-                write::put(table, Write::put_item(alone.table, alone.item)).await?;
-            }
-            _ => put_batch(table, batch).await?,
+pub(crate) async fn put_all(table: &Table, mut puts: Vec<Put>) -> Result<()> {
+    let mut batches = Vec::new();
+    while !puts.is_empty() {
+        let rest = puts.split_off(puts.len().min(BATCH));
+        batches.push(std::mem::replace(&mut puts, rest));
+    }
+    for batch in batches {
+        match <[Put; 1]>::try_from(batch) {
+            Ok([alone]) => write::put(table, Write::put_item(alone.table, alone.item)).await?,
+            Err(several) => put_batch(table, several).await?,
         }
     }
+    Ok(())
 }
 
 async fn put_batch(table: &Table, batch: Vec<Put>) -> Result<()> {

@@ -159,7 +159,12 @@ mod tests {
 
     #[test]
     fn of_receipts_together_the_largest_of_a_kind_is_stored() {
-        let receipts = [receipt("POST /a", 3), receipt("POST /b", 2), receipt("POST /a", 9), receipt("POST /a", 4)];
+        let receipts = [
+            receipt("POST /a", 3),
+            receipt("POST /b", 2),
+            receipt("POST /a", 9),
+            receipt("POST /a", 4),
+        ];
         assert_eq!(puts(&receipts).unwrap().len(), 2);
         assert_eq!(puts(&[]).unwrap().len(), 0);
     }

@@ -280,6 +280,63 @@ async fn what_a_dead_process_held_comes_back_and_what_it_sold_is_paid() {
 }
 
 #[tokio::test]
+async fn what_is_paid_is_written_with_what_it_pays_for() {
+    let app = TestApp::start().await;
+    let [acme, free] = app.tenants().await;
+    let mut requests = Vec::new();
+    for (tenant, price) in [(&acme, 1), (&free, 0)] {
+        let prices = json!({"prices": {"ingest.event": price}});
+        let manager = app.manager().await.client;
+        manager.put("/v1/admin/prices", prices).await.expect(200);
+        // A price counts within half a minute.
+        app.advance(31_000);
+        // The first finds out what the day has, the second is like all that follow.
+        for _ in 0..2 {
+            tenant.server.post(EVENT, event()).await.expect(202);
+            let messages = app.take_messages().await;
+            app.take_usage("EventWriter");
+            assert_eq!(app.deliver(&messages).await, Vec::<usize>::new());
+        }
+        requests.push(app.take_usage("EventWriter").dynamodb_requests);
+    }
+    println!("requests of the writer, paid and free: {requests:?}");
+    assert_eq!(requests[0], requests[1]);
+}
+
+#[tokio::test]
+async fn receipts_and_reports_of_a_lease_count_as_the_largest_of_them() {
+    let app = TestApp::start().await;
+    let acme = app.tenant().await;
+    let mut messages = Vec::new();
+    for number in 0..4 {
+        acme.server
+            .post(EVENTS, batch(number * 3..number * 3 + 3))
+            .await
+            .expect(202);
+        messages.extend(app.take_messages().await);
+    }
+    // Early ones are stored, in any order.
+    for early in [&messages[2], &messages[0]] {
+        assert_eq!(app.deliver(std::slice::from_ref(early)).await, Vec::<usize>::new());
+    }
+    // All that was sold until then, of which two more messages tell.
+    assert_eq!(spent(&acme).await, 9);
+    // Late ones are reported: one that says less than is known, and one that says more.
+    app.advance(metering::receipt::YOUNG);
+    assert_eq!(app.deliver(&messages[1..2]).await, Vec::<usize>::new());
+    assert_eq!(spent(&acme).await, 9);
+    recover(&app).await;
+    let acme = acme.logged_in_again(&app).await;
+    assert_eq!(wallet(&acme).await, [INCLUDED - 9, 0, 9, 0, INCLUDED, 0]);
+    // After the lease was given up too; and none of them counts again.
+    for late in [&messages[1..2], &messages[3..], &messages[..]] {
+        assert_eq!(app.deliver_to_new_writer(late).await, Vec::<usize>::new());
+    }
+    assert_eq!(wallet(&acme).await, [INCLUDED - 12, 0, 12, 0, INCLUDED, 0]);
+    assert_eq!(usage(&app, &acme, "key").await[&acme.key_id], 12);
+}
+
+#[tokio::test]
 async fn sweepers_at_once_give_a_lease_up_once() {
     let app = TestApp::start().await;
     let acme = app.tenant().await;
@@ -426,6 +483,11 @@ async fn a_writer_that_dies_at_any_call_bills_once() {
         }
         if !died {
             assert!(call > 3, "the writer makes more calls than {call}");
+            // By what it left is settled what the process held that sold it all.
+            recover(&app).await;
+            let acme = acme.logged_in_again(&app).await;
+            let counted = i64::try_from(counted).unwrap();
+            assert_eq!(wallet(&acme).await, [INCLUDED - counted, 0, counted, 0, INCLUDED, 0]);
             return;
         }
     }

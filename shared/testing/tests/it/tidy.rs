@@ -801,6 +801,10 @@ const TRIES: &[(&str, &str)] = &[
         "asks for another lease where one counts too many kinds of sales",
     ),
     (
+        "shared/metering/src/receipt/store.rs largest",
+        "only reads: asks for one kind of sales after the other",
+    ),
+    (
         "shared/metering/src/usage.rs usage",
         "only reads: again where a lease was settled between two reads",
     ),
