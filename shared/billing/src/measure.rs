@@ -1,12 +1,14 @@
 //! Usage: what events come to by a metric. Exact: values are read from the JSON text, and added as decimals.
 
 mod store;
+mod tally;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use kernel::money::TooMuch;
 use kernel::number::{self, Quantity};
 use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use telemetry::Event;
 
@@ -18,27 +20,69 @@ pub(crate) use store::usage;
 #[derive(Clone, Debug)]
 pub(crate) struct Measure {
     metric: Metric,
-    state: State,
+    amount: Amount,
 }
 
-#[derive(Clone, Debug)]
-enum State {
+/// What events come to: made in any parts, added in any order, it is the same.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+enum Amount {
     Count(u32),
-    Sum(Option<Decimal>),
-    Unique(HashSet<String>),
-    Max(Decimal),
+    /// Nothing if it is too much.
+    Sum(Option<Exact>),
+    Unique(BTreeSet<String>),
+    Max(Exact),
+}
+
+/// A decimal, which is stored in its 16 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(from = "[u8; 16]", into = "[u8; 16]")]
+struct Exact(Decimal);
+
+impl From<[u8; 16]> for Exact {
+    fn from(bytes: [u8; 16]) -> Self {
+        Self(Decimal::deserialize(bytes))
+    }
+}
+
+impl From<Exact> for [u8; 16] {
+    fn from(exact: Exact) -> Self {
+        exact.0.serialize()
+    }
+}
+
+impl Amount {
+    /// What no event comes to.
+    fn none(aggregation: Aggregation) -> Self {
+        match aggregation {
+            Aggregation::Count => Self::Count(0),
+            Aggregation::Sum => Self::Sum(Some(Exact(Decimal::ZERO))),
+            Aggregation::Unique => Self::Unique(BTreeSet::new()),
+            Aggregation::Max => Self::Max(Exact(Decimal::ZERO)),
+        }
+    }
+
+    /// Adds what other events come to by the same metric.
+    fn add(&mut self, other: &Self) {
+        match (self, other) {
+            (Self::Count(count), Self::Count(more)) => *count = count.saturating_add(*more),
+            (Self::Sum(sum), Self::Sum(more)) => {
+                *sum = sum
+                    .zip(*more)
+                    .and_then(|(sum, more)| sum.0.checked_add(more.0))
+                    .map(Exact);
+            }
+            (Self::Unique(values), Self::Unique(more)) => values.extend(more.iter().cloned()),
+            (Self::Max(max), Self::Max(more)) => *max = (*max).max(*more),
+            _ => debug_assert!(false, "amounts of two metrics"),
+        }
+    }
 }
 
 impl Measure {
     /// Of no event yet.
     pub(crate) fn new(metric: Metric) -> Self {
-        let state = match metric.aggregation {
-            Aggregation::Count => State::Count(0),
-            Aggregation::Sum => State::Sum(Some(Decimal::ZERO)),
-            Aggregation::Unique => State::Unique(HashSet::new()),
-            Aggregation::Max => State::Max(Decimal::ZERO),
-        };
-        Self { metric, state }
+        let amount = Amount::none(metric.aggregation);
+        Self { metric, amount }
     }
 
     /// Takes an event, if it has its name.
@@ -48,49 +92,44 @@ impl Measure {
         }
     }
 
-    /// Counts an event by its payload. One without the property, or with one that is no number where a number is added or
-    /// compared, comes to nothing.
+    /// Counts an event by its payload.
     fn count(&mut self, payload: Option<&str>) {
-        if let State::Count(count) = &mut self.state {
-            *count += 1;
-            return;
+        if let Some(amount) = self.metric.amount(payload) {
+            self.amount.add(&amount);
         }
-        let Some(value) = self.value(payload) else { return };
-        match &mut self.state {
-            State::Count(_) => {}
-            State::Unique(values) => {
-                values.insert(plain(&value));
-            }
-            State::Sum(sum) => {
-                if let Some(number) = number::decimal(&value) {
-                    *sum = sum.and_then(|sum| sum.checked_add(number));
-                }
-            }
-            State::Max(max) => {
-                if let Some(number) = number::decimal(&value) {
-                    *max = number.max(*max);
-                }
-            }
-        }
-    }
-
-    fn value(&self, payload: Option<&str>) -> Option<String> {
-        let property = self.metric.property.as_deref()?;
-        let mut members: BTreeMap<String, Box<RawValue>> = serde_json::from_str(payload?).ok()?;
-        let value = members.remove(property)?;
-        (value.get() != "null").then(|| value.get().to_owned())
     }
 
     /// How many units they come to: what lies behind the sixth decimal place is not charged, nor is less than nothing.
     /// `TooMuch` if that is no quantity of ours.
     pub(crate) fn units(&self) -> Result<Quantity, TooMuch> {
-        let exact = match &self.state {
-            State::Count(count) => return Ok(Quantity::whole(*count)),
-            State::Unique(values) => return u32::try_from(values.len()).map(Quantity::whole).map_err(|_| TooMuch),
-            State::Sum(sum) => sum.ok_or(TooMuch)?,
-            State::Max(max) => *max,
+        let exact = match &self.amount {
+            Amount::Count(count) => return Ok(Quantity::whole(*count)),
+            Amount::Unique(values) => return u32::try_from(values.len()).map(Quantity::whole).map_err(|_| TooMuch),
+            Amount::Sum(sum) => sum.ok_or(TooMuch)?,
+            Amount::Max(max) => *max,
         };
-        Quantity::at_most(exact.max(Decimal::ZERO)).ok_or(TooMuch)
+        Quantity::at_most(exact.0.max(Decimal::ZERO)).ok_or(TooMuch)
+    }
+}
+
+impl Metric {
+    /// What one event of its name comes to. One without the property, or with one that is no number where a number is added or
+    /// compared, comes to nothing.
+    fn amount(&self, payload: Option<&str>) -> Option<Amount> {
+        let exact = |value: String| number::decimal(&value).map(Exact);
+        match self.aggregation {
+            Aggregation::Count => Some(Amount::Count(1)),
+            Aggregation::Sum => exact(self.value(payload)?).map(|number| Amount::Sum(Some(number))),
+            Aggregation::Unique => Some(Amount::Unique(BTreeSet::from([plain(&self.value(payload)?)]))),
+            Aggregation::Max => exact(self.value(payload)?).map(Amount::Max),
+        }
+    }
+
+    fn value(&self, payload: Option<&str>) -> Option<String> {
+        let property = self.property.as_deref()?;
+        let mut members: BTreeMap<String, Box<RawValue>> = serde_json::from_str(payload?).ok()?;
+        let value = members.remove(property)?;
+        (value.get() != "null").then(|| value.get().to_owned())
     }
 }
 
@@ -104,6 +143,8 @@ fn plain(value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[track_caller]
@@ -158,5 +199,37 @@ mod tests {
             measure.count(Some(r#"{"n": 9000000000000000000000000000}"#));
         }
         assert!(measure.units().is_err());
+    }
+
+    fn payload() -> impl Strategy<Value = Option<String>> {
+        let number =
+            (-50_i32..50, 0_u32..4).prop_map(|(number, places)| Decimal::new(number.into(), places).to_string());
+        let value = prop_oneof![
+            number.clone(),
+            number.prop_map(|number| format!("\"{number}\"")),
+            "\"[a-c]\"",
+            Just("null".to_owned())
+        ];
+        prop_oneof![4 => value.prop_map(|value| Some(format!("{{\"n\":{value}}}"))), 1 => Just(None)]
+    }
+
+    proptest! {
+        /// What is added up by parts, stored and read again, comes to what all events do.
+        #[test]
+        fn parts_come_to_the_whole(parts in proptest::collection::vec(proptest::collection::vec(payload(), 0..6), 0..6)) {
+            for aggregation in [Aggregation::Count, Aggregation::Sum, Aggregation::Unique, Aggregation::Max] {
+                let metric = Metric { event_name: "call".to_owned(), aggregation, property: Some("n".to_owned()) };
+                let mut whole = Measure::new(metric.clone());
+                parts.iter().flatten().for_each(|payload| whole.count(payload.as_deref()));
+                let mut sum = Measure::new(metric.clone());
+                for part in parts.iter().rev() {
+                    let mut amount = Amount::none(aggregation);
+                    part.iter().filter_map(|payload| metric.amount(payload.as_deref())).for_each(|one| amount.add(&one));
+                    let stored = postcard::to_stdvec(&amount).unwrap();
+                    sum.amount.add(&postcard::from_bytes(&stored).unwrap());
+                }
+                prop_assert_eq!(whole.units().unwrap(), sum.units().unwrap());
+            }
+        }
     }
 }

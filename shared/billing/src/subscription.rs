@@ -32,7 +32,7 @@ pub use billing::{CannotBill, Conditions, Work};
 pub use change::{CannotChange, Changed};
 pub use request::{CancelRequest, ChangeRequest, SubscriptionRequest};
 pub use store::{NAME, book};
-pub use usage::{Settled, Span, Usage, Wanted};
+pub use usage::{Known, Seen, Settled, Span, Usage, Wanted};
 pub use view::{ChangePreview, ChangeReply, ChangedView, PreviewView, ScheduledView, SubscriptionView};
 
 kernel::refusals! {

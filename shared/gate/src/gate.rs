@@ -20,10 +20,8 @@ use identity::api_key::{ApiKey, KeyStatus, Secret};
 use identity::token::{Claims, PublicKeys, not_authenticated};
 use identity::{entrance, org};
 use kernel::{Caller, Error, OrgId, PlatformRole, Result, Time};
-use lambda::{App, Env, Problem};
+use lambda::{App, Env, Problem, Recent};
 use limits::{Limits, Rates, Verdict};
-
-use crate::recent::Recent;
 
 const ORG_HEADER: HeaderName = HeaderName::from_static("x-org-id");
 const KEY_HEADER: HeaderName = HeaderName::from_static("x-api-key");

@@ -28,7 +28,6 @@ mod describe;
 mod gate;
 mod metered;
 mod once;
-mod recent;
 mod routes;
 
 use anyhow::Result;

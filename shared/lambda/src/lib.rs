@@ -9,7 +9,7 @@ mod queue;
 mod schedule;
 mod shutdown;
 
-pub use app::{App, Clock, Env};
+pub use app::{App, Clock, Env, Recent};
 pub use extract::{Created, Json, List, Path, Query, read_body};
 pub use function::{Function, Kind, Start, Started, run};
 pub use http::{client_address, service};

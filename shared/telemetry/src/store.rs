@@ -176,6 +176,12 @@ impl DayHead {
             .collect()
     }
 
+    /// How many of its events count so far.
+    pub fn events(&self) -> u64 {
+        let counts = self.rest.iter().filter(|(name, _)| name.starts_with("n:"));
+        counts.filter_map(|(_, count)| count.as_u64()).sum()
+    }
+
     fn keys(&self) -> impl Iterator<Item = (ApiKeyId, u64, Option<i64>)> {
         self.rest.iter().filter_map(|(name, value)| {
             let id = name.strip_prefix("n:")?;

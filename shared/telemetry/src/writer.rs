@@ -446,20 +446,27 @@ pub(crate) async fn counted_events(
         .iter()
         .map(|place| store::chunk_key(project, day, *place))
         .collect();
-    let blobs: Vec<_> = places
-        .iter()
-        .map(|place| store::blob_key(project, day, place.chunk))
-        .collect();
     let entries = table.get_many::<ChunkRecord>(&entries, true).await?;
+    if entries.len() != places.len() {
+        return Err(anyhow!("{} pending chunks have {} entries", places.len(), entries.len()).into());
+    }
+    events_of(table, project, day, entries).await
+}
+
+/// The events that count of the chunks with these entries, chunk by chunk in no order.
+pub(crate) async fn events_of(
+    table: &Table,
+    project: ProjectId,
+    day: &str,
+    entries: Vec<ChunkRecord>,
+) -> Result<Vec<Vec<crate::Event>>> {
+    let blobs: Vec<_> = entries
+        .iter()
+        .map(|entry| store::blob_key(project, day, entry.chunk))
+        .collect();
     let blobs = table.get_many::<BlobRecord>(&blobs, true).await?;
-    if entries.len() != places.len() || blobs.len() != places.len() {
-        return Err(anyhow!(
-            "{} pending chunks have {} entries, {} blobs",
-            places.len(),
-            entries.len(),
-            blobs.len()
-        )
-        .into());
+    if blobs.len() != entries.len() {
+        return Err(anyhow!("{} chunks have {} blobs", entries.len(), blobs.len()).into());
     }
     let repeated: HashMap<u64, Vec<u16>> = entries.into_iter().map(|entry| (entry.chunk, entry.repeated)).collect();
     let counted = |blob: BlobRecord| {

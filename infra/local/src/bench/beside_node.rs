@@ -21,7 +21,7 @@ use stack::runtime::{Outcome, Pool, Program, Shared};
 use stack::template::Function;
 
 /// What is needed to get a key and a token, and what is measured.
-const FUNCTIONS: [&str; 4] = ["auth", "orgs", "projects", "ingest"];
+const FUNCTIONS: [&str; 5] = ["auth", "orgs", "projects", "ingest", "invoice-pdf"];
 
 /// Ours and Node's values of one measure.
 #[derive(Debug, Default)]
@@ -61,6 +61,8 @@ pub(super) async fn measure(folder: &Path, options: &Options) -> Result<Vec<Figu
         let starts = if options.quick { 5 } else { 15 };
         figures.extend(start_up(&bench, &peers, function, starts).await?);
     }
+    // Its peer is a library, and measured as one: infra/bench/pdf/run.
+    figures.push(start_alone(&bench, "invoice-pdf", 5).await?);
     let [blocks, size] = if options.quick { [4, 50] } else { [10, 50] };
     for work in works(&bench)? {
         figures.extend(warm(&bench, &peers, &work, blocks, size).await?);
@@ -202,6 +204,17 @@ async fn start_up(bench: &Bench, peers: &Peers, function: &'static str, times: u
         cpu.figures("startup.cpu", function, "ms"),
     ];
     Ok(figures.into_iter().flatten().collect())
+}
+
+/// From the start of a process of ours to its first request for work.
+async fn start_alone(bench: &Bench, function: &'static str, times: u32) -> Result<Figure> {
+    let mut wall = Vec::new();
+    for _ in 0..times {
+        let ours = Subject::start(bench, function, None).await?;
+        wall.push(micros(ours.start) / 1_000.0);
+        ours.pool.stop().await;
+    }
+    Ok(Figure::new(format!("startup.ours.{function}"), median(&wall), "ms"))
 }
 
 /// How many requests it takes until V8 has compiled whatever it will.

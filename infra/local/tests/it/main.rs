@@ -9,6 +9,7 @@ mod demo;
 mod golden_path;
 mod limits;
 mod oidc;
+mod payments;
 mod reliability;
 mod replay;
 mod wallets;

@@ -1,16 +1,28 @@
 //! Reads what a client used: events of all projects of the organization whose `userId` is the client's `externalId`.
 
-use app::App;
+use std::collections::HashMap;
+
+use app::{App, Recent};
 use identity::Project;
-use kernel::{Error, OrgId, ProjectId, Result};
+use kernel::{Error, OrgId, ProjectId, Result, Time};
 use telemetry::metrics::Range;
 use telemetry::usage::{self, Used};
 
 use super::Measure;
-use crate::subscription::{Usage, Wanted};
+use super::tally::{self, Part};
+use crate::subscription::{Known, Seen, Usage, Wanted};
 
-/// The units of each metric of each span that is wanted, as events are known now. A client without an external id used
-/// nothing.
+/// How many events there were of the days of usage that was billed, which all subscriptions ask for: so many days are remembered.
+struct Counted(Recent<(ProjectId, Time), u64>);
+
+impl Default for Counted {
+    fn default() -> Self {
+        Self(Recent::new(10_000))
+    }
+}
+
+/// The units of each metric of each span that is wanted, as events are known now; none of a span that was billed and of which
+/// no more has become known since, as seen half a minute ago. A client without an external id used nothing.
 pub(crate) async fn usage(app: &App, org: OrgId, external_id: Option<&str>, wanted: &[Wanted]) -> Result<Usage> {
     let is_wanted = wanted.iter().any(|span| !span.metrics.is_empty());
     let projects = match external_id {
@@ -19,26 +31,98 @@ pub(crate) async fn usage(app: &App, org: OrgId, external_id: Option<&str>, want
     };
     let mut found = Usage::new();
     for span in wanted {
-        let mut measures: Vec<Measure> = span.metrics.iter().cloned().map(Measure::new).collect();
+        let mut parts = Vec::new();
         for project in &projects {
-            measure(app, *project, external_id.unwrap_or_default(), span, &mut measures).await?;
+            parts.push((*project, parts_of(app, *project, span).await?));
+        }
+        let events = |parts: &[Part]| parts.iter().map(|part| part.events).sum::<u64>();
+        let seen = Seen {
+            events: parts.iter().map(|(_, parts)| events(parts)).sum(),
+            user: external_id.map(str::to_owned),
+        };
+        if span.settled.as_ref() == Some(&seen) {
+            continue;
+        }
+        let mut measures: Vec<Measure> = span.metrics.iter().cloned().map(Measure::new).collect();
+        for (project, parts) in &parts {
+            measure(
+                app,
+                (org, *project),
+                external_id.unwrap_or_default(),
+                parts,
+                &mut measures,
+            )
+            .await?;
         }
         let units = measures.iter().map(Measure::units).collect::<Result<_, _>>();
         let units = units.map_err(|too_much| Error::from(anyhow::anyhow!(too_much)))?;
-        found.insert(span.span, units);
+        found.insert(span.span, Known { units, seen });
     }
     Ok(found)
 }
 
-async fn measure(app: &App, project: ProjectId, user: &str, span: &Wanted, measures: &mut [Measure]) -> Result<()> {
-    let used = Used {
-        names: span.metrics.iter().map(|metric| metric.event_name.clone()).collect(),
-        user: user.to_owned(),
-        range: Range {
-            from: span.from,
-            to: span.until,
-        },
+/// The days of a span that have events, all or a part of each.
+async fn parts_of(app: &App, project: ProjectId, span: &Wanted) -> Result<Vec<Part>> {
+    let range = Range {
+        from: span.from,
+        to: span.until,
     };
-    let take = |event: &telemetry::Event| measures.iter_mut().for_each(|measure| measure.take(event));
-    usage::each_event(&app.table, project, &used, take).await
+    if range.from >= range.to {
+        return Ok(Vec::new());
+    }
+    let counted = if span.settled.is_none() {
+        usage::counted(&app.table, project, range, true).await?
+    } else {
+        counted_lately(app, project, range).await?
+    };
+    let part = |day: Time| Part {
+        day,
+        range: Range {
+            from: day.max(range.from),
+            to: day.plus_millis(Time::DAY).min(range.to),
+        },
+        events: counted.get(&day).copied().unwrap_or_default(),
+    };
+    Ok(range.days().map(part).filter(|part| part.events > 0).collect())
+}
+
+/// How many events each day has, as it was seen half a minute ago at most.
+async fn counted_lately(app: &App, project: ProjectId, range: Range) -> Result<HashMap<Time, u64>> {
+    let (recent, now) = (app.memory.of::<Counted>(), app.now());
+    let known: Option<HashMap<Time, u64>> = range
+        .days()
+        .map(|day| Some((day, recent.0.get(&(project, day), now)?)))
+        .collect();
+    if let Some(known) = known {
+        return Ok(known);
+    }
+    let counted = usage::counted(&app.table, project, range, false).await?;
+    for day in range.days() {
+        let events = counted.get(&day).copied().unwrap_or_default();
+        recent.0.put((project, day), events, now);
+    }
+    Ok(counted)
+}
+
+/// Adds what a user used in some parts of days: from the tallies of those that are over, from the events of the others.
+async fn measure(
+    app: &App,
+    place: (OrgId, ProjectId),
+    user: &str,
+    parts: &[Part],
+    measures: &mut [Measure],
+) -> Result<()> {
+    let (over, open): (Vec<Part>, Vec<Part>) = parts.iter().cloned().partition(|part| part.is_tallied(app.now()));
+    tally::add(app, place, user, &over, measures).await?;
+    for part in &open {
+        let names = measures.iter().map(|measure| measure.metric.event_name.clone());
+        let used = Used {
+            names: names.collect(),
+            user: Some(user.to_owned()),
+            range: part.range,
+        };
+        let take = |event: &telemetry::Event| measures.iter_mut().for_each(|measure| measure.take(event));
+        usage::each_event(&app.table, place.1, part.day, &used, take).await?;
+    }
+    Ok(())
 }

@@ -1,12 +1,10 @@
 //! What a subscription's time brings: one piece of work after the other, each one invoice or none. How late it is done
 //! does not change what it comes to, nor the day that it is dated.
 
-use std::collections::BTreeMap;
-
 use kernel::money::{TooMuch, nearest};
 use kernel::{Day, Minor, Time};
 
-use super::{Charged, Status, Subscription, Usage, Wanted};
+use super::{Charged, Known, Seen, Status, Subscription, Usage, Wanted};
 use crate::coupon::Lasts;
 use crate::invoice::{Content, Source};
 use crate::line::{Line, LineKind};
@@ -125,7 +123,7 @@ impl Subscription {
             from: settled.span.from,
             until: settled.span.until.unwrap_or(work.at),
             metrics: metrics(&settled.span.prices),
-            settled: Some(settled.units.clone()),
+            settled: Some(settled.seen.clone()),
         });
         new.chain(old).collect()
     }
@@ -285,7 +283,11 @@ impl Subscription {
         let mut done = Vec::new();
         while let Some(work) = self.work(conditions).filter(|work| work.ready_at <= now) {
             let wanted = self.wanted(&work);
-            let usage: BTreeMap<_, _> = wanted.iter().map(|wanted| (wanted.span, units(wanted))).collect();
+            let known = |wanted: &Wanted| Known {
+                units: units(wanted),
+                seen: Seen::default(),
+            };
+            let usage: Usage = wanted.iter().map(|wanted| (wanted.span, known(wanted))).collect();
             let content = self.bill(&work, &usage, conditions)?;
             done.extend(content.map(|content| (work, content)));
         }

@@ -38,6 +38,28 @@ pub struct Settled {
     pub span: Span,
     /// How many units of each price.
     pub units: Vec<Quantity>,
+    /// What that was counted from.
+    #[serde(default)]
+    pub seen: Seen,
+}
+
+/// What usage was counted from. As long as that is the same, so is the usage.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Seen {
+    /// How many events of anybody there were on its days.
+    pub events: u64,
+    /// Whose of them were counted.
+    pub user: Option<String>,
+}
+
+/// Usage that is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// How many units of each metric, in their order.
+    pub units: Vec<Quantity>,
+    /// What that was counted from.
+    pub seen: Seen,
 }
 
 /// Usage that has to be known before something is billed.
@@ -51,12 +73,12 @@ pub struct Wanted {
     pub until: Time,
     /// Of what, in this order.
     pub metrics: Vec<Metric>,
-    /// What was billed, if it was: then it may be left out, if no more has become known.
-    pub settled: Option<Vec<Quantity>>,
+    /// What it was counted from when it was billed, if it was: if that is the same now, it may be left out.
+    pub settled: Option<Seen>,
 }
 
-/// Units by span, in the order of its metrics.
-pub type Usage = BTreeMap<u32, Vec<Quantity>>;
+/// What is known, by span.
+pub type Usage = BTreeMap<u32, Known>;
 
 /// Events may come so late (product.md: 400 days back), and be charged.
 const LATEST_DAYS: i64 = 400;
@@ -150,12 +172,14 @@ impl Subscription {
         let (over, open): (Vec<Span>, Vec<Span>) = self.spans.drain(..).partition(is_over);
         self.spans = open;
         for span in over {
-            let units = usage.get(&span.number).filter(|units| units.len() == span.prices.len());
-            let units = units.ok_or(CannotBill::UsageUnknown(span.number))?.clone();
+            let known = usage
+                .get(&span.number)
+                .filter(|known| known.units.len() == span.prices.len());
+            let Known { units, seen } = known.ok_or(CannotBill::UsageUnknown(span.number))?.clone();
             for (price, units) in span.prices.iter().zip(&units) {
                 lines.extend(self.usage_line(&span, price, [Quantity::ZERO, *units], LineKind::Usage, taxation)?);
             }
-            self.settled.push(Settled { span, units });
+            self.settled.push(Settled { span, units, seen });
         }
         Ok(())
     }
@@ -172,12 +196,17 @@ impl Subscription {
             let Some(known) = usage.get(&earlier.span.number) else {
                 continue;
             };
+            let mut is_all = true;
             for (place, price) in earlier.span.prices.iter().enumerate() {
-                let Some((billed, known)) = earlier.units.get_mut(place).zip(known.get(place)) else {
+                let Some((billed, known)) = earlier.units.get_mut(place).zip(known.units.get(place)) else {
                     continue;
                 };
+                if *known <= *billed {
+                    continue;
+                }
                 // What does not fit on this invoice is left for the next one.
-                if *known <= *billed || lines.len() >= MOST_LINES / 2 {
+                if lines.len() >= MOST_LINES / 2 {
+                    is_all = false;
                     continue;
                 }
                 lines.extend(self.usage_line(
@@ -188,6 +217,9 @@ impl Subscription {
                     taxation,
                 )?);
                 *billed = *known;
+            }
+            if is_all {
+                earlier.seen = known.seen.clone();
             }
         }
         self.settled = settled;

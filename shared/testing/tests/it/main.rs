@@ -9,6 +9,7 @@ mod audit;
 mod audit_export;
 mod auth;
 mod bad_input;
+mod billed_usage;
 mod billing_load;
 mod billing_run;
 mod breakers;

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 
 use kernel::Time;
-use payment_double::{Fault, FaultKind, Operation, Provider};
+use payment_double::{Act, Fault, FaultKind, Operation, Provider};
 use serde_json::{Value, json};
 use testing::{Chaos, Client, Moment, Reply};
 
@@ -22,6 +22,7 @@ const MOST_CALLS: u64 = 60;
 /// What keeps keys, and what is looked for by our ids.
 const TWO: [Provider; 2] = [Provider::Stripe, Provider::Razorpay];
 const PAYMENTS: &str = "PaymentQueue";
+const RELAY: &str = "OutboxQueue";
 
 /// A shop whose processes can be made to die.
 struct Stage {
@@ -351,6 +352,81 @@ async fn who_asks_for_a_refund_again_is_given_it_once() {
     .await;
     assert!(calls > 4, "{calls} calls");
     refunds_are_asked_alike(&stage);
+}
+
+/// A credit note and what it gives back are one deed: both are there once, whatever the one who asks for them is told.
+#[tokio::test]
+async fn who_credits_and_gives_back_again_does_it_once() {
+    let stage = Stage::open().await;
+    let (invoice, payment) = stage.shop.paid(Provider::Razorpay, 50_000).await;
+    let path = format!("/v1/invoices/{invoice}/credit-notes");
+    let body = json!({"lines": [{"lineIndex": 0, "amount": 100}], "reason": "returned", "refund": true});
+    let mut many = 0;
+    let calls = everywhere(&stage, async |at| {
+        let client = stage.keyed().await;
+        let credit = async {
+            client.post(&path, body.clone()).await.expect(201);
+        };
+        let died = stage.dies(credit, at).await;
+        let reply = asked_again(&stage, &client, &path, &body).await.expect(201);
+        let again = asked_again(&stage, &client, &path, &body).await.expect(201);
+        assert_eq!(again.bytes, reply.bytes, "{at:?}");
+        stage.shop.wait(3 * Time::MINUTE).await;
+        stage.shop.tell().await;
+        many += 1;
+        let count = usize::try_from(many).unwrap();
+        assert_eq!(given_back(&stage, &payment).await, (many * 100, count, count), "{at:?}");
+        let notes = stage.shop.now().await.get(&path).await.expect(200);
+        assert_eq!(notes.data().len(), count, "{at:?}");
+        assert_eq!(stage.shop.shown(&invoice).await["amountRefunded"], many * 100, "{at:?}");
+        died
+    })
+    .await;
+    assert!(calls > 4, "{calls} calls");
+    refunds_are_asked_alike(&stage);
+}
+
+/// Who looks after the money is mailed of what fits nothing once, wherever the relay dies that hears of it.
+#[tokio::test]
+async fn a_relay_that_dies_mails_of_money_once() {
+    let stage = Stage::open().await;
+    let other = Act::Pay {
+        units: Some(16_000),
+        currency: None,
+    };
+    let mut many = 0;
+    for again in [true, false] {
+        let calls = everywhere(&stage, async |at| {
+            let (_, payment) = stage.shop.begun(Provider::Stripe, 17_000).await;
+            stage.shop.app.settle().await;
+            stage.shop.double.act(&payment, &other).unwrap();
+            for id in stage.shop.news() {
+                stage.shop.deliver(&id).await.expect(200);
+            }
+            let told = stage.shop.app.take(PAYMENTS).await;
+            stage.shop.app.deliver_from(PAYMENTS, &told).await;
+            let heard = stage.shop.app.take(RELAY).await;
+            assert!(!heard.is_empty());
+            let relay = async {
+                let failed = stage.shop.app.deliver_from(RELAY, &heard).await;
+                assert_eq!(failed, Vec::<usize>::new(), "{at:?}");
+            };
+            let died = stage.dies(relay, at).await;
+            if again {
+                stage.shop.app.deliver_from(RELAY, &heard).await;
+            }
+            for _ in 0..2 {
+                stage.shop.wait(3 * Time::MINUTE).await;
+            }
+            many += 1;
+            let mails = stage.shop.app.mails_to(&stage.shop.acme.owner.email);
+            let about = mails.iter().filter(|mail| mail.subject.contains("fits nothing"));
+            assert_eq!(about.count(), many, "{at:?}");
+            died
+        })
+        .await;
+        assert!(calls > 4, "{calls} calls");
+    }
 }
 
 #[tokio::test]

@@ -11,13 +11,14 @@ const AGE: i64 = 30 * Time::SECOND;
 
 /// Remembers values for 30 seconds, at most so many.
 #[derive(Debug)]
-pub(crate) struct Recent<K, V> {
+pub struct Recent<K, V> {
     most: usize,
     entries: Mutex<HashMap<K, (Time, V)>>,
 }
 
 impl<K: Eq + Hash, V: Clone> Recent<K, V> {
-    pub(crate) fn new(most: usize) -> Self {
+    /// One that holds at most so many, and nothing yet.
+    pub fn new(most: usize) -> Self {
         Self {
             most,
             entries: Mutex::new(HashMap::new()),
@@ -29,13 +30,15 @@ impl<K: Eq + Hash, V: Clone> Recent<K, V> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn get(&self, key: &K, now: Time) -> Option<V> {
+    /// What was put under a key, if that is less than 30 seconds ago.
+    pub fn get(&self, key: &K, now: Time) -> Option<V> {
         let entries = self.entries();
         let (at, value) = entries.get(key)?;
         is_fresh(*at, now).then(|| value.clone())
     }
 
-    pub(crate) fn put(&self, key: K, value: V, now: Time) {
+    /// Remembers a value that was read now.
+    pub fn put(&self, key: K, value: V, now: Time) {
         let mut entries = self.entries();
         if entries.len() >= self.most {
             entries.retain(|_, (at, _)| is_fresh(*at, now));
