@@ -162,7 +162,13 @@ impl Table {
     }
 
     /// Puts records that need no condition, 25 to a request. Each is put or the whole call fails; a repeat changes nothing.
-    pub async fn put_all(&self, puts: Vec<Put>) -> Result<()> {
+    pub async fn put_all<R: Record>(&self, records: &[R]) -> Result<()> {
+        self.put_together(records.iter().map(Put::of).collect::<Result<_>>()?)
+            .await
+    }
+
+    /// As [`Table::put_all`], of records of several kinds and tables.
+    pub async fn put_together(&self, puts: Vec<Put>) -> Result<()> {
         batch::put_all(self, puts).await
     }
 }

@@ -272,7 +272,7 @@ impl Writer {
         puts.extend(metering::receipt::puts(
             chunks.iter().filter_map(|pending| pending.rides(now)),
         )?);
-        self.app.table.put_all(puts).await?;
+        self.app.table.put_together(puts).await?;
         for pending in chunks {
             pending.is_paid |= pending.rides(now).is_some();
         }

@@ -493,7 +493,7 @@ const TAIL: &str = "
 - **Events** are sent by one client, one request a second, 32 times (so one fold is among them), and written one message at a time, which is the
   dearest way: under load one invocation of `event-writer` takes ten messages. The fold and reading the API
   key again every 30 seconds are in the means.
-- **Credits**: the wallet's lease and the writer's report of what was sold are in the means, the making of the wallet too; what
+- **Credits**: the wallet's lease and the receipts of what was sold are in the means, the making of the wallet too; what
   events cost without them is told beside. A lease of a large wallet runs for a minute, so settling it, 8 write units, is in none
   of the means: 0.08 dollars a million at one request a second.
 - **Invoices**: forty subscriptions of one organization are billed, some five of them to a message; the invoice is made, numbered, sent

@@ -259,18 +259,15 @@ async fn a_writer_that_dies_between_its_writes_leaves_nothing_counted_and_nothin
     let texts = app.take_messages().await;
     // What a writer that died before its transaction has left: the events, without the entry that makes them count.
     let message = telemetry::Message::from_text(&texts[0]).unwrap();
-    let blob = |chunk: telemetry::message::Chunk| {
-        let record = telemetry::store::BlobRecord {
-            project: message.project,
-            day: chunk.day,
-            chunk: message.chunk,
-            data: chunk.bytes,
-        };
-        table::Put::of(&record).unwrap()
+    let blob = |chunk: telemetry::message::Chunk| telemetry::store::BlobRecord {
+        project: message.project,
+        day: chunk.day,
+        chunk: message.chunk,
+        data: chunk.bytes,
     };
     let blobs: Vec<_> = message.chunks().unwrap().into_iter().map(blob).collect();
     assert!(blobs.len() > 1);
-    app.table().put_all(blobs).await.unwrap();
+    app.table().put_all(&blobs).await.unwrap();
     assert_eq!((&overview(&acme).await["events"], search(&acme).await), (&json!(0), 0));
     assert!(app.deliver_to_new_writer(&texts).await.is_empty());
     assert_eq!(
