@@ -31,6 +31,8 @@
 //!
 //! - Usage that becomes known after a subscription's closing invoice is not billed: there is no next one.
 //! - Usage is corrected for 400 days, and for the last 40 spans of it.
+//! - Whoever is billed first of a day's usage reads all of its events of the metric's name, in the minute that `billing-worker` has:
+//!   some millions a project and day in batches of 100, about a million that came singly. What is more does not fit.
 //! - The end of a contract that is set after its last period was billed gives nothing back.
 //! - A change of plan gives back tax at the client's rate of that day.
 //! - All documents of an organization are numbered by one counter: some 20 sends a second by different processes on AWS.

@@ -121,8 +121,10 @@ async fn measure(
             user: Some(user.to_owned()),
             range: part.range,
         };
-        let take = |event: &telemetry::Event| measures.iter_mut().for_each(|measure| measure.take(event));
-        usage::each_event(&app.table, place.1, part.day, &used, take).await?;
+        for slice in usage::slices(part.day, part.range.from, part.events) {
+            let take = |event: &telemetry::Event| measures.iter_mut().for_each(|measure| measure.take(event));
+            usage::each_event(&app.table, place.1, slice, &used, take).await?;
+        }
     }
     Ok(())
 }

@@ -131,6 +131,33 @@ async fn each_client_is_billed_what_its_events_come_to() {
     assert_eq!(corrected["correction"], ["1", "7", "1"], "{corrected:?}");
 }
 
+#[tokio::test]
+async fn a_day_of_many_events_is_counted_whole() {
+    let app = TestApp::start().await;
+    let acme = seller(&app).await;
+    let metric = json!({"eventName": "call", "aggregation": "sum", "property": "ms"});
+    let prices = json!([{"kind": "perUnit", "metric": metric, "unitAmount": "0.01"}]);
+    let clients = sell(&app, &acme, 2, prices).await;
+    app.advance(3 * Time::DAY);
+    let acme = acme.logged_in_again(&app).await;
+    let midnight = Time::from_millis(app.now().millis() / Time::DAY * Time::DAY).plus_millis(-Time::DAY);
+    for group in 0..21_i64 {
+        let at = |place: i64| midnight.plus_millis(group * Time::HOUR + place * 5_000);
+        let one = |place: i64| call(usize::try_from(place % 3).unwrap(), 2, "/", at(place));
+        acme.ingest((0..1_000).map(one).collect()).await;
+        app.settle().await;
+    }
+    app.advance(29 * Time::DAY);
+    app.bill().await;
+    let acme = acme.logged_in_again(&app).await;
+    // Of each thousand, 334 are the first one's and 333 the second one's.
+    for (client, units) in clients.iter().zip([21 * 334 * 2, 21 * 333 * 2]) {
+        let lines = newest(&acme, client).await;
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert_eq!(lines[0].2, units.to_string());
+    }
+}
+
 /// What it takes to bill so many clients when others have so many events: read units of each after the first.
 async fn read_units(events: usize) -> f64 {
     const CLIENTS: usize = 20;
