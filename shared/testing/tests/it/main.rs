@@ -8,6 +8,7 @@ mod api_keys;
 mod audit;
 mod audit_export;
 mod auth;
+mod backfill;
 mod bad_input;
 mod billing_load;
 mod billing_run;
