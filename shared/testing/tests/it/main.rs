@@ -38,6 +38,7 @@ mod invoices_money;
 mod jobs;
 mod limits;
 mod lost_replies;
+mod mail_guards;
 mod metering;
 mod metrics;
 mod notices;

@@ -105,7 +105,7 @@ async fn a_mail_is_sent_and_what_it_said_is_erased() {
         mail.text
             .as_ref()
             .unwrap()
-            .contains("the project Tom & <b>Jerry</b> is firing")
+            .contains("the project “Tom & <b>Jerry</b>” is firing")
     );
     let html = mail.html.as_ref().unwrap();
     assert!(
