@@ -317,7 +317,7 @@ async fn may_mail(
     if settings.channel != Channel::Email || !notices.need_proof() {
         return Ok(());
     }
-    postage::may_mail(table, org, scope.user()?, &settings.target).await
+    postage::may_mail(table, scope, org, &settings.target).await
 }
 
 /// Adds an incident and its notice to a commit.

@@ -2,7 +2,8 @@
 //! Mails by a person:     pk USER#<user>                       sk POSTAGE   (gone a day after the last)
 
 use aws_lc_rs::digest::{SHA256, digest};
-use kernel::{Error, OrgId, Result, Time, UserId};
+use kernel::policy::ManageAlerts;
+use kernel::{Error, OrgId, Result, Scope, Time, UserId};
 use table::{Key, Record, Table, TableName, Write};
 
 use super::{DAY, Postage, Whose};
@@ -59,9 +60,9 @@ impl Postage {
 
 /// Wants a caller who has proved their own address (403 `email_unproved`) and a target who wants mails of the organization: a
 /// member who has proved theirs (403 `target_unproved`).
-pub async fn may_mail(table: &Table, org: OrgId, caller: UserId, target: &str) -> Result<()> {
+pub async fn may_mail(table: &Table, scope: &Scope<ManageAlerts>, org: OrgId, target: &str) -> Result<()> {
     let (caller, target) = (
-        User::find(table, caller).await?.ok_or(Error::Denied)?,
+        User::find(table, scope.user()?).await?.ok_or(Error::Denied)?,
         target.to_lowercase(),
     );
     super::proved(&caller)?;

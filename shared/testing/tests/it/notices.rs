@@ -109,7 +109,7 @@ async fn a_mail_is_sent_and_what_it_said_is_erased() {
     );
     let html = mail.html.as_ref().unwrap();
     assert!(
-        html.contains("the project Tom &#38; &#60;b&#62;Jerry&#60;/b&#62; is firing"),
+        html.contains("the project “Tom &#38; &#60;b&#62;Jerry&#60;/b&#62;” is firing"),
         "{html}"
     );
     assert_eq!(mail.headers["X-Countinghouse-Job"], job.id().to_string());
