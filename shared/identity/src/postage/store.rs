@@ -39,11 +39,10 @@ impl Postage {
     /// What counts a mail that this person has sent to this address, in lower case, for both; 409 `too_many_mails`.
     pub(crate) async fn pay(table: &Table, now: Time, by: UserId, to: &str) -> Result<[Write; 2]> {
         let hash = hex::encode(digest(&SHA256, to.as_bytes()));
-        let (to, by) = tokio::try_join!(
-            Self::counted(table, now, Whose::To(hash)),
-            Self::counted(table, now, Whose::By(by))
-        )?;
-        Ok([to, by])
+        Ok([
+            Self::counted(table, now, Whose::To(hash)).await?,
+            Self::counted(table, now, Whose::By(by)).await?,
+        ])
     }
 
     async fn counted(table: &Table, now: Time, whose: Whose) -> Result<Write> {
