@@ -87,7 +87,7 @@ impl Input for Registration {
     fn check(&self, check: &mut Check) {
         check.email("email", &self.email);
         password::check(check, "password", &self.password);
-        check.name("name", &self.name, 1..=100);
+        check.mailed_name("name", &self.name, 1..=100);
     }
 }
 

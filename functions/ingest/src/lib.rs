@@ -81,6 +81,9 @@ async fn ingest_event(
 /// Good events are kept when others are bad: `rejected` tells which were not taken, and why. Also as a batch of
 /// CloudEvents 1.0 (`application/cloudevents-batch+json`). The body may be compressed (`Content-Encoding: gzip` or
 /// `zstd`); it and what it expands to have at most 1 MiB.
+///
+/// A batch counts as one call for each different day (UTC) on which its events occurred, by the rate limits, and has events
+/// of at most 100 days: send old events day by day.
 #[utoipa::path(post, path = "/v1/ingest/events", tag = "Ingest",
     request_body(content((NewEvents = "application/json"), (Vec<CloudEvent> = "application/cloudevents-batch+json"))),
     responses((status = 202, description = "Durable.", body = Taken)))]
@@ -92,10 +95,14 @@ async fn ingest_events(
 ) -> lambda::Result<(StatusCode, Json<Taken>)> {
     let (headers, body) = read(request).await?;
     let now = app.now();
-    let (good, mut rejected) = batch::read_many(&body, Format::of(content_type(&headers))?, now)?;
+    let (mut good, mut rejected) = batch::read_many(&body, Format::of(content_type(&headers))?, now)?;
+    let most_days = batch::MOST_DAYS.min(metered.most_calls()?);
+    let (days, of_more_days) = batch::keep_days(&mut good, most_days);
+    rejected.extend(of_more_days);
     let many = good.len();
     let mut lost = Vec::new();
     if many > 0 {
+        metered.count_as(days).await?;
         let charge = metered.cover(many).await?;
         lost = telemetry::enqueue(&app, &scope, now, good, charge).await?;
     }

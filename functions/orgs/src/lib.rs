@@ -66,7 +66,7 @@ struct NewOrg {
 
 impl Input for NewOrg {
     fn check(&self, check: &mut Check) {
-        check.name("name", &self.name, 1..=100);
+        check.mailed_name("name", &self.name, 1..=100);
         check_zone(check, self.time_zone.as_deref());
     }
 }
@@ -168,7 +168,7 @@ impl OrgPatch {
 impl Input for OrgPatch {
     fn check(&self, check: &mut Check) {
         if let Some(name) = &self.name {
-            check.name("name", name, 1..=100);
+            check.mailed_name("name", name, 1..=100);
         }
         check_zone(check, self.time_zone.as_deref());
         self.billing().check(check);

@@ -4,8 +4,8 @@
 
 use app::App;
 use commit::NotDone;
-use identity::Project;
-use kernel::policy::{ReadAlerts, ReadMetrics};
+use identity::{Org, Project};
+use kernel::policy::{ReadAlerts, ReadMetrics, ReadOrg};
 use kernel::{Error, ProjectId, Result, Scope, Time};
 use notifications::Job;
 use table::Table;
@@ -35,7 +35,12 @@ pub async fn evaluate(app: &App, notices: &Notices, due: &ProjectAlerts) -> Resu
         now: app.now(),
         scope: &scope,
     };
-    match Project::load(&app.table, &scope, due.project).await {
+    // An organization that was deleted has projects still, and nobody who could switch its alerts off.
+    let found = match Org::load(&app.table, &Scope::<ReadOrg>::system(due.org)).await {
+        Ok(_) => Project::load(&app.table, &scope, due.project).await,
+        Err(error) => Err(error),
+    };
+    match found {
         Ok(project) => look.at(&project, alerts).await,
         Err(Error::NotFound(_)) => look.at_none(alerts).await,
         Err(error) => Err(error),

@@ -74,6 +74,11 @@ impl Notices {
         Ok(Self::new(Desk::of(env, app)?, allow))
     }
 
+    /// Whether mails want proof of addresses first.
+    pub(crate) fn need_proof(&self) -> bool {
+        self.desk.needs_proof()
+    }
+
     /// What webhooks may call although it is not public.
     pub fn allowed(&self) -> &AllowList {
         &self.allow

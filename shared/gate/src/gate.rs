@@ -6,6 +6,7 @@
 //! Whoever is known takes from their limits: an API key from its own and its tenant's, a member from the tenant's. Where
 //! nobody is known yet, the address does.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -171,6 +172,17 @@ pub(crate) async fn api_key(Gate(gate): &Gate, headers: &HeaderMap) -> Result<Ap
 pub(crate) async fn key_limits(Gate(gate): &Gate, key: &ApiKey) -> Result<Verdict> {
     let rate = key.rate_limit_per_minute;
     gate.limits.key(key.id, rate, key.org, || gate.app.now()).await
+}
+
+/// What they say to so many more, which a call that was admitted turns out to be worth.
+pub(crate) async fn key_limits_again(Gate(gate): &Gate, key: &ApiKey, calls: NonZeroU64) -> Result<Verdict> {
+    let (limits, rate) = (&gate.limits, key.rate_limit_per_minute);
+    limits.key_again(key.id, rate, key.org, calls, || gate.app.now()).await
+}
+
+/// How many calls a minute a key may make at most.
+pub(crate) fn most_calls(Gate(gate): &Gate, key: &ApiKey) -> u32 {
+    gate.limits.most_by_key(key.rate_limit_per_minute)
 }
 
 fn bad_api_key() -> Error {

@@ -26,6 +26,7 @@ pub mod member;
 pub mod oidc;
 pub mod org;
 pub mod password;
+pub mod postage;
 pub mod project;
 pub mod recovery;
 pub mod session;

@@ -70,7 +70,7 @@ pub struct NewProject {
 
 impl Input for NewProject {
     fn check(&self, check: &mut Check) {
-        check.name("name", &self.name, 1..=100);
+        check.mailed_name("name", &self.name, 1..=100);
         if let Some(description) = &self.description {
             check.text("description", description, 0..=2000);
         }
@@ -106,7 +106,7 @@ pub struct ProjectPatch {
 impl Input for ProjectPatch {
     fn check(&self, check: &mut Check) {
         if let Some(name) = &self.name {
-            check.name("name", name, 1..=100);
+            check.mailed_name("name", name, 1..=100);
         }
         if let Some(Some(description)) = &self.description {
             check.text("description", description, 0..=2000);

@@ -121,6 +121,18 @@ impl Check {
         );
     }
 
+    /// Wants a name that mails of ours carry to others: [`Check::name`] that is no address of a page, for such mails must not
+    /// lead where whoever chose the name wants.
+    pub fn mailed_name(&mut self, field: &str, value: &str, length: RangeInclusive<usize>) {
+        self.name(field, value, length);
+        let lower = value.to_lowercase();
+        self.that(
+            !lower.contains("://") && !lower.contains("www."),
+            field,
+            "must not contain `://` or `www.`: it stands in mails to others",
+        );
+    }
+
     /// Wants a number within bounds.
     pub fn range<N: PartialOrd + Copy + std::fmt::Display>(
         &mut self,

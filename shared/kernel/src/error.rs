@@ -66,6 +66,14 @@ pub enum Error {
     /// The caller's role does not allow it (403).
     #[error("your role does not allow this")]
     Denied,
+    /// The caller's role would allow it, but something about the caller does not (403).
+    #[error("{detail}")]
+    Forbidden {
+        /// A stable name.
+        code: &'static str,
+        /// A sentence for a person: what to do.
+        detail: &'static str,
+    },
     /// It is absent, or another tenant's (404).
     #[error("there is no such {0}")]
     NotFound(&'static str),

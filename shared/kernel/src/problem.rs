@@ -100,6 +100,7 @@ impl From<Error> for Problem {
                 simple(StatusCode::PAYMENT_REQUIRED, "out_of_credits").extended_by(&members)
             }
             Error::Denied => simple(StatusCode::FORBIDDEN, "forbidden"),
+            Error::Forbidden { code, .. } => simple(StatusCode::FORBIDDEN, code),
             Error::NotFound(_) => simple(StatusCode::NOT_FOUND, "not_found"),
             Error::Refused { code, .. } => simple(StatusCode::CONFLICT, code),
             Error::InFlight { retry_after_seconds } => Self {

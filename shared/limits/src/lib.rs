@@ -185,6 +185,26 @@ impl Limits {
             .await
     }
 
+    /// Takes so many more calls from the same limits as [`Limits::key`], all or none: for a call that makes as much work as
+    /// many.
+    pub async fn key_again(
+        &self,
+        key: ApiKeyId,
+        rate: Option<u32>,
+        org: OrgId,
+        calls: NonZeroU64,
+        now: impl Fn() -> Time,
+    ) -> Result<Verdict> {
+        let key = Limit::new(Subject::Key(key), rate.unwrap_or(self.rates.per_key));
+        let tenant = Limit::new(Subject::Tenant(org), self.rates.per_tenant);
+        self.admit_many(&[key, tenant], calls, now).await
+    }
+
+    /// How many calls a minute a key with this rate of its own may make, if no other of its tenant makes any.
+    pub fn most_by_key(&self, rate: Option<u32>) -> u32 {
+        rate.unwrap_or(self.rates.per_key).min(self.rates.per_tenant)
+    }
+
     /// Takes a call to a tenant.
     pub async fn tenant(&self, org: OrgId, now: impl Fn() -> Time) -> Result<Verdict> {
         self.admit(&[Limit::new(Subject::Tenant(org), self.rates.per_tenant)], now)
@@ -206,7 +226,11 @@ impl Limits {
     /// Takes a call from each of these limits or from none. `Busy` when the table does not answer. What a handler then does
     /// with the call changes nothing: it was made.
     async fn admit(&self, limits: &[Limit], now: impl Fn() -> Time) -> Result<Verdict> {
-        let wanted: Vec<_> = limits.iter().map(|limit| (*limit, NonZeroU64::MIN)).collect();
+        self.admit_many(limits, NonZeroU64::MIN, now).await
+    }
+
+    async fn admit_many(&self, limits: &[Limit], calls: NonZeroU64, now: impl Fn() -> Time) -> Result<Verdict> {
+        let wanted: Vec<_> = limits.iter().map(|limit| (*limit, calls)).collect();
         let seen = match self.leases.take(&wanted, &now).await? {
             lease::Taken::None(seen) => seen,
             lease::Taken::All(holds) => {

@@ -24,6 +24,8 @@ struct Inner {
     mail_from: String,
     /// Where the console is, such as `https://console.example.com`.
     console_url: String,
+    /// Whether who has others mailed must have proved their own address.
+    needs_proof: bool,
 }
 
 /// A notice that is not stored yet, and what seals it.
@@ -56,13 +58,14 @@ impl Job {
 }
 
 impl Desk {
-    /// The desk of `MAIL_FROM` and `CONSOLE_URL`, with the app's queues and keys.
+    /// The desk of `MAIL_FROM`, `CONSOLE_URL` and `PROOF_BEFORE_MAIL`, with the app's queues and keys.
     pub fn of(env: &Env, app: &App) -> anyhow::Result<Self> {
         Ok(Self(Arc::new(Inner {
             queues: app.queues.clone(),
             sealing: app.sealing.clone(),
             mail_from: env.variable("MAIL_FROM")?.to_owned(),
             console_url: env.variable("CONSOLE_URL")?.trim_end_matches('/').to_owned(),
+            needs_proof: env.optional("PROOF_BEFORE_MAIL") != Some("false"),
         })))
     }
 
@@ -132,6 +135,11 @@ impl Desk {
     /// A page of the console with a token, for mails. The token stands in the fragment, which browsers send to nobody.
     pub fn link(&self, path: &str, token: &str) -> String {
         format!("{}#token={token}", self.page(path))
+    }
+
+    /// Whether who has others mailed must have proved their own address first.
+    pub fn needs_proof(&self) -> bool {
+        self.0.needs_proof
     }
 
     /// The address that sends mails.

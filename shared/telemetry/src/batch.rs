@@ -1,6 +1,7 @@
 //! Reads what clients send to ingest: one event or many, plain or as CloudEvents 1.0, compressed or not. Each event
 //! of a batch is judged alone; the batch as a whole is refused only when it cannot be read at all.
 
+use std::collections::HashSet;
 use std::io::Read;
 
 use kernel::{Check, Error, FieldProblem, Input, Result, Time};
@@ -16,6 +17,9 @@ use crate::portable;
 pub const LONGEST_BODY: usize = 1024 * 1024;
 /// A batch holds at most this many events.
 pub const MOST_EVENTS: usize = 1_000;
+
+/// The events of a batch occurred on at most this many days (UTC): each is a chunk, an entry and a head of its own to write.
+pub const MOST_DAYS: usize = 100;
 
 /// An event and its place in the request.
 pub type Placed = (usize, Event);
@@ -56,7 +60,7 @@ pub(crate) fn media_type(content_type: &str) -> String {
 pub struct Rejected {
     /// Its place in the batch, from 0.
     pub index: usize,
-    /// `malformed`, `invalid`, `too_large` or `unavailable`; stable.
+    /// `malformed`, `invalid`, `too_large`, `too_many_days` or `unavailable`; stable.
     #[schema(example = "invalid")]
     pub code: &'static str,
     /// What is wrong, naming the field.
@@ -129,6 +133,28 @@ pub fn read_many(body: &[u8], format: Format, received_at: Time) -> Result<(Vec<
         }
     }
     Ok((good, bad))
+}
+
+/// Keeps the events of the first `most` days that occur in a batch. Returns on how many days they occurred, and the others as
+/// rejected.
+pub fn keep_days(good: &mut Vec<Placed>, most: usize) -> (usize, Vec<Rejected>) {
+    let (mut days, mut rejected) = (HashSet::new(), Vec::new());
+    good.retain(|(index, event)| {
+        let day = event.day();
+        let kept = days.contains(&day) || (days.len() < most && days.insert(day));
+        if !kept {
+            rejected.push(Rejected {
+                index: *index,
+                code: "too_many_days",
+                detail: format!(
+                    "the events of a request may have occurred on {most} different days, this is one more; send those of \
+                     further days in another request"
+                ),
+            });
+        }
+        kept
+    });
+    (days.len(), rejected)
 }
 
 fn judge(raw: &RawValue, format: Format, received_at: Time) -> Result<Event> {
@@ -396,6 +422,37 @@ mod tests {
             (1..4_usize).prop_map(|many| format!(r#"{{"events":[{}]}}"#, vec![EVENT; many].join(","))),
             (1..4_usize).prop_map(|many| format!("[{}]", vec![CLOUD_EVENT; many].join(" , "))),
         ]
+    }
+
+    #[test]
+    fn the_events_of_the_first_days_are_kept() {
+        let at = |index: usize, day: i64| {
+            let received = Time::from_millis(day * Time::DAY + 5);
+            (
+                index,
+                read_one(br#"{"type":"A","name":"a"}"#, Format::Plain, received).unwrap(),
+            )
+        };
+        let events = || {
+            [7, 7, 3, 9, 7, 3, 9]
+                .iter()
+                .enumerate()
+                .map(|(index, day)| at(index, *day))
+                .collect()
+        };
+        let mut good: Vec<Placed> = events();
+        let (days, rejected) = keep_days(&mut good, 2);
+        assert_eq!(
+            (days, good.iter().map(|(index, _)| *index).collect::<Vec<_>>()),
+            (2, vec![0, 1, 2, 4, 5])
+        );
+        assert_eq!(rejected.iter().map(|event| event.index).collect::<Vec<_>>(), [3, 6]);
+        assert!(
+            rejected
+                .iter()
+                .all(|event| event.code == "too_many_days" && event.detail.contains("another request"))
+        );
+        assert_eq!(keep_days(&mut events(), 3), (3, Vec::new()));
     }
 
     #[test]

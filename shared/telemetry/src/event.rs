@@ -112,6 +112,11 @@ impl Event {
         Time::from_millis(self.occurred_at_ms)
     }
 
+    /// The day (UTC) it happened on, counted from the epoch.
+    pub fn day(&self) -> i64 {
+        self.occurred_at_ms.div_euclid(Time::DAY)
+    }
+
     /// Whether it is an error.
     pub fn is_error(&self) -> bool {
         self.kind == ERROR

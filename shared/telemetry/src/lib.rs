@@ -22,6 +22,7 @@
 //! - An hour's users are one sketch, so parts of an hour count the whole hour's users.
 //! - Past 1,000 names (or 128 KiB of names) a day the rest count as `other` in the rollups; in the chunks they are exact.
 //! - A day's head notes each API key that sent events, about 100 bytes a key: some 4,000 keys on one day would fill it.
+//! - Four days are folded an invocation, so after a backfill some stay pending until something is written again.
 //! - All writers of a project meet on its day's head, so one project takes about as many transactions a second as one item.
 
 pub mod batch;

@@ -4,7 +4,7 @@
 
 use std::borrow::Borrow;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, anyhow, bail, ensure};
 use app::{App, Outgoing, Queue};
@@ -23,6 +23,8 @@ const EVENTS: Queue = Queue("EVENT_QUEUE_URL");
 /// SQS bills 64 KiB parts and takes 1 MiB; past this a request becomes several messages. Its chunks stay below
 /// DynamoDB's 400 KiB an item: 256 KiB of base64 are 192 KiB.
 const LONGEST_MESSAGE: usize = 256 * 1024;
+/// The events of a message occurred on at most so many days, so that its chunks fit into one transaction of the writer.
+const MOST_DAYS: usize = 25;
 /// What a message says beside its events is shorter than this: ids, a trace, a receipt.
 const BESIDE: usize = 2 * 1024;
 /// What a compressed list of events begins with.
@@ -160,6 +162,7 @@ pub fn place_of(id: EventId) -> (u64, usize) {
 /// A request's events on their way, and which of them.
 struct Part {
     chunk: u64,
+    days: usize,
     events: String,
     places: Vec<usize>,
 }
@@ -177,7 +180,9 @@ pub async fn enqueue(
         return Err(Error::Denied);
     };
     let mut parts = Vec::new();
-    cut(events, &mut parts)?;
+    for events in by_days(events) {
+        cut(events, &mut parts)?;
+    }
     let many: usize = parts.iter().map(|part| part.places.len()).sum();
     let mut parts = parts.into_iter();
     while let Some(part) = parts.next() {
@@ -191,7 +196,12 @@ pub async fn enqueue(
             origin: scope.origin().for_later(),
             receipt: charge.sell(part.places.len() as u64),
         };
-        if let Err(error) = app.queues.send(EVENTS, Outgoing::now(message.to_text()?)).await {
+        let message = Outgoing {
+            // Who sends much that is late waits behind the others. Naming a group costs more, so what is fresh names none.
+            group: (part.days > 1).then(|| org.to_string()),
+            ..Outgoing::now(message.to_text()?)
+        };
+        if let Err(error) = app.queues.send(EVENTS, message).await {
             tracing::error!(error = format!("{:#}", anyhow!(error)), "events could not be queued");
             // It may be in the queue all the same. Whatever came after it would be reported with it, so nothing does: its
             // charge is dropped.
@@ -207,13 +217,31 @@ pub async fn enqueue(
     Ok(Vec::new())
 }
 
+/// Parts events so that each part has few days, if they occurred on many.
+fn by_days(mut events: Vec<Placed>) -> Vec<Vec<Placed>> {
+    let days: BTreeSet<i64> = events.iter().map(|(_, event)| event.day()).collect();
+    if days.len() <= MOST_DAYS {
+        return vec![events];
+    }
+    let days: Vec<i64> = days.into_iter().collect();
+    let mut parts = Vec::new();
+    for days in days.chunks(MOST_DAYS) {
+        let (part, rest) = events.into_iter().partition(|(_, event)| days.contains(&event.day()));
+        parts.push(part);
+        events = rest;
+    }
+    parts
+}
+
 /// Makes messages of events, halving them until each fits.
 fn cut(mut events: Vec<Placed>, parts: &mut Vec<Part>) -> Result<()> {
     let plain: Vec<&Event> = events.iter().map(|(_, event)| event).collect();
     let text = STANDARD.encode(encode(&plain)?);
     if text.len() <= LONGEST_MESSAGE - BESIDE {
+        let days: BTreeSet<i64> = events.iter().map(|(_, event)| event.day()).collect();
         parts.push(Part {
             chunk: new_chunk(),
+            days: days.len(),
             events: text,
             places: events.iter().map(|(place, _)| *place).collect(),
         });
@@ -291,6 +319,23 @@ mod tests {
             parts.iter().flat_map(|part| part.places.clone()).collect::<Vec<_>>(),
             (0..16).collect::<Vec<_>>()
         );
+    }
+
+    #[test]
+    fn a_message_has_few_days_and_no_event_is_left_out() {
+        let events: Vec<Placed> = (0..90)
+            .map(|n: usize| (n, event(i64::try_from(n % 60).unwrap() * Time::DAY, String::new())))
+            .collect();
+        let parts = by_days(events.clone());
+        assert_eq!(parts.len(), 3);
+        for part in &parts {
+            let days: BTreeSet<i64> = part.iter().map(|(_, event)| event.day()).collect();
+            assert!(days.len() <= MOST_DAYS);
+        }
+        let mut all: Vec<usize> = parts.into_iter().flatten().map(|(place, _)| place).collect();
+        all.sort_unstable();
+        assert_eq!(all, (0..90).collect::<Vec<_>>());
+        assert_eq!(by_days(events[..20].to_vec()), [events[..20].to_vec()]);
     }
 
     proptest! {

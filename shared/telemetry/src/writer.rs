@@ -7,12 +7,13 @@
 //! again. A receipt that comes late, or of a chunk of which something is free, is reported to its lease after that.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 use app::App;
 use kernel::{ProjectId, Result, Time};
 use metering::{Receipt, Refunds};
-use table::{Put, Table, Write, WriteError};
+use table::{Key, Put, Record, Table, Write, WriteError};
 
 use crate::message::{self, Chunk, Message};
 use crate::rollup::{self, Known, Rollup};
@@ -31,6 +32,13 @@ pub const FOLD_AT: usize = 32;
 const FOLD_PAST_AT: usize = 8;
 /// So many are folded at once, which bounds what a fold reads.
 const FOLD_MOST: usize = 64;
+/// So many days are folded in one invocation, whoever wrote to how many.
+pub const FOLDS: usize = 4;
+/// So many days that are due are remembered for the next invocation. One that is forgotten is due again once it is written to.
+const OWED: usize = 256;
+/// An invocation begins nothing new after this: of the 20 s that it has, a transaction that loses against others each time
+/// takes 5 s, and reporting what was paid the rest.
+pub const BUDGET: Duration = Duration::from_secs(12);
 /// The ids of so many projects are remembered between invocations.
 const PROJECTS: usize = 64;
 
@@ -41,6 +49,19 @@ pub struct Writer {
     seen: HashMap<ProjectId, Seen>,
     /// Today, and the projects that have written today.
     today: (String, HashSet<ProjectId>),
+    /// Days that are due, and were not folded yet.
+    owed: Vec<Fold>,
+}
+
+/// A day that is to be folded.
+#[derive(Debug)]
+struct Fold {
+    project: ProjectId,
+    day: String,
+    /// Once so many chunks are pending.
+    at_least: usize,
+    /// So many were.
+    pending: usize,
 }
 
 /// A message and what SQS calls it.
@@ -96,29 +117,22 @@ impl Writer {
             app,
             seen: HashMap::new(),
             today: (String::new(), HashSet::new()),
+            owed: Vec::new(),
         }
     }
 
     /// Writes a batch. Returns the ids of deliveries that must come again.
     pub async fn write(&mut self, deliveries: Vec<Delivery>, now: Time) -> Vec<String> {
+        self.write_until(deliveries, now, Instant::now() + BUDGET).await
+    }
+
+    /// Writes a batch, and begins nothing new from `until` on: what is not written then must come again. Whoever sent little
+    /// is written before those who sent much.
+    pub async fn write_until(&mut self, deliveries: Vec<Delivery>, now: Time, until: Instant) -> Vec<String> {
         let mut failed = HashSet::new();
-        let mut projects: BTreeMap<ProjectId, Vec<Pending>> = BTreeMap::new();
-        for delivery in deliveries {
-            match read(&delivery) {
-                Ok((project, chunks)) => projects.entry(project).or_default().extend(chunks),
-                Err(error) => {
-                    tracing::error!(
-                        message.id = delivery.id,
-                        error = format!("{error:#}"),
-                        "a message cannot be read"
-                    );
-                    failed.insert(delivery.id);
-                }
-            }
-        }
         let mut receipts: BTreeMap<String, Receipt> = BTreeMap::new();
         let mut written: Vec<(ProjectId, HashSet<String>)> = Vec::new();
-        for (project, mut chunks) in projects {
+        for (project, mut chunks) in read_all(deliveries, &mut failed) {
             written.push((
                 project,
                 chunks.iter().map(|pending| pending.chunk.day.clone()).collect(),
@@ -127,7 +141,7 @@ impl Writer {
                 let rest = chunks.split_off(chunks.len().min(CHUNKS));
                 let ids: Vec<String> = chunks.iter().map(|pending| pending.delivery.clone()).collect();
                 let requests: BTreeSet<String> = chunks.iter().map(|pending| pending.request.clone()).collect();
-                match self.commit(project, chunks, now).await {
+                match self.commit(project, chunks, now, until).await {
                     Ok(owed) => receipts.extend(owed),
                     Err(error) => {
                         let error = format!("{:#}", anyhow!(error));
@@ -142,7 +156,7 @@ impl Writer {
         // What was written is not written again when its message comes again, but reported.
         let (paid, receipts): (Vec<_>, Vec<_>) = receipts.into_iter().unzip();
         let app = self.app.clone();
-        let (reported, ()) = futures::join!(metering::report(&app, receipts), self.fold_all(written, now));
+        let (reported, ()) = futures::join!(metering::report(&app, receipts), self.fold_some(written, now, until));
         if let Err(error) = reported {
             tracing::error!(
                 error = format!("{:#}", anyhow!(error)),
@@ -153,32 +167,74 @@ impl Writer {
         failed.into_iter().collect()
     }
 
-    async fn fold_all(&mut self, written: Vec<(ProjectId, HashSet<String>)>, now: Time) {
-        for (project, days) in written {
-            self.fold_days(project, days, now).await;
+    /// Folds a few of the days that are due: those of which too much is pending, then the newest. What is left is due again
+    /// when something is written next, whoever writes it.
+    async fn fold_some(&mut self, written: Vec<(ProjectId, HashSet<String>)>, now: Time, until: Instant) {
+        let due = match self.due(written, now).await {
+            Ok(due) => due,
+            Err(error) => {
+                tracing::warn!(
+                    error = format!("{:#}", anyhow!(error)),
+                    "it is not known which days to fold"
+                );
+                return;
+            }
+        };
+        let mut rest = due.into_iter();
+        for fold in rest.by_ref().take(FOLDS) {
+            if Instant::now() >= until {
+                self.owed.push(fold);
+                break;
+            }
+            // A fold that loses against another writer, or fails, is made up for by the next.
+            if let Err(error) = self::fold(&self.app.table, fold.project, &fold.day, fold.at_least).await {
+                tracing::warn!(project.id = %fold.project, error = format!("{:#}", anyhow!(error)), "a day was not folded");
+            }
         }
+        self.owed.extend(rest);
+        self.owed.truncate(OWED);
     }
 
-    /// Folds the days that were written to, and with a project's first events of today what yesterday left.
-    async fn fold_days(&mut self, project: ProjectId, days: HashSet<String>, now: Time) {
+    /// The days that are to be folded, of those that were written to and of those that are owed, and with a project's first
+    /// events of today what yesterday left. Their order: where a whole fold is pending, then the newest.
+    async fn due(&mut self, written: Vec<(ProjectId, HashSet<String>)>, now: Time) -> Result<Vec<Fold>> {
         let today = now.day();
         if self.today.0 != today {
             self.today = (today.clone(), HashSet::new());
         }
-        let mut folds: Vec<(String, usize)> = Vec::new();
-        for day in days {
-            if day == today && self.today.1.insert(project) {
-                folds.push((now.plus_millis(-Time::DAY).day(), 1));
-            }
-            let at_least = if day < today { FOLD_PAST_AT } else { FOLD_AT };
-            folds.push((day, at_least));
+        let mut folds: BTreeMap<(ProjectId, String), usize> = BTreeMap::new();
+        for fold in std::mem::take(&mut self.owed) {
+            folds.insert((fold.project, fold.day), fold.at_least);
         }
-        for (day, at_least) in folds {
-            // A fold that loses against another writer, or fails, is made up for by the next.
-            if let Err(error) = fold(&self.app.table, project, &day, at_least).await {
-                tracing::warn!(project.id = %project, error = format!("{:#}", anyhow!(error)), "a day was not folded");
+        for (project, days) in written {
+            for day in days {
+                if day == today && self.today.1.insert(project) {
+                    folds.insert((project, now.plus_millis(-Time::DAY).day()), 1);
+                }
+                let at_least = if day < today { FOLD_PAST_AT } else { FOLD_AT };
+                let owed = folds.entry((project, day)).or_insert(at_least);
+                *owed = at_least.min(*owed);
             }
         }
+        let keys: Vec<_> = folds
+            .keys()
+            .map(|(project, day)| store::head_key(*project, day))
+            .collect();
+        let heads = self.app.table.get_many::<DayHead>(&keys, false).await?;
+        let pending: HashMap<Key, usize> = heads.iter().map(|head| (head.key(), head.pending().len())).collect();
+        let of = |((project, day), at_least): ((ProjectId, String), usize)| Fold {
+            pending: pending.get(&store::head_key(project, &day)).copied().unwrap_or(0),
+            project,
+            day,
+            at_least,
+        };
+        let mut due: Vec<Fold> = folds
+            .into_iter()
+            .map(of)
+            .filter(|fold| fold.pending >= fold.at_least)
+            .collect();
+        due.sort_by(|a, b| (b.pending >= FOLD_MOST, &b.day).cmp(&(a.pending >= FOLD_MOST, &a.day)));
+        Ok(due)
     }
 
     /// Makes chunks durable and counted. The receipts that are still to be reported, by the deliveries they came with.
@@ -187,6 +243,7 @@ impl Writer {
         project: ProjectId,
         mut chunks: Vec<Pending>,
         now: Time,
+        until: Instant,
     ) -> Result<Vec<(String, Receipt)>> {
         // The same message may be delivered twice in one batch; a transaction takes each item once.
         let mut here = HashSet::new();
@@ -204,6 +261,9 @@ impl Writer {
         }
         let mut put = HashSet::new();
         for attempt in 0..ATTEMPTS {
+            if Instant::now() >= until {
+                return Err(kernel::Error::Busy);
+            }
             if let Some(lost) = u32::try_from(attempt).unwrap_or(u32::MAX).checked_sub(1) {
                 table::pause(lost).await;
             }
@@ -313,6 +373,25 @@ impl Writer {
         writes.extend(remember);
         Ok((writes, Some(change)))
     }
+}
+
+/// The chunks of a batch by project, those first that have the fewest: who sent little does not wait for who sent much. What
+/// cannot be read has failed.
+fn read_all(deliveries: Vec<Delivery>, failed: &mut HashSet<String>) -> Vec<(ProjectId, Vec<Pending>)> {
+    let mut projects: BTreeMap<ProjectId, Vec<Pending>> = BTreeMap::new();
+    for delivery in deliveries {
+        match read(&delivery) {
+            Ok((project, chunks)) => projects.entry(project).or_default().extend(chunks),
+            Err(error) => {
+                let error = format!("{error:#}");
+                tracing::error!(message.id = delivery.id, error, "a message cannot be read");
+                failed.insert(delivery.id);
+            }
+        }
+    }
+    let mut projects: Vec<_> = projects.into_iter().collect();
+    projects.sort_by_key(|(_, chunks)| chunks.len());
+    projects
 }
 
 fn read(delivery: &Delivery) -> anyhow::Result<(ProjectId, Vec<Pending>)> {

@@ -233,7 +233,7 @@ impl Settings {
     pub fn check(&mut self, allow: &AllowList) -> Result<()> {
         let mut check = Check::default();
         if let Some(name) = &self.name {
-            check.name("name", name, 1..=100);
+            check.mailed_name("name", name, 1..=100);
         }
         if let Some(kind) = &self.event_type {
             check.text("eventType", kind, 1..=64);

@@ -6,11 +6,11 @@ use std::collections::BTreeSet;
 
 use app::App;
 use commit::{Commit, NotDone, Reply, again};
-use identity::Project;
+use identity::{Project, postage};
 use kernel::policy::{ManageAlerts, ReadAlerts};
 use kernel::{AlertId, Error, OrgId, ProjectId, Result, Scope};
 use metering::plan::FREE;
-use notifications::Job;
+use notifications::{Channel, Job};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use table::{Key, Page, Position, Query, Record, Slice, Table, TableName, Write};
@@ -150,6 +150,7 @@ impl Alert {
     ) -> Result<SignedAlertView> {
         let org = scope.org_of(project.id)?;
         settings.check(notices.allowed())?;
+        may_mail(&app.table, scope, org, notices, &settings).await?;
         let mut alert = Self::new(app.now(), org, project.id, scope.user()?, settings);
         let secret = notices.sign(&mut alert)?;
         let change = Change::by(scope.actor(), "alert.created", "alert", alert.id).to(noted(&alert));
@@ -228,6 +229,10 @@ impl Alert {
         }
         self.settings.check(notices.allowed())?;
         let moved = self.settings.moved_from(&old.settings);
+        if moved {
+            let org = scope.org_of(self.project)?;
+            may_mail(&app.table, scope, org, notices, &self.settings).await?;
+        }
         let secret = if moved { notices.sign(&mut self)? } else { None };
         self.updated_at = now;
         let mut told = None;
@@ -299,6 +304,20 @@ impl Alert {
             .write("alert", Write::replace(self)?)
             .await
     }
+}
+
+/// Wants, where notices are mails and proof is wanted, what [`postage::may_mail`] does.
+async fn may_mail(
+    table: &Table,
+    scope: &Scope<ManageAlerts>,
+    org: OrgId,
+    notices: &Notices,
+    settings: &Settings,
+) -> Result<()> {
+    if settings.channel != Channel::Email || !notices.need_proof() {
+        return Ok(());
+    }
+    postage::may_mail(table, scope, org, &settings.target).await
 }
 
 /// Adds an incident and its notice to a commit.

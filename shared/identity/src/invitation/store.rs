@@ -14,6 +14,7 @@ use trail::{Chain, Change};
 use super::{Invitation, InvitationToken, InvitationView, Roster};
 use crate::member::{self, Member};
 use crate::org::{self, Org, OrgView};
+use crate::postage::{self, Postage};
 use crate::ticket::bad_token;
 use crate::user::{Address, User};
 
@@ -94,7 +95,8 @@ fn noted(invitation: &Invitation) -> Value {
 impl Invitation {
     /// Invites an address, registered or not, and notes it; the token goes there by mail and nowhere else. Inviting again
     /// replaces the token. 409 `already_member`; 403 for a role above the caller's own; 409
-    /// `too_many_mails` after five in an hour, `too_many_invitations` when the organization has 200 that are open.
+    /// `email_unproved` unless the caller has proved their own address, where that is wanted; 409
+    /// `too_many_mails` after five in an hour, or as many a day as an address gets or a person sends, `too_many_invitations` when the organization has 200 that are open.
     pub async fn create(
         app: &App,
         desk: &Desk,
@@ -106,6 +108,9 @@ impl Invitation {
         let (email, table) = (email.to_lowercase(), &app.table);
         let org = Org::load(table, scope).await?;
         let inviter = User::find(table, scope.user()?).await?.ok_or(Error::Denied)?;
+        if desk.needs_proof() {
+            postage::proved(&inviter)?;
+        }
         again(|| async {
             if is_member(table, org.id, &email).await? {
                 return Err(member::already_member().into());
@@ -118,6 +123,7 @@ impl Invitation {
             let token = invitation.send(now, inviter.id, role)?;
             let mut roster = Roster::load(table, org.id).await?;
             roster.enter(now, &invitation)?;
+            let postage = Postage::pay(table, now, inviter.id, &email).await?;
             let letter = Letter::Invitation {
                 inviter: inviter.name.as_str().into(),
                 organization: org.name.as_str().into(),
@@ -134,6 +140,7 @@ impl Invitation {
             Commit::by(app, scope)
                 .write("invitation", Write::save(&invitation)?)
                 .write("roster", Write::save(&roster)?)
+                .write_all("postage", postage)
                 .due(job.later())?
                 .note(Chain::Org(org.id), change.to(noted(&invitation)))
                 .reply(Reply::created(&view)?)

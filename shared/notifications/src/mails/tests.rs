@@ -108,23 +108,41 @@ proptest! {
     }
 }
 
+/// Such mails anybody can have sent to anybody: so no word of their subject is the sender's, and none greets by a name that
+/// they chose.
+#[test]
+fn what_goes_to_strangers_has_a_fixed_subject_and_greets_nobody_by_name() {
+    let ours = ["verify-email", "reset-password", "invitation"];
+    for letter in each_saying("pay at evil.example") {
+        let name = kind(&letter);
+        if !ours.contains(&name.as_str()) {
+            continue;
+        }
+        let mail = render(letter);
+        assert!(!mail.subject.contains("evil"), "{name}: {}", mail.subject);
+        let said = mail.text.matches("evil.example").count();
+        assert!(
+            !name.starts_with("verify") && !name.starts_with("reset") || said == 0,
+            "{name}: {}",
+            mail.text
+        );
+    }
+}
+
 #[test]
 fn html_is_escaped_and_text_is_not() {
     let [_, _, _, invitation, ..] = &each_saying("Tom & <b>Jerry</b> \"O'Neil\"")[..] else {
         panic!("an invitation")
     };
     let mail = render(invitation.clone());
-    assert_eq!(
-        mail.subject,
-        "Tom & <b>Jerry</b> \"O'Neil\" invites you to Tom & <b>Jerry</b> \"O'Neil\""
-    );
+    assert_eq!(mail.subject, "You are invited to an organization");
     assert!(
         mail.text
-            .contains("\nTom & <b>Jerry</b> \"O'Neil\" invites you to join")
+            .contains("\n“Tom & <b>Jerry</b> \"O'Neil\"” invites you to join")
     );
     let escaped = "Tom &#38; &#60;b&#62;Jerry&#60;/b&#62; &#34;O&#39;Neil&#34;";
     assert!(
-        mail.html.contains(&format!("<p>{escaped} invites you")),
+        mail.html.contains(&format!("<p>“{escaped}” invites you")),
         "{}",
         mail.html
     );

@@ -535,6 +535,18 @@ async fn the_alerts_of_a_deleted_project_are_disabled() {
 }
 
 #[tokio::test]
+async fn the_alerts_of_a_deleted_organization_tell_nobody_any_more() {
+    let watch = Watch::start(json!({})).await;
+    let org = format!("/v1/orgs/{}", watch.tenant.org);
+    watch.errors(3).await;
+    watch.tenant.client.delete(org).await.expect(204);
+    watch.minute().await;
+    watch.minute().await;
+    assert_eq!(watch.told(), Vec::<String>::new());
+    assert!(watch.messages_of_a_minute().await.is_empty(), "they are disabled");
+}
+
+#[tokio::test]
 async fn where_nothing_changes_nothing_is_written_and_a_projects_numbers_are_read_once() {
     let watch = Watch::start(json!({"threshold": 1_000})).await;
     watch.errors(3).await;

@@ -42,7 +42,7 @@ async fn who_accepts_by_the_token_of_the_mail_is_a_member_with_a_proved_address(
 
     app.settle().await;
     let mail = app.mails_to(&ada.email).pop().unwrap();
-    assert_eq!(mail.subject, "A Person invites you to Tenant 1");
+    assert_eq!(mail.subject, "You are invited to an organization");
     let token = app.token_mailed_to(&ada.email);
     let org = accept(&ada, &token).await.expect(201);
     assert_eq!(

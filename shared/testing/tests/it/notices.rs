@@ -105,11 +105,11 @@ async fn a_mail_is_sent_and_what_it_said_is_erased() {
         mail.text
             .as_ref()
             .unwrap()
-            .contains("the project Tom & <b>Jerry</b> is firing")
+            .contains("the project “Tom & <b>Jerry</b>” is firing")
     );
     let html = mail.html.as_ref().unwrap();
     assert!(
-        html.contains("the project Tom &#38; &#60;b&#62;Jerry&#60;/b&#62; is firing"),
+        html.contains("the project “Tom &#38; &#60;b&#62;Jerry&#60;/b&#62;” is firing"),
         "{html}"
     );
     assert_eq!(mail.headers["X-Countinghouse-Job"], job.id().to_string());

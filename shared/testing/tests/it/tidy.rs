@@ -842,7 +842,7 @@ const TRIES: &[(&str, &str)] = &[
         "shared/telemetry/src/writer.rs commit",
         "drops, try by try, those chunks of a batch that were written before, and knows what it has learned of ids",
     ),
-    ("shared/telemetry/src/writer.rs write", "takes a batch in parts"),
+    ("shared/telemetry/src/writer.rs write_until", "takes a batch in parts"),
     (
         "shared/billing/src/recurring/clock.rs do_due",
         "makes one occurrence after another",
