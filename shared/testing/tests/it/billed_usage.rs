@@ -51,10 +51,8 @@ fn call(client: usize, ms: u64, path: &str, at: Time) -> Value {
     json!({"type": "REQUEST", "name": "call", "userId": format!("client-{client}"), "payload": payload, "occurredAt": at})
 }
 
-#[tokio::test]
-async fn each_client_is_billed_what_its_events_come_to() {
-    let app = TestApp::start().await;
-    let acme = seller(&app).await;
+/// A price by each aggregation.
+fn prices() -> Value {
     let prices: Vec<Value> = [
         ("count", None),
         ("sum", Some("ms")),
@@ -70,7 +68,14 @@ async fn each_client_is_billed_what_its_events_come_to() {
         json!({"kind": "perUnit", "metric": metric, "unitAmount": "1"})
     })
     .collect();
-    let clients = sell(&app, &acme, 5, json!(prices)).await;
+    json!(prices)
+}
+
+#[tokio::test]
+async fn each_client_is_billed_what_its_events_come_to() {
+    let app = TestApp::start().await;
+    let acme = seller(&app).await;
+    let clients = sell(&app, &acme, 5, prices()).await;
     let began = app.now();
     // 300 events at 37 minutes' distance from the first instant on, by turns of seven users, two of them nobody's.
     let events: Vec<(usize, u64, String, Time)> = (0..300_u64)
