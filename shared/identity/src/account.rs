@@ -1,8 +1,8 @@
 //! Registering, logging in and out, refreshing: what happens before anybody is known. Opens no tenant's data.
 
 use app::App;
-use commit::{Commit, NotDone, Reply};
-use kernel::{Error, Origin, PlatformRole, Result};
+use commit::{Commit, NotDone, Reply, again};
+use kernel::{Error, Origin, PlatformRole, Result, UserId};
 use notifications::Desk;
 use serde::Serialize;
 use serde_json::json;
@@ -10,6 +10,8 @@ use table::Write;
 use trail::{Chain, Change};
 
 use crate::bootstrap::Bootstrap;
+use crate::devices::Devices;
+use crate::failures::{Guess, Subject};
 use crate::mailed::Mailed;
 use crate::org::Org;
 use crate::recovery;
@@ -67,7 +69,8 @@ impl SignedIn {
     }
 }
 
-/// Registers a person, logs them in and mails them a token that proves their address; 409 `email_taken`.
+/// Registers a person, logs them in and mails them a token that proves their address; 409 `email_taken`, 422
+/// `common_password` and `personal_password`.
 pub async fn register(
     app: &App,
     desk: &Desk,
@@ -77,11 +80,14 @@ pub async fn register(
     new: NewUser<'_>,
 ) -> Result<SignedIn> {
     let now = app.now();
+    password::must_be_hard_to_guess("password", new.password, new.email, new.name)?;
     let user = User::new(now, new.email, new.name, PlatformRole::User);
     let hash = password::hash(new.password).await?;
     if bootstrap.is(&user.email) {
         return Err(email_taken());
     }
+    let mut devices = Devices::none(user.id);
+    devices.remember(&new.device, now);
     let (session, refresh) = Session::open(now, &user, new.device);
     let mut mailed = Mailed::nothing(user.id);
     let mail = recovery::verification(desk, now, &user, &mut mailed, "registration")?;
@@ -89,6 +95,7 @@ pub async fn register(
     let entered = SignedIn::of(user.clone(), Tokens { access, refresh });
     let mut commit = Commit::of(app, origin)
         .write("session", Write::create(&session)?)
+        .write("devices", Write::create(&devices)?)
         .write("mailed", Write::save(&mailed)?)
         .reply(Reply::created(&entered)?);
     if let Some(mail) = mail {
@@ -120,8 +127,8 @@ async fn enter(commit: Commit<'_>, user: &User, password_hash: String, action: &
     }
 }
 
-/// Logs a person in. A wrong address and a wrong password are one answer, after the same time: 401 `bad_credentials`;
-/// whoever has the right password of a deactivated account is told so.
+/// Logs a person in. A wrong address and a wrong password are one answer, after the same time: 401 `bad_credentials`; after
+/// some of those 429 `too_many_failures`. Whoever has the right password of a deactivated account is told so.
 pub async fn log_in(
     app: &App,
     issuer: &Issuer,
@@ -132,6 +139,7 @@ pub async fn log_in(
 ) -> Result<SignedIn> {
     let email = email.to_lowercase();
     let mut login = Login::find(&app.table, &email).await?;
+    let guess = guess(app, &email, login.as_ref(), &device).await?;
     if login.is_none() && bootstrap.is(&email) && bootstrap.accepts(password) {
         make_manager(app, &email, password).await?;
         login = Login::find(&app.table, &email).await?;
@@ -140,6 +148,7 @@ pub async fn log_in(
     let Some(login) = login.filter(|_| right) else {
         return Err(bad_credentials());
     };
+    guess.was_right(app).await?;
     let user = User::find(&app.table, login.user).await?.ok_or_else(bad_credentials)?;
     user.must_be_active()?;
     if bootstrap.is(&email) {
@@ -148,13 +157,26 @@ pub async fn log_in(
     open(app, issuer, user, device).await
 }
 
+/// Charges an attempt at the password for an address. Does the same, and as much, whether or not anybody has it.
+async fn guess(app: &App, email: &str, login: Option<&Login>, device: &Device) -> Result<Guess> {
+    let whose = login.map_or(UserId::from_bits(0), |login| login.user);
+    let from = Devices::of(&app.table, whose).await?.known_network(device);
+    Guess::begin(app, Subject::Login { email, from }).await
+}
+
 /// Opens a session of a person.
 pub(crate) async fn open(app: &App, issuer: &Issuer, user: User, device: Device) -> Result<SignedIn> {
     let now = app.now();
-    let (session, refresh) = Session::open(now, &user, device);
-    Commit::of(app, &Origin::default())
-        .write("session", Write::create(&session)?)
-        .await?;
+    let (session, refresh) = Session::open(now, &user, device.clone());
+    again(|| async {
+        let mut devices = Devices::of(&app.table, user.id).await?;
+        let is_new = devices.remember(&device, now);
+        Commit::of(app, &Origin::default())
+            .write("session", Write::create(&session)?)
+            .write_all("devices", is_new.then(|| Write::save(&devices)).transpose()?)
+            .await
+    })
+    .await?;
     let access = issuer.issue(now, user.id, session.id)?;
     Ok(SignedIn::of(user, Tokens { access, refresh }))
 }

@@ -18,7 +18,9 @@
 pub mod account;
 pub mod api_key;
 pub mod bootstrap;
+mod devices;
 pub mod entrance;
+mod failures;
 pub mod grant;
 pub mod invitation;
 mod mailed;

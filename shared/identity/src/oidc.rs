@@ -23,6 +23,7 @@ use table::Write;
 use trail::{Chain, Change};
 
 use crate::account::{self, SignedIn, Tokens};
+use crate::devices::Devices;
 use crate::session::{Device, Session};
 use crate::token::Issuer;
 use crate::user::User;
@@ -223,6 +224,8 @@ async fn register(app: &App, issuer: &Issuer, account: &Account, device: Device)
     let mut user = User::new(now, &account.email, &account.name, PlatformRole::User);
     // The provider has; an account that it has not verified does not get this far.
     user.prove_email(now);
+    let mut devices = Devices::none(user.id);
+    devices.remember(&device, now);
     let (session, refresh) = Session::open(now, &user, device);
     let new = json!({"email": user.email, "name": user.name, "role": user.role, "provider": store::PROVIDER});
     let change = Change::by(user.id, "user.registered", "user", user.id).to(new);
@@ -230,6 +233,7 @@ async fn register(app: &App, issuer: &Issuer, account: &Account, device: Device)
         .write("user", Write::create(&user)?)
         .write("login", Write::create(&GoogleLogin::new(&user, account))?)
         .write("session", Write::create(&session)?)
+        .write("devices", Write::create(&devices)?)
         .note(Chain::User(user.id), change)
         .await;
     match done {

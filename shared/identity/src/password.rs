@@ -1,10 +1,16 @@
-//! Passwords: argon2id with the parameters that OWASP recommends, as PHC strings. Never kept in plain.
+//! Passwords: argon2id with the parameters that OWASP recommends, as PHC strings. Never kept in plain. New ones are neither
+//! common nor made of what everybody knows of their person.
+
+#[doc(hidden)]
+pub mod common;
+
+use std::collections::BTreeSet;
 
 use anyhow::anyhow;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, Version};
-use kernel::{Check, Result};
+use kernel::{Check, Error, Result};
 use unicode_normalization::UnicodeNormalization;
 
 /// 19 MiB of memory, 2 passes, 1 lane: OWASP's Password Storage Cheat Sheet.
@@ -23,13 +29,73 @@ pub(crate) fn normal(password: &str) -> String {
     password.chars().map(blank).nfc().collect()
 }
 
+/// A password as it is compared with others: `Passwort` is as easy to guess as `passwort`.
+#[doc(hidden)]
+pub fn folded(password: &str) -> String {
+    normal(password).to_lowercase()
+}
+
+/// A password has so many characters at least.
+pub const SHORTEST: usize = 8;
+/// So many at most.
+const LONGEST: usize = 128;
+/// So many different ones at least: fewer make `aaaaaaaa`, `abababab` and eight blanks.
+const DIFFERENT: usize = 4;
+/// Shorter words of a name or an address may stand in a password.
+const SHORTEST_WORD: usize = 4;
+/// What stands in passwords because it stands on the page.
+const PRODUCT: &str = "countinghouse";
+
 /// Notes the rules that a new password breaks: 8 to 128 characters, whatever they are.
 pub fn check(check: &mut Check, field: &str, password: &str) {
     check.that(
-        (8..=128).contains(&normal(password).chars().count()),
+        (SHORTEST..=LONGEST).contains(&normal(password).chars().count()),
         field,
         "must have 8 to 128 characters",
     );
+}
+
+/// Refuses a new password that others would try: 422 `common_password` for one of those that are tried first, 422
+/// `personal_password` for one that is made of its person's name or address.
+pub(crate) fn must_be_hard_to_guess(field: &'static str, password: &str, email: &str, name: &str) -> Result<()> {
+    let password = folded(password);
+    let different: BTreeSet<char> = password.chars().collect();
+    if different.len() < DIFFERENT || common::is_common(&password) {
+        return Err(Error::InvalidAs {
+            code: "common_password",
+            field,
+            problem: "is one of those that are tried first; choose another one".to_owned(),
+        });
+    }
+    if is_made_of(&password, &words(email, name)) {
+        return Err(Error::InvalidAs {
+            code: "personal_password",
+            field,
+            problem: "is made of your name or address; choose another one".to_owned(),
+        });
+    }
+    Ok(())
+}
+
+/// What everybody knows of a person, the longest first.
+fn words(email: &str, name: &str) -> Vec<String> {
+    let (email, name) = (folded(email), folded(name));
+    let parts = |text: &str| -> Vec<String> { text.split(|c: char| !c.is_alphanumeric()).map(str::to_owned).collect() };
+    let mut words: Vec<String> = parts(&email).into_iter().chain(parts(&name)).collect();
+    words.extend(email.split('@').map(str::to_owned));
+    words.extend([email, name, PRODUCT.to_owned()]);
+    words.retain(|word| word.chars().count() >= SHORTEST_WORD);
+    words.sort_by_key(|word| std::cmp::Reverse(word.len()));
+    words
+}
+
+/// Whether a password has some of these words, and too little besides.
+fn is_made_of(password: &str, words: &[String]) -> bool {
+    let rest = words
+        .iter()
+        .fold(password.to_owned(), |rest, word| rest.replace(word.as_str(), ""));
+    let own = rest.chars().filter(|c| c.is_alphanumeric()).count();
+    rest.len() < password.len() && own < SHORTEST
 }
 
 fn hasher() -> Result<Argon2<'static>> {
@@ -97,6 +163,49 @@ mod tests {
             .to_string();
         assert!(verify(decomposed, Some(&raw)).await.unwrap());
         assert!(!verify(composed, Some(&raw)).await.unwrap());
+    }
+
+    fn check_guess(password: &str, expected: &str) {
+        let code = match must_be_hard_to_guess("password", password, "ada.lovelace@engines.example", "Ada Lovelace") {
+            Ok(()) => "ok",
+            Err(Error::InvalidAs { code, .. }) => code,
+            Err(other) => panic!("{other:?}"),
+        };
+        assert_eq!(code, expected, "{password:?}");
+    }
+
+    #[test]
+    fn what_others_would_try_is_no_password() {
+        for common in [
+            "password",
+            "PassWord",
+            "12345678",
+            "        ",
+            "\u{A0}\u{A0}  \u{A0}\u{A0}  ",
+            "abababab",
+            "qwertyui",
+        ] {
+            check_guess(common, "common_password");
+        }
+        for personal in [
+            "ada.lovelace@engines.example",
+            "Ada Lovelace",
+            "lovelace-1815",
+            "ADALOVELACE!!",
+            "engines.example",
+            "lovelacelovelace",
+            "Countinghouse 1",
+        ] {
+            check_guess(personal, "personal_password");
+        }
+        for good in [
+            "correct horse battery staple",
+            "lovelace walks on the moon",
+            "x7#kQ!pz",
+            "\u{E4}\u{F6}\u{FC}\u{DF}\u{E9}\u{E8}\u{EA}\u{EB}",
+        ] {
+            check_guess(good, "ok");
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ use serde_json::json;
 use table::Write;
 use trail::{Chain, Change};
 
+use crate::failures::{Guess, Subject};
 use crate::mailed::{MailToken, Mailed, Purpose};
 use crate::password;
 use crate::session;
@@ -84,7 +85,7 @@ pub async fn mail_reset(app: &App, desk: &Desk, message: &str) -> Result<()> {
 }
 
 /// Sets a new password with a token from a mail: ends every session, makes other such tokens worthless, proves the
-/// address, and says so by mail. 400 `bad_token`.
+/// address, and says so by mail. 400 `bad_token`, 422 `common_password` and `personal_password`.
 pub async fn reset(app: &App, desk: &Desk, origin: &Origin, token: &str, password: &str) -> Result<()> {
     let token = MailToken::parse(token)?;
     again(|| async {
@@ -93,6 +94,7 @@ pub async fn reset(app: &App, desk: &Desk, origin: &Origin, token: &str, passwor
         mailed.spend(now, Purpose::ResetPassword, &token)?;
         let user = User::find(table, token.user()).await?.filter(User::is_active);
         let mut user = user.ok_or_else(bad_token)?;
+        password::must_be_hard_to_guess("password", password, &user.email, &user.name)?;
         let login = Login::find(table, &user.email).await?;
         let mut login = login.filter(|login| login.user == user.id).ok_or_else(bad_token)?;
         login.password_hash = password::hash(password).await?;
@@ -126,9 +128,12 @@ pub async fn change(
         let login = login.filter(|login| login.user == user.id);
         let no_password = || Error::refused("no_password", "you log in without a password");
         let mut login = login.ok_or_else(no_password)?;
+        let guess = Guess::begin(app, Subject::Password(user.id)).await?;
         if !password::verify(current, Some(&login.password_hash)).await? {
             return Err(Error::invalid("currentPassword", "is not your password").into());
         }
+        guess.was_right(app).await?;
+        password::must_be_hard_to_guess("newPassword", password, &user.email, &user.name)?;
         login.password_hash = password::hash(password).await?;
         user.end_sessions();
         let kept = session::kept(table, now, scope, &user).await?;

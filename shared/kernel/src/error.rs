@@ -126,6 +126,12 @@ pub enum Error {
         /// When to call again.
         retry_after_seconds: u64,
     },
+    /// Too many attempts that failed (429 with `Retry-After`).
+    #[error("too many attempts failed; try again in {retry_after_seconds} s")]
+    TooManyFailures {
+        /// When to try again.
+        retry_after_seconds: u64,
+    },
     /// Something of ours is overloaded or away: try again (503 with `Retry-After`).
     #[error("a part of the service is busy; try again")]
     Busy,

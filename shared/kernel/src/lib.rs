@@ -11,6 +11,7 @@ pub mod error;
 pub mod id;
 pub mod link;
 pub mod money;
+mod network;
 pub mod number;
 pub mod origin;
 pub mod policy;
@@ -32,6 +33,7 @@ pub use id::{
     RecurringInvoiceId, RefundId, SessionId, SubscriptionId, UserId,
 };
 pub use money::{Currency, Minor, Money};
+pub use network::Network;
 pub use number::Rate;
 pub use origin::{Anchor, Origin};
 pub use policy::{KeyScope, OrgRole, PlatformRole};

@@ -128,6 +128,10 @@ impl From<Error> for Problem {
                 retry_after_seconds: Some(retry_after_seconds),
                 ..simple(StatusCode::TOO_MANY_REQUESTS, "rate_limited")
             },
+            Error::TooManyFailures { retry_after_seconds } => Self {
+                retry_after_seconds: Some(retry_after_seconds),
+                ..simple(StatusCode::TOO_MANY_REQUESTS, "too_many_failures")
+            },
             Error::Busy => Self {
                 retry_after_seconds: Some(1),
                 ..simple(StatusCode::SERVICE_UNAVAILABLE, "busy")

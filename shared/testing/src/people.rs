@@ -53,7 +53,12 @@ impl TestApp {
 
     /// Registers someone new with this address, who gets the mail about it.
     pub async fn person_with(&self, email: &str) -> Person {
-        let body = json!({"email": email, "password": PASSWORD, "name": "A Person"});
+        self.person_named(email, "A Person").await
+    }
+
+    /// Registers someone new with this address who is called so.
+    pub async fn person_named(&self, email: &str, name: &str) -> Person {
+        let body = json!({"email": email, "password": PASSWORD, "name": name});
         let reply = self.client().post("/v1/auth/register", body).await.expect(201);
         self.send_notices().await;
         self.known(email.to_owned(), &reply)

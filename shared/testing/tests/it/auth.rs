@@ -89,7 +89,7 @@ async fn a_registration_that_breaks_rules_names_every_one_of_them() {
     register(json!([])).await.expect(400);
 
     // Nothing was stored: the address is still free, and 128 characters are characters, not bytes.
-    good["password"] = json!("ä".repeat(128));
+    good["password"] = json!("äöüß".repeat(32));
     register(good).await.expect(201);
 }
 

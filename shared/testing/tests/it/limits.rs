@@ -188,7 +188,8 @@ async fn log_in(app: &TestApp, from: &str, claimed: usize) -> Reply {
     let client = app.client().from(from);
     let client = client.header("x-forwarded-for", &other).header("x-real-ip", &other);
     let client = client.header("forwarded", format!("for={other}"));
-    let body = json!({"email": "nobody@example.com", "password": "not the password"});
+    // Another account each time: what fails at one is counted apart.
+    let body = json!({"email": format!("nobody-{claimed}@{from}"), "password": "not the password"});
     client
         .header("true-client-ip", &other)
         .post("/v1/auth/login", body)
