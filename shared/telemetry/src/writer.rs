@@ -181,14 +181,22 @@ impl Writer {
             }
         };
         let mut rest = due.into_iter();
-        for fold in rest.by_ref().take(FOLDS) {
-            if Instant::now() >= until {
+        for (place, fold) in rest.by_ref().take(FOLDS).enumerate() {
+            // One is done however late it is, so that what is pending is bounded.
+            let is_full = place == 0 && fold.pending >= FOLD_MOST;
+            if !is_full && Instant::now() >= until {
                 self.owed.push(fold);
                 break;
             }
-            // A fold that loses against another writer, or fails, is made up for by the next.
-            if let Err(error) = self::fold(&self.app.table, fold.project, &fold.day, fold.at_least).await {
+            // One that loses against another writer is made up for by that one.
+            let done = self::fold(&self.app.table, fold.project, &fold.day, fold.at_least).await;
+            let mut is_left = fold.pending.saturating_sub(FOLD_MOST) >= fold.at_least;
+            if let Err(error) = done {
                 tracing::warn!(project.id = %fold.project, error = format!("{:#}", anyhow!(error)), "a day was not folded");
+                is_left = true;
+            }
+            if is_left {
+                self.owed.push(fold);
             }
         }
         self.owed.extend(rest);
@@ -203,12 +211,14 @@ impl Writer {
             self.today = (today.clone(), HashSet::new());
         }
         let mut folds: BTreeMap<(ProjectId, String), usize> = BTreeMap::new();
-        for fold in std::mem::take(&mut self.owed) {
-            folds.insert((fold.project, fold.day), fold.at_least);
+        for fold in &self.owed {
+            folds.insert((fold.project, fold.day.clone()), fold.at_least);
         }
+        let mut begun = Vec::new();
         for (project, days) in written {
             for day in days {
-                if day == today && self.today.1.insert(project) {
+                if day == today && !self.today.1.contains(&project) {
+                    begun.push(project);
                     folds.insert((project, now.plus_millis(-Time::DAY).day()), 1);
                 }
                 let at_least = if day < today { FOLD_PAST_AT } else { FOLD_AT };
@@ -221,6 +231,8 @@ impl Writer {
             .map(|(project, day)| store::head_key(*project, day))
             .collect();
         let heads = self.app.table.get_many::<DayHead>(&keys, false).await?;
+        self.owed.clear();
+        self.today.1.extend(begun);
         let pending: HashMap<Key, usize> = heads.iter().map(|head| (head.key(), head.pending().len())).collect();
         let of = |((project, day), at_least): ((ProjectId, String), usize)| Fold {
             pending: pending.get(&store::head_key(project, &day)).copied().unwrap_or(0),

@@ -6,7 +6,7 @@ use app::{App, Recent};
 use identity::Project;
 use kernel::{Error, OrgId, ProjectId, Result, Time};
 use telemetry::metrics::Range;
-use telemetry::usage::{self, Used};
+use telemetry::usage;
 
 use super::Measure;
 use super::tally::{self, Part};
@@ -22,8 +22,15 @@ impl Default for Counted {
 }
 
 /// The units of each metric of each span that is wanted, as events are known now; none of a span that was billed and of which
-/// no more has become known since, as seen half a minute ago. A client without an external id used nothing.
-pub(crate) async fn usage(app: &App, org: OrgId, external_id: Option<&str>, wanted: &[Wanted]) -> Result<Usage> {
+/// no more has become known since; if there will be another invoice, as seen half a minute ago. A client without an external id
+/// used nothing.
+pub(crate) async fn usage(
+    app: &App,
+    org: OrgId,
+    external_id: Option<&str>,
+    wanted: &[Wanted],
+    is_closing: bool,
+) -> Result<Usage> {
     let is_wanted = wanted.iter().any(|span| !span.metrics.is_empty());
     let projects = match external_id {
         Some(_) if is_wanted => Project::ever(&app.table, org).await?,
@@ -33,7 +40,7 @@ pub(crate) async fn usage(app: &App, org: OrgId, external_id: Option<&str>, want
     for span in wanted {
         let mut parts = Vec::new();
         for project in &projects {
-            parts.push((*project, parts_of(app, *project, span).await?));
+            parts.push((*project, parts_of(app, *project, span, is_closing).await?));
         }
         let events = |parts: &[Part]| parts.iter().map(|part| part.events).sum::<u64>();
         let seen = Seen {
@@ -62,7 +69,7 @@ pub(crate) async fn usage(app: &App, org: OrgId, external_id: Option<&str>, want
 }
 
 /// The days of a span that have events, all or a part of each.
-async fn parts_of(app: &App, project: ProjectId, span: &Wanted) -> Result<Vec<Part>> {
+async fn parts_of(app: &App, project: ProjectId, span: &Wanted, is_closing: bool) -> Result<Vec<Part>> {
     let range = Range {
         from: span.from,
         to: span.until,
@@ -70,7 +77,7 @@ async fn parts_of(app: &App, project: ProjectId, span: &Wanted) -> Result<Vec<Pa
     if range.from >= range.to {
         return Ok(Vec::new());
     }
-    let counted = if span.settled.is_none() {
+    let counted = if is_closing || span.settled.is_none() {
         usage::counted(&app.table, project, range, true).await?
     } else {
         counted_lately(app, project, range).await?
@@ -114,17 +121,9 @@ async fn measure(
 ) -> Result<()> {
     let (over, open): (Vec<Part>, Vec<Part>) = parts.iter().cloned().partition(|part| part.is_tallied(app.now()));
     tally::add(app, place, user, &over, measures).await?;
+    let mut measures: Vec<&mut Measure> = measures.iter_mut().collect();
     for part in &open {
-        let names = measures.iter().map(|measure| measure.metric.event_name.clone());
-        let used = Used {
-            names: names.collect(),
-            user: Some(user.to_owned()),
-            range: part.range,
-        };
-        for slice in usage::slices(part.day, part.range.from, part.events) {
-            let take = |event: &telemetry::Event| measures.iter_mut().for_each(|measure| measure.take(event));
-            usage::each_event(&app.table, place.1, slice, &used, take).await?;
-        }
+        tally::add_alone(app, place.1, user, part, &mut measures).await?;
     }
     Ok(())
 }

@@ -22,10 +22,11 @@ use crate::price::Metric;
 
 /// A shard is about so long, compressed: what is read for one user in one read unit.
 const SHARD_BYTES: usize = 8 * 1024;
-/// A user may have used so many different values that a shard is longer. If it is longer than this, nothing is stored.
-const LONGEST: usize = 300 * 1024;
-/// A shard expands to at most this.
-const LONGEST_PLAIN: usize = 64 * 1024 * 1024;
+/// A user may have used so many different values that a shard is longer. If it is longer than this, only that is stored, and what
+/// its users used is read from their events.
+const LONGEST: usize = 64 * 1024;
+/// Nor is one stored that expands to more than this.
+const LONGEST_PLAIN: usize = 8 * 1024 * 1024;
 /// Days in all zones begin at these.
 const QUARTER: i64 = 15 * Time::MINUTE;
 /// So many hours of a day are counted at once.
@@ -75,9 +76,16 @@ struct Shard {
     events: u64,
     /// When the day was over.
     day: Time,
-    /// What each user used.
-    #[serde(with = "serde_bytes")]
-    amounts: Vec<u8>,
+    /// What each user used; nothing if that is too long.
+    amounts: Option<serde_bytes::ByteBuf>,
+}
+
+/// What a tally says of a user.
+enum Told {
+    /// So much, or nothing.
+    Used(Option<Amount>),
+    /// It was too long to be kept.
+    TooLong,
 }
 
 impl Record for Shard {
@@ -94,10 +102,13 @@ impl Record for Shard {
 }
 
 impl Shard {
-    fn of(&self, user: &str) -> Result<Option<Amount>> {
-        let plain = zstd::bulk::decompress(&self.amounts, LONGEST_PLAIN).context("a stored tally is damaged")?;
+    fn of(&self, user: &str) -> Result<Told> {
+        let Some(amounts) = &self.amounts else {
+            return Ok(Told::TooLong);
+        };
+        let plain = zstd::bulk::decompress(amounts, LONGEST_PLAIN).context("a stored tally is damaged")?;
         let mut amounts: Amounts = postcard::from_bytes(&plain).context("a stored tally is damaged")?;
-        Ok(amounts.remove(user))
+        Ok(Told::Used(amounts.remove(user)))
     }
 }
 
@@ -132,13 +143,15 @@ pub(super) async fn add(
     }
     let found = read(app, place, user, &wanted).await?;
     for part in parts {
-        let mut missing = Vec::new();
+        let (mut missing, mut alone) = (Vec::new(), Vec::new());
         for measure in measures.iter_mut() {
             match found.get(&part.slot(&measure.metric)?) {
-                Some(amount) => amount.iter().for_each(|amount| measure.amount.add(amount)),
+                Some(Told::Used(amount)) => amount.iter().for_each(|amount| measure.amount.add(amount)),
+                Some(Told::TooLong) => alone.push(measure),
                 None => missing.push(measure),
             }
         }
+        add_alone(app, place.1, user, part, &mut alone).await?;
         let metrics: Vec<Metric> = missing.iter().map(|measure| measure.metric.clone()).collect();
         for (measure, amounts) in missing.into_iter().zip(count(app, place.1, part, &metrics).await?) {
             if let Some(amount) = amounts.get(user) {
@@ -156,7 +169,7 @@ async fn read(
     place: (OrgId, ProjectId),
     user: &str,
     wanted: &HashMap<String, u64>,
-) -> Result<HashMap<String, Option<Amount>>> {
+) -> Result<HashMap<String, Told>> {
     let is_of_now = |shard: &Shard| wanted.get(&shard.slot) == Some(&shard.events);
     let keys: Vec<Key> = wanted.keys().map(|slot| key(place, slot, 0)).collect();
     let first: Vec<Shard> = app.table.get_many(&keys, false).await?;
@@ -178,6 +191,30 @@ async fn read(
         }
     }
     Ok(found)
+}
+
+/// Adds what a user used in a part, from the events of that user alone.
+pub(super) async fn add_alone(
+    app: &App,
+    project: ProjectId,
+    user: &str,
+    part: &Part,
+    measures: &mut [&mut Measure],
+) -> Result<()> {
+    if measures.is_empty() {
+        return Ok(());
+    }
+    let names = measures.iter().map(|measure| measure.metric.event_name.clone());
+    let used = Used {
+        names: names.collect(),
+        user: Some(user.to_owned()),
+        range: part.range,
+    };
+    for slice in usage::slices(part.day, part.range.from, part.events) {
+        let take = |event: &telemetry::Event| measures.iter_mut().for_each(|measure| measure.take(event));
+        usage::each_event(&app.table, project, slice, &used, take).await?;
+    }
+    Ok(())
 }
 
 /// What everybody used in a part by each metric, from the events.
@@ -230,7 +267,7 @@ async fn count_slice(
     Ok(tallies)
 }
 
-/// Keeps a tally for who asks next, unless one of its shards would be too long.
+/// Keeps a tally for who asks next.
 async fn store(
     app: &App,
     (org, project): (OrgId, ProjectId),
@@ -238,9 +275,10 @@ async fn store(
     metric: &Metric,
     amounts: Amounts,
 ) -> Result<()> {
-    let all = encoded(&amounts)?;
-    let shards = u32::try_from(all.len().div_ceil(SHARD_BYTES)).map_err(|_| anyhow!("a tally of gigabytes"))?;
-    let mut split = vec![Amounts::new(); all.len().div_ceil(SHARD_BYTES)];
+    let plain = postcard::to_stdvec(&amounts).context("a tally")?;
+    let bytes = zstd::bulk::compress(&plain, 3).context("a tally")?.len();
+    let shards = u32::try_from(bytes.div_ceil(SHARD_BYTES)).map_err(|_| anyhow!("a tally of gigabytes"))?;
+    let mut split = vec![Amounts::new(); bytes.div_ceil(SHARD_BYTES)];
     for (user, amount) in amounts {
         split[shard_of(&user, shards) as usize].insert(user, amount);
     }
@@ -254,14 +292,10 @@ async fn store(
             shards,
             events: part.events,
             day: part.day.plus_millis(Time::DAY),
-            amounts: encoded(&amounts)?,
+            amounts: short(&amounts)?,
         })
     };
     let records = (0..).zip(split).map(shard).collect::<Result<Vec<_>>>()?;
-    if records.iter().any(|shard| shard.amounts.len() > LONGEST) {
-        tracing::warn!(project.id = %project, slot, "a tally is too long to be kept");
-        return Ok(());
-    }
     let [first, others @ ..] = records.as_slice() else {
         return Ok(());
     };
@@ -269,7 +303,46 @@ async fn store(
     app.table.put_all(std::slice::from_ref(first)).await
 }
 
-fn encoded(amounts: &Amounts) -> Result<Vec<u8>> {
+/// As they are stored; nothing if that is too long.
+fn short(amounts: &Amounts) -> Result<Option<serde_bytes::ByteBuf>> {
     let plain = postcard::to_stdvec(amounts).context("a tally")?;
-    Ok(zstd::bulk::compress(&plain, 3).context("a tally")?)
+    let bytes = zstd::bulk::compress(&plain, 3).context("a tally")?;
+    let is_short = plain.len() <= LONGEST_PLAIN && bytes.len() <= LONGEST;
+    Ok(is_short.then(|| bytes.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_long_is_not_kept_and_what_is_read_is_what_was_kept() {
+        let values =
+            |many: u32, length: usize| Amount::Unique((0..many).map(|value| format!("{value:0length$}")).collect());
+        let amounts = |amount: Amount| Amounts::from([("ada".to_owned(), amount)]);
+        let short = |amounts: &Amounts| super::short(amounts).unwrap();
+        // Compressed to little, and long all the same.
+        assert!(short(&amounts(values(10_000, 1_000))).is_none());
+        let few = values(1_000, 20);
+        let shard = Shard {
+            org: OrgId::PLATFORM,
+            project: ProjectId::new(Time::from_millis(0)),
+            slot: String::new(),
+            number: 0,
+            shards: 1,
+            events: 1,
+            day: Time::from_millis(0),
+            amounts: short(&amounts(few.clone())),
+        };
+        let used = |user| match shard.of(user).unwrap() {
+            Told::Used(amount) => amount,
+            Told::TooLong => panic!("it is short"),
+        };
+        assert_eq!((used("ada"), used("bob")), (Some(few), None));
+        let too_long = Shard {
+            amounts: None,
+            ..shard.clone()
+        };
+        assert!(matches!(too_long.of("ada").unwrap(), Told::TooLong));
+    }
 }

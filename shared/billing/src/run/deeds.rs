@@ -80,7 +80,7 @@ async fn bill(app: &App, org: OrgId, id: SubscriptionId) -> Result<bool> {
         let work = before.work(&conditions).filter(|work| work.ready_at <= now);
         if let Some(work) = &work {
             let external_id = books.client().profile.external_id.as_deref();
-            let usage = measure::usage(app, org, external_id, &before.wanted(work)).await?;
+            let usage = measure::usage(app, org, external_id, &before.wanted(work), work.is_closing).await?;
             if let Some(content) = after
                 .bill(work, &usage, &conditions)
                 .map_err(|error| Error::from(anyhow::anyhow!(error)))?

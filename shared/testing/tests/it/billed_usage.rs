@@ -2,6 +2,7 @@
 //! once, not once for each of them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use kernel::Time;
 use serde_json::{Value, json};
@@ -160,6 +161,46 @@ async fn a_day_of_many_events_is_counted_whole() {
         let lines = newest(&acme, client).await;
         assert_eq!(lines.len(), 1, "{lines:?}");
         assert_eq!(lines[0].2, units.to_string());
+    }
+}
+
+/// One whose different values fill more than a tally may hold is billed by its own events, and holds up nobody.
+#[tokio::test]
+async fn who_used_too_many_different_values_is_billed_and_so_are_others() {
+    let app = TestApp::start().await;
+    let acme = seller(&app).await;
+    let metric = json!({"eventName": "call", "aggregation": "unique", "property": "path"});
+    let prices = json!([{"kind": "perUnit", "metric": metric, "unitAmount": "1"}]);
+    let clients = sell(&app, &acme, 2, prices).await;
+    app.advance(3 * Time::DAY);
+    let acme = acme.logged_in_again(&app).await;
+    let at = app.now().plus_millis(-Time::DAY);
+    let hash = |number: usize| {
+        let mut hasher = DefaultHasher::new();
+        number.hash(&mut hasher);
+        hasher.finish()
+    };
+    for group in 0..6 {
+        let path = |place| {
+            format!(
+                "{:016x}{:016x}",
+                hash(group * 1_000 + place),
+                hash(group * 1_000 + place + 1_000_000)
+            )
+        };
+        acme.ingest((0..1_000).map(|place| call(0, 1, &path(place), at)).collect())
+            .await;
+    }
+    acme.ingest((0..9).map(|place| call(1, 1, &format!("/{}", place % 4), at)).collect())
+        .await;
+    app.settle().await;
+    app.advance(29 * Time::DAY);
+    app.bill().await;
+    let acme = acme.logged_in_again(&app).await;
+    for (client, units) in clients.iter().zip(["6000", "4"]) {
+        let lines = newest(&acme, client).await;
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert_eq!(lines[0].2, units);
     }
 }
 
