@@ -180,15 +180,15 @@ async fn who_used_too_many_different_values_is_billed_and_so_are_others() {
         number.hash(&mut hasher);
         hasher.finish()
     };
-    for group in 0..6 {
-        let path = |place| {
+    for group in 0..6_usize {
+        let path = |place: usize| {
             format!(
                 "{:016x}{:016x}",
                 hash(group * 1_000 + place),
                 hash(group * 1_000 + place + 1_000_000)
             )
         };
-        acme.ingest((0..1_000).map(|place| call(0, 1, &path(place), at)).collect())
+        acme.ingest((0..1_000_usize).map(|place| call(0, 1, &path(place), at)).collect())
             .await;
     }
     acme.ingest((0..9).map(|place| call(1, 1, &format!("/{}", place % 4), at)).collect())
