@@ -237,6 +237,16 @@ impl Writer {
         Ok(due)
     }
 
+    /// Forgets the ids of another project, if there would be too many with those of this one.
+    fn make_room(&mut self, project: ProjectId) {
+        if self.seen.len() >= PROJECTS
+            && !self.seen.contains_key(&project)
+            && let Some(other) = self.seen.keys().next().copied()
+        {
+            self.seen.remove(&other);
+        }
+    }
+
     /// Makes chunks durable and counted. The receipts that are still to be reported, by the deliveries they came with.
     async fn commit(
         &mut self,
@@ -252,12 +262,8 @@ impl Writer {
         let with_ids = chunks
             .iter()
             .any(|pending| pending.chunk.events.iter().any(|event| event.client_id.is_some()));
-        if with_ids
-            && self.seen.len() >= PROJECTS
-            && !self.seen.contains_key(&project)
-            && let Some(other) = self.seen.keys().next().copied()
-        {
-            self.seen.remove(&other);
+        if with_ids {
+            self.make_room(project);
         }
         let mut put = HashSet::new();
         for attempt in 0..ATTEMPTS {
