@@ -22,7 +22,7 @@ PASSWORD = "correct horse battery staple"
 # Operations that end what the others need: called last, by people of their own.
 DESTROYING = ["log_out", "end_session", "delete_org", "delete_project", "revoke_api_key", "remove_member"]
 # Operations of the platform's managers.
-PLATFORM = ["list_platform_audit", "list_users", "deactivate_user", "reactivate_user", "set_user_role"]
+PLATFORM = ["list_platform_audit", "list_users", "deactivate_user", "end_user_sessions", "reactivate_user", "set_user_role"]
 
 
 def main():

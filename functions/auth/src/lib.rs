@@ -179,7 +179,8 @@ async fn log_in(
 /// Spends a refresh token for new tokens
 ///
 /// A token that is sent again within 30 seconds (requests race, replies get lost) is answered with the same successor.
-/// Later it ends the session: 401 `refresh_reused`.
+/// Later it ends the session: 401 `refresh_reused`. A session lasts for 30 days from logging in, however often it is
+/// refreshed; then its last token is answered with 401 `session_expired`.
 #[utoipa::path(post, path = "/v1/auth/refresh", operation_id = "refresh", tag = "Auth", request_body = Refresh,
     responses((status = 200, body = SignedIn), Problem))]
 async fn refresh(

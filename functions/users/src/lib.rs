@@ -1,11 +1,11 @@
-//! /v1/users: the people of the platform, their roles, keeping them out and letting them in again.
+//! /v1/users: the people of the platform, their roles, keeping them out and letting them in again, ending their sessions.
 
 use axum::extract::State;
 use axum::http::StatusCode;
 use gate::{Guarded, Routes, Serve, routes};
 use identity::user::UserStatus;
 use identity::{User, UserView};
-use kernel::policy::ManageUsers;
+use kernel::policy::{EndSessions, ManageUsers};
 use kernel::{Check, Input, PlatformRole, Scope, UserId};
 use lambda::{App, Function, Json, List, Pages, Paging, Path, Result};
 use serde::Deserialize;
@@ -19,7 +19,7 @@ impl Serve for Users {
     type State = Guarded;
 
     fn routes() -> Routes<Guarded> {
-        Routes::new().signed_in(routes![list, set_role, deactivate, reactivate])
+        Routes::new().signed_in(routes![list, set_role, deactivate, reactivate, end_sessions])
     }
 }
 
@@ -83,4 +83,15 @@ async fn reactivate(
     let user = User::load(&app.table, &scope, id).await?;
     let user = user.save_status(&app, &scope, UserStatus::Active).await?;
     Ok(Json(user.into()))
+}
+
+/// Ends all sessions of a person: their tokens stop working within a minute, and they may log in again
+///
+/// Managers alone may. It does so each time, with what was opened meanwhile.
+#[utoipa::path(delete, path = "/v1/users/{id}/sessions", operation_id = "end_user_sessions", tag = "Users",
+    params(("id" = UserId, Path, description = "The person.")),
+    responses((status = 204, description = "They have ended.")))]
+async fn end_sessions(State(app): State<App>, scope: Scope<EndSessions>, Path(id): Path<UserId>) -> Result<StatusCode> {
+    User::end_all_sessions(&app, &scope, id).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

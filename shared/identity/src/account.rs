@@ -1,6 +1,9 @@
 //! Registering, logging in and out, refreshing: what happens before anybody is known. Opens no tenant's data.
 
+use std::net::IpAddr;
+
 use app::App;
+use aws_lc_rs::digest::{SHA256, digest};
 use commit::{Commit, NotDone, Reply, again};
 use kernel::{Error, Origin, PlatformRole, Result, UserId};
 use notifications::Desk;
@@ -138,11 +141,50 @@ pub async fn log_in(
     device: Device,
 ) -> Result<SignedIn> {
     let email = email.to_lowercase();
-    let mut login = Login::find(&app.table, &email).await?;
-    let guess = guess(app, &email, login.as_ref(), &device).await?;
-    if login.is_none() && bootstrap.is(&email) && bootstrap.accepts(password) {
-        make_manager(app, &email, password).await?;
-        login = Login::find(&app.table, &email).await?;
+    let login = Login::find(&app.table, &email).await?;
+    let (whose, from) = (login.as_ref().map(|login| login.user), device.ip_address);
+    let entered = by_password(app, issuer, bootstrap, &email, login, password, device).await;
+    if let Err(error) = &entered {
+        log_failure(&email, whose, from, error);
+    }
+    entered
+}
+
+/// One line of the log for a login that failed for what was sent, or came too early.
+fn log_failure(email: &str, whose: Option<UserId>, from: Option<IpAddr>, error: &Error) {
+    let code = match error {
+        Error::Unauthenticated { code, .. } => code,
+        Error::TooManyFailures { .. } => "too_many_failures",
+        _ => return,
+    };
+    tracing::warn!(
+        user.id = whose.map(|user| user.to_string()),
+        user.address_sha256 = address_hash(email),
+        client.address = from.map(|address| address.to_string()),
+        code,
+        "a login failed"
+    );
+}
+
+/// What logs have of an address.
+fn address_hash(email: &str) -> String {
+    hex::encode(digest(&SHA256, email.as_bytes()))
+}
+
+/// Opens a session for a password. The address is in lower case, and the login the one that it has.
+async fn by_password(
+    app: &App,
+    issuer: &Issuer,
+    bootstrap: &Bootstrap,
+    email: &str,
+    mut login: Option<Login>,
+    password: &str,
+    device: Device,
+) -> Result<SignedIn> {
+    let guess = guess(app, email, login.as_ref(), &device).await?;
+    if login.is_none() && bootstrap.is(email) && bootstrap.accepts(password) {
+        make_manager(app, email, password).await?;
+        login = Login::find(&app.table, email).await?;
     }
     let right = password::verify(password, login.as_ref().map(|login| login.password_hash.as_str())).await?;
     let Some(login) = login.filter(|_| right) else {
@@ -151,7 +193,7 @@ pub async fn log_in(
     guess.was_right(app).await?;
     let user = User::find(&app.table, login.user).await?.ok_or_else(bad_credentials)?;
     user.must_be_active()?;
-    if bootstrap.is(&email) {
+    if bootstrap.is(email) {
         Org::own_platform(app, user.id).await?;
     }
     open(app, issuer, user, device).await
@@ -164,7 +206,7 @@ async fn guess(app: &App, email: &str, login: Option<&Login>, device: &Device) -
     Guess::begin(app, Subject::Login { email, from }).await
 }
 
-/// Opens a session of a person.
+/// Opens a session of a person who logs in.
 pub(crate) async fn open(app: &App, issuer: &Issuer, user: User, device: Device) -> Result<SignedIn> {
     let now = app.now();
     let (session, refresh) = Session::open(now, &user, device.clone());
@@ -178,6 +220,13 @@ pub(crate) async fn open(app: &App, issuer: &Issuer, user: User, device: Device)
     })
     .await?;
     let access = issuer.issue(now, user.id, session.id)?;
+    tracing::info!(
+        user.id = %user.id,
+        user.address_sha256 = address_hash(&user.email),
+        session.id = %session.id,
+        client.address = session.ip_address,
+        "a person logged in"
+    );
     Ok(SignedIn::of(user, Tokens { access, refresh }))
 }
 

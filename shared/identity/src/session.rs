@@ -14,7 +14,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use kernel::{Error, SessionId, Time, UserId};
+use kernel::{Error, Result, SessionId, Time, UserId};
 use serde::{Deserialize, Serialize};
 
 use crate::user::User;
@@ -23,6 +23,8 @@ pub(crate) use store::{end_by_token, kept, key, must_be_current, rotate};
 
 /// A session ends that long after its last refresh.
 const LIFETIME: i64 = 7 * Time::DAY;
+/// And that long after its person logged in, however often it is refreshed.
+const LONGEST: i64 = 30 * Time::DAY;
 /// How long the holder of a spent token is given its successor again.
 const GRACE: i64 = 30 * Time::SECOND;
 /// What a refresh token begins with.
@@ -123,6 +125,10 @@ pub struct Session {
     current: String,
     /// When it ends by itself.
     pub until: Time,
+    /// When it ends however often it is refreshed. Those that were opened before there was an end get one when they are
+    /// refreshed next.
+    #[serde(default)]
+    ends_at: Option<Time>,
     /// The person's `session_epoch` when it was opened or kept.
     #[serde(default)]
     epoch: u32,
@@ -175,6 +181,7 @@ impl Session {
             user_agent: agent,
             current: token.hash(),
             until: now.plus_millis(LIFETIME),
+            ends_at: Some(now.plus_millis(LONGEST)),
             epoch: user.session_epoch,
             version: 0,
         };
@@ -188,6 +195,24 @@ impl Session {
 
     fn lasts(&self, now: Time) -> bool {
         now < self.until
+    }
+
+    /// Whether it lasts to its very end, beyond which nobody can refresh it.
+    fn is_last(&self) -> bool {
+        self.ends_at == Some(self.until)
+    }
+
+    /// Fails unless it is live. Who has its last token after its very end is told so: 401 `session_expired`.
+    fn must_be_live(&self, user: &User, token: &RefreshToken, now: Time) -> Result<()> {
+        if self.is_live(user, now) {
+            return Ok(());
+        }
+        let came_to_its_end = self.is_last() && self.epoch == user.session_epoch && self.is_current(token);
+        Err(if came_to_its_end {
+            session_expired()
+        } else {
+            bad_refresh_token()
+        })
     }
 
     /// Keeps it when its person's other sessions end.
@@ -222,7 +247,8 @@ impl Session {
         };
         self.current = successor.hash();
         self.last_used_at = now;
-        self.until = now.plus_millis(LIFETIME);
+        let end = *self.ends_at.get_or_insert(now.plus_millis(LONGEST));
+        self.until = now.plus_millis(LIFETIME).min(end);
         (spent, successor)
     }
 }
@@ -238,6 +264,13 @@ fn refresh_reused() -> Error {
     Error::Unauthenticated {
         code: "refresh_reused",
         detail: "the refresh token was used before, so the session was ended; log in again",
+    }
+}
+
+fn session_expired() -> Error {
+    Error::Unauthenticated {
+        code: "session_expired",
+        detail: "a session lasts for 30 days at most; log in again",
     }
 }
 
@@ -327,6 +360,39 @@ mod tests {
         assert_eq!(session.turn(&first, Some(&spent), later), Turn::Repeat(spent.nonce));
         assert!(session.lasts(later.plus_millis(7 * Time::DAY - 1)));
         assert!(!session.lasts(later.plus_millis(7 * Time::DAY)));
+    }
+
+    #[test]
+    fn no_refresh_moves_a_session_past_its_end() {
+        let (mut session, first) = opened();
+        let late = NOW.plus_millis(LONGEST - 1);
+        let (_, second) = session.rotate(&first, late);
+        let end = NOW.plus_millis(LONGEST);
+        assert_eq!((session.until, session.is_last()), (end, true));
+        let (_, third) = session.rotate(&second, late);
+        let refusal = |user: &User, token| match session.must_be_live(user, token, end) {
+            Err(Error::Unauthenticated { code, .. }) => code,
+            other => panic!("{other:?}"),
+        };
+        let mut user = person();
+        session.must_be_live(&user, &third, late).unwrap();
+        assert_eq!(refusal(&user, &third), "session_expired");
+        assert_eq!(refusal(&user, &second), "bad_refresh_token");
+        user.end_sessions();
+        assert_eq!(refusal(&user, &third), "bad_refresh_token");
+    }
+
+    #[test]
+    fn a_session_of_before_there_was_an_end_gets_one_with_its_next_refresh() {
+        let (session, first) = opened();
+        let mut stored = serde_json::to_value(&session).unwrap();
+        stored.as_object_mut().unwrap().remove("endsAt").unwrap();
+        let mut old: Session = serde_json::from_value(stored).unwrap();
+        assert!(old.is_live(&person(), NOW) && !old.is_last());
+        let later = NOW.plus_millis(6 * Time::DAY);
+        old.rotate(&first, later);
+        assert_eq!(old.ends_at, Some(later.plus_millis(LONGEST)));
+        assert_eq!(old.until, later.plus_millis(LIFETIME));
     }
 
     #[test]

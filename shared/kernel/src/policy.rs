@@ -197,6 +197,7 @@ policy! {
 
     // The platform.
     ManageUsers        => Audience::Platform(PlatformRole::Admin);
+    EndSessions        => Audience::Platform(PlatformRole::Manager);
     ReadPlatformAudit  => Audience::Platform(PlatformRole::Manager);
 
     // An organization.

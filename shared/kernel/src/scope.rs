@@ -182,7 +182,10 @@ impl<P: Permission> Scope<P> {
         P: Permission<Kind: WithinOrg>,
     {
         match &self.reach {
-            Reach::Resources(resources) if !resources.contains(&resource.into()) => Err(Error::Denied),
+            Reach::Resources(resources) if !resources.contains(&resource.into()) => {
+                log_denied(P::NAME, self.caller.as_ref(), &self.origin);
+                Err(Error::Denied)
+            }
             Reach::Resources(_) | Reach::All => Ok(self.tenant()),
         }
     }
@@ -258,11 +261,35 @@ impl<P: Permission, S: Sync> FromRequestParts<S> for Scope<P> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> std::result::Result<Self, Problem> {
-        let caller = parts.extensions.get::<Caller>().cloned();
+        let caller = parts.extensions.get::<Caller>();
         let caller = caller.ok_or_else(|| anyhow::anyhow!("a route that needs {} was left unguarded", P::NAME))?;
         let origin = parts.extensions.get::<Origin>().cloned().unwrap_or_default();
-        Ok(Self::permit(caller)?.because_of(origin))
+        match Self::permit(caller.clone()) {
+            Ok(scope) => Ok(scope.because_of(origin)),
+            Err(denied) => {
+                log_denied(P::NAME, Some(caller), &origin);
+                Err(denied.into())
+            }
+        }
     }
+}
+
+/// One line of the log for whoever lacks what a request needs.
+fn log_denied(permission: &str, caller: Option<&Caller>, origin: &Origin) {
+    let (user, org, key) = match caller {
+        Some(Caller::Person { user, .. }) => (Some(user), None, None),
+        Some(Caller::Member { user, org, .. }) => (Some(user), Some(org), None),
+        Some(Caller::ApiKey { key, org, .. }) => (None, Some(org), Some(key)),
+        None => (None, None, None),
+    };
+    tracing::warn!(
+        permission,
+        user.id = user.map(ToString::to_string),
+        org.id = org.map(ToString::to_string),
+        api_key.id = key.map(ToString::to_string),
+        request.id = origin.request,
+        "a caller was denied"
+    );
 }
 
 /// Who calls, for the handler that serves nobody too.

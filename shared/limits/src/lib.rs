@@ -86,6 +86,25 @@ impl Subject {
     }
 }
 
+impl Limit {
+    /// One line of the log for each call that it refuses.
+    fn log_refusal(&self) {
+        let of = match self.subject {
+            Subject::Key(key) => key.to_string(),
+            Subject::Tenant(org) => org.to_string(),
+            Subject::Address(network) | Subject::Visitor(network) => {
+                network.map_or_else(|| "unknown".to_owned(), |network| network.to_string())
+            }
+        };
+        tracing::warn!(
+            limit.name = self.subject.name(),
+            limit.of = of,
+            limit.calls = self.calls,
+            "a limit refused a call"
+        );
+    }
+}
+
 /// One process's share of all limits.
 #[derive(Debug)]
 pub struct Limits {
@@ -222,10 +241,11 @@ impl Limits {
             remaining: seen.remaining,
             ends_at: seen.until,
         });
-        Ok(Verdict {
-            taken: taken.collect(),
-            now: now(),
-        })
+        let taken: Vec<_> = taken.collect();
+        if let Some(refused) = taken.iter().find(|taken| !taken.passes) {
+            refused.limit.log_refusal();
+        }
+        Ok(Verdict { taken, now: now() })
     }
 }
 

@@ -1,4 +1,4 @@
-//! A session:        pk USER#<user>   sk SESSION#<session>          (gone when it ended)
+//! A session:        pk USER#<user>   sk SESSION#<session>          (gone when it ended; a week after 30 days)
 //! A spent token:    pk USER#<user>   sk SPENT#<session>#<hash>     (gone a week later)
 
 use app::App;
@@ -25,7 +25,9 @@ impl Record for Session {
     }
 
     fn expires_at(&self) -> Option<Time> {
-        Some(self.until)
+        // Who comes after its very end is told so for a while.
+        let told = if self.is_last() { LIFETIME } else { 0 };
+        Some(self.until.plus_millis(told))
     }
 }
 
@@ -90,13 +92,14 @@ pub(crate) async fn must_be_current(table: &Table, now: Time, user: &User, token
 }
 
 /// Spends a person's refresh token for its successor. Whoever comes with the same token within 30 seconds gets the same
-/// successor; whoever comes later ends the session: 401 `refresh_reused`. Of requests that rotate one token at once one
+/// successor; whoever comes later ends the session: 401 `refresh_reused`. After 30 days 401 `session_expired`. Of requests that rotate one token at once one
 /// wins, and the others then find it spent.
 pub(crate) async fn rotate(app: &App, user: &User, token: &RefreshToken) -> Result<RefreshToken> {
     again(|| async {
         let now = app.now();
-        let session = live(&app.table, now, user, token).await?;
+        let session = app.table.get::<Session>(&key(user.id, token.session)).await?;
         let mut session = session.ok_or_else(bad_refresh_token)?;
+        session.must_be_live(user, token, now)?;
         let spent = spent(&app.table, &session, token).await?;
         match session.turn(token, spent.as_ref(), now) {
             Turn::Unknown => Err(bad_refresh_token().into()),

@@ -5,10 +5,10 @@
 
 use app::App;
 use commit::Commit;
-use kernel::policy::{ManageOwnAccount, ManageUsers};
-use kernel::{Error, PlatformRole, Result, Scope, UserId};
+use kernel::policy::{EndSessions, ManageOwnAccount, ManageUsers};
+use kernel::{Error, Permission, PlatformRole, Result, Scope, UserId};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 use table::{Key, Page, Query, Record, Slice, Table, TableName, Write};
 use trail::{Chain, Change};
 
@@ -144,8 +144,8 @@ impl User {
     pub async fn save_role(mut self, app: &App, by: &Scope<ManageUsers>, role: PlatformRole) -> Result<Self> {
         let old = json!({"role": self.role});
         if self.set_role(by, role)? {
-            self.save(app, by, "user.role_changed", old, json!({"role": role}))
-                .await?;
+            let change = self.changed_by(by, "user.role_changed");
+            self.save(app, by, change.from(old).to(json!({"role": role}))).await?;
         }
         Ok(self)
     }
@@ -158,28 +158,36 @@ impl User {
                 UserStatus::Active => "user.reactivated",
                 UserStatus::Deactivated => "user.deactivated",
             };
-            self.save(app, by, action, old, json!({"status": status})).await?;
+            let change = self.changed_by(by, action);
+            self.save(app, by, change.from(old).to(json!({"status": status})))
+                .await?;
         }
         Ok(self)
     }
 
-    async fn save(
-        &self,
-        app: &App,
-        by: &Scope<ManageUsers>,
-        action: &'static str,
-        old: Value,
-        new: Value,
-    ) -> Result<()> {
+    /// Ends all sessions of a person and notes it, each time; 404 if there is nobody with this id.
+    pub async fn end_all_sessions(app: &App, by: &Scope<EndSessions>, id: UserId) -> Result<()> {
+        let user = Self::find(&app.table, id).await?;
+        let mut user = user.ok_or(Error::NotFound("user"))?;
+        user.end_sessions();
+        user.save(app, by, user.changed_by(by, "user.sessions_ended")).await
+    }
+
+    fn changed_by<P: Permission>(&self, by: &Scope<P>, action: &'static str) -> Change {
+        Change::by(by.actor(), action, "user", self.id)
+    }
+
+    async fn save<P: Permission>(&self, app: &App, by: &Scope<P>, change: Change) -> Result<()> {
         // Who acts must still be who they were when they asked: of two managers who demote each other, one is too late.
         let actor = Self::find(&app.table, by.user()?).await?.ok_or(Error::Denied)?;
         if actor.role != by.platform_role() || actor.status != UserStatus::Active {
             return Err(Error::Denied);
         }
-        let change = Change::by(by.actor(), action, "user", self.id).from(old).to(new);
+        // Of who changes himself the write itself checks that.
+        let another = (actor.id != self.id).then(|| Write::check(&actor));
         Commit::by(app, by)
             .write("user", Write::replace(self)?)
-            .write("actor", Write::check(&actor))
+            .write_all("actor", another)
             .note(Chain::User(self.id), change)
             .await?;
         Ok(())

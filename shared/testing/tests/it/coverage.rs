@@ -41,6 +41,7 @@ pub(crate) const WHO: &[(&str, &str, &str)] = &[
     ("PATCH",  "/v1/users/{id}/role",                                   "ManageUsers"),
     ("DELETE", "/v1/users/{id}",                                        "ManageUsers"),
     ("PATCH",  "/v1/users/{id}/reactivate",                             "ManageUsers"),
+    ("DELETE", "/v1/users/{id}/sessions",                               "EndSessions"),
     ("GET",    "/v1/audit",                                             "ReadPlatformAudit"),
     ("GET",    "/v1/audit/export",                                      "ReadPlatformAudit"),
 

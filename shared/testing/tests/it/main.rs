@@ -62,6 +62,7 @@ mod recovery;
 mod reported;
 mod roles;
 mod secrets;
+mod security_logs;
 mod sessions;
 mod shop;
 mod subscriptions;

@@ -9,13 +9,15 @@ use kernel::Time;
 use payment_double::{Act, Fault, FaultKind, Operation, Provider, Verdict};
 use serde_json::{Value, json};
 use testing::{Client, PASSWORD};
+use tracing::Dispatch;
+use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::shop::{ALL, PAY, SECRETS, Shop, keys};
 
 /// What is logged by this thread, which is all that a test does.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -29,7 +31,21 @@ impl Write for Log {
 }
 
 impl Log {
-    fn text(&self) -> String {
+    /// Listens as long as what comes with it is kept.
+    pub(crate) fn listen(level: LevelFilter) -> (Self, (DefaultGuard, Dispatch)) {
+        let log = Self::default();
+        let to = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .json()
+            .with_max_level(level)
+            .with_writer(move || to.clone())
+            .finish();
+        let listening = tracing::subscriber::set_default(subscriber);
+        // While there is one subscriber alone, what another test's thread logs first is not logged here either.
+        (log, (listening, Dispatch::new(tracing_subscriber::registry())))
+    }
+
+    pub(crate) fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 }
@@ -242,16 +258,7 @@ impl Life {
 
 #[tokio::test]
 async fn no_log_has_what_is_secret() {
-    let log = Log::default();
-    let to = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .json()
-        .with_max_level(LevelFilter::DEBUG)
-        .with_writer(move || to.clone())
-        .finish();
-    let listening = tracing::subscriber::set_default(subscriber);
-    // While there is one subscriber alone, what another test's thread logs first is not logged here either.
-    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
+    let (log, listening) = Log::listen(LevelFilter::DEBUG);
     let mut life = Life::begin().await;
     for provider in ALL {
         life.goes_wrong(provider).await;

@@ -116,6 +116,34 @@ async fn a_session_ends_a_week_after_its_last_refresh() {
 }
 
 #[tokio::test]
+async fn a_session_ends_30_days_after_logging_in_however_often_it_is_refreshed() {
+    let app = TestApp::start().await;
+    let ada = app.person().await;
+    let mut token = ada.refresh_token.clone();
+    for wait in [6 * Time::DAY; 4].into_iter().chain([6 * Time::DAY - 1]) {
+        app.advance(wait);
+        token = refresh(&app, &token).await.expect(200).text("refreshToken");
+    }
+    let last = refresh(&app, &token).await.expect(200);
+    let client = app.client().bearer(last.text("accessToken"));
+    client.get("/v1/auth/me").await.expect(200);
+    let token = last.text("refreshToken");
+    app.advance(1);
+    client.get("/v1/auth/me").await.problem(401, "session_ended");
+    for _ in 0..2 {
+        refresh(&app, &token).await.problem(401, "session_expired");
+        app.advance(3 * Time::DAY);
+    }
+    // An older token, and one of no session, are told nothing; logging in begins anew.
+    refresh(&app, &ada.refresh_token)
+        .await
+        .problem(401, "bad_refresh_token");
+    let again = ada.logged_in_again(&app).await;
+    assert_eq!(again.client.all("/v1/auth/sessions").await.len(), 1);
+    refresh(&app, &again.refresh_token).await.expect(200);
+}
+
+#[tokio::test]
 async fn what_is_no_refresh_token_ends_nothing() {
     let app = TestApp::start().await;
     let [ada, eve] = [app.person().await, app.person().await];

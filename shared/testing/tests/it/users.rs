@@ -2,7 +2,7 @@
 
 use futures::future::join_all;
 use serde_json::{Value, json};
-use testing::{Person, Reply, TestApp};
+use testing::{Client, Person, Reply, TestApp};
 
 async fn set_role(by: &Person, target: &Person, role: &str) -> Reply {
     by.client
@@ -278,4 +278,60 @@ async fn of_two_managers_who_demote_each_other_one_stays() {
             .iter()
             .all(|reply| matches!(reply.status.as_u16(), 200 | 403 | 412))
     );
+}
+
+async fn end_sessions(by: &Client, target: &str) -> Reply {
+    by.delete(format!("/v1/users/{target}/sessions")).await
+}
+
+#[tokio::test]
+async fn a_manager_ends_all_sessions_of_a_person() {
+    let app = TestApp::start().await;
+    let manager = app.manager().await;
+    let [ada, eve] = [app.person().await, app.person().await];
+    let elsewhere = ada.logged_in_again(&app).await;
+    let reply = end_sessions(&manager.client, &ada.id).await.expect(204);
+    assert!(reply.bytes.is_empty());
+    app.advance(30_001);
+    for session in [&ada, &elsewhere] {
+        session.client.get("/v1/auth/me").await.problem(401, "session_ended");
+        app.client()
+            .post("/v1/auth/refresh", json!({"refreshToken": session.refresh_token}))
+            .await
+            .problem(401, "bad_refresh_token");
+    }
+    // Nobody is kept out, and nobody else's end.
+    let again = ada.logged_in_again(&app).await;
+    assert_eq!(again.client.all("/v1/auth/sessions").await.len(), 1);
+    again.client.get("/v1/auth/me").await.expect(200);
+    eve.client.get("/v1/auth/me").await.expect(200);
+    assert_eq!(times(&manager, "user.sessions_ended", &ada).await, 1);
+    // What was opened meanwhile ends too.
+    end_sessions(&manager.client, &ada.id).await.expect(204);
+    again.client.get("/v1/auth/me").await.problem(401, "session_ended");
+    assert_eq!(times(&manager, "user.sessions_ended", &ada).await, 2);
+    // One's own are no exception.
+    end_sessions(&manager.client, &manager.id).await.expect(204);
+    manager.client.get("/v1/users").await.problem(401, "session_ended");
+}
+
+#[tokio::test]
+async fn nobody_but_a_manager_ends_the_sessions_of_others() {
+    let app = TestApp::start().await;
+    let manager = app.manager().await;
+    let admin = admin(&app, &manager).await;
+    let [ada, eve] = [app.person().await, app.person().await];
+    for by in [&admin, &eve, &ada] {
+        end_sessions(&by.client, &ada.id).await.problem(403, "forbidden");
+    }
+    end_sessions(&app.client(), &ada.id)
+        .await
+        .problem(401, "not_authenticated");
+    let nobody = kernel::UserId::from_bits(7).to_string();
+    end_sessions(&manager.client, &nobody).await.problem(404, "not_found");
+    for bad in ["7", "usr_", "me", &ada.id.replace("usr_", "org_")] {
+        end_sessions(&manager.client, bad).await.problem(400, "malformed_id");
+    }
+    ada.client.get("/v1/auth/me").await.expect(200);
+    assert_eq!(times(&manager, "user.sessions_ended", &ada).await, 0);
 }
