@@ -64,7 +64,7 @@ pub(crate) fn must_be_hard_to_guess(field: &'static str, password: &str, email: 
         return Err(Error::InvalidAs {
             code: "common_password",
             field,
-            problem: "is one of those that are tried first; choose another one".to_owned(),
+            problem: "is a common password, one of those that are tried first; choose another one".to_owned(),
         });
     }
     if is_made_of(&password, &words(email, name)) {
