@@ -52,6 +52,15 @@ impl Part {
         self.day.plus_millis(Time::DAY) <= now && is_shared(self.range.from) && is_shared(self.range.to)
     }
 
+    /// The events of these metrics in it: a user's, or everybody's.
+    fn used<'a>(&self, metrics: impl Iterator<Item = &'a Metric>, user: Option<&str>) -> Used {
+        Used {
+            names: metrics.map(|metric| metric.event_name.clone()).collect(),
+            user: user.map(str::to_owned),
+            range: self.range,
+        }
+    }
+
     fn slot(&self, metric: &Metric) -> Result<String> {
         let minute = |at: Time| (at.millis() - self.day.millis()) / Time::MINUTE;
         let metric = digest(&SHA256, &serde_json::to_vec(metric).context("a metric")?);
@@ -204,12 +213,7 @@ pub(super) async fn add_alone(
     if measures.is_empty() {
         return Ok(());
     }
-    let names = measures.iter().map(|measure| measure.metric.event_name.clone());
-    let used = Used {
-        names: names.collect(),
-        user: Some(user.to_owned()),
-        range: part.range,
-    };
+    let used = part.used(measures.iter().map(|measure| &measure.metric), Some(user));
     for slice in usage::slices(part.day, part.range.from, part.events) {
         let take = |event: &telemetry::Event| measures.iter_mut().for_each(|measure| measure.take(event));
         usage::each_event(&app.table, project, slice, &used, take).await?;
@@ -223,11 +227,7 @@ async fn count(app: &App, project: ProjectId, part: &Part, metrics: &[Metric]) -
     if metrics.is_empty() {
         return Ok(tallies);
     }
-    let used = Used {
-        names: metrics.iter().map(|metric| metric.event_name.clone()).collect(),
-        user: None,
-        range: part.range,
-    };
+    let used = part.used(metrics.iter(), None);
     let slices = usage::slices(part.day, part.range.from, part.events);
     let slices = slices.map(|slice| count_slice(app, project, slice, &used, metrics));
     let mut slices = stream::iter(slices).buffer_unordered(AT_ONCE);
@@ -275,27 +275,30 @@ async fn store(
     metric: &Metric,
     amounts: Amounts,
 ) -> Result<()> {
-    let plain = postcard::to_stdvec(&amounts).context("a tally")?;
-    let bytes = zstd::bulk::compress(&plain, 3).context("a tally")?.len();
-    let shards = u32::try_from(bytes.div_ceil(SHARD_BYTES)).map_err(|_| anyhow!("a tally of gigabytes"))?;
-    let mut split = vec![Amounts::new(); bytes.div_ceil(SHARD_BYTES)];
-    for (user, amount) in amounts {
-        split[shard_of(&user, shards) as usize].insert(user, amount);
-    }
-    let slot = part.slot(metric)?;
-    let shard = |(number, amounts): (u32, Amounts)| {
-        Ok(Shard {
-            org,
-            project,
-            slot: slot.clone(),
-            number,
-            shards,
-            events: part.events,
-            day: part.day.plus_millis(Time::DAY),
-            amounts: short(&amounts)?,
-        })
+    let whole = Packed::of(&amounts)?;
+    let many = whole.bytes.len().div_ceil(SHARD_BYTES);
+    let shards = u32::try_from(many).map_err(|_| anyhow!("a tally of gigabytes"))?;
+    let packed = if many == 1 {
+        vec![whole]
+    } else {
+        let mut split = vec![Amounts::new(); many];
+        for (user, amount) in amounts {
+            split[shard_of(&user, shards) as usize].insert(user, amount);
+        }
+        split.iter().map(Packed::of).collect::<Result<_>>()?
     };
-    let records = (0..).zip(split).map(shard).collect::<Result<Vec<_>>>()?;
+    let slot = part.slot(metric)?;
+    let shard = |(number, packed): (u32, Packed)| Shard {
+        org,
+        project,
+        slot: slot.clone(),
+        number,
+        shards,
+        events: part.events,
+        day: part.day.plus_millis(Time::DAY),
+        amounts: packed.short(),
+    };
+    let records: Vec<Shard> = (0..).zip(packed).map(shard).collect();
     let [first, others @ ..] = records.as_slice() else {
         return Ok(());
     };
@@ -303,12 +306,26 @@ async fn store(
     app.table.put_all(std::slice::from_ref(first)).await
 }
 
-/// As they are stored; nothing if that is too long.
-fn short(amounts: &Amounts) -> Result<Option<serde_bytes::ByteBuf>> {
-    let plain = postcard::to_stdvec(amounts).context("a tally")?;
-    let bytes = zstd::bulk::compress(&plain, 3).context("a tally")?;
-    let is_short = plain.len() <= LONGEST_PLAIN && bytes.len() <= LONGEST;
-    Ok(is_short.then(|| bytes.into()))
+/// Amounts as they are stored.
+struct Packed {
+    /// How long they are when they are unpacked.
+    plain: usize,
+    bytes: Vec<u8>,
+}
+
+impl Packed {
+    fn of(amounts: &Amounts) -> Result<Self> {
+        let plain = postcard::to_stdvec(amounts).context("a tally")?;
+        let bytes = zstd::bulk::compress(&plain, 3).context("a tally")?;
+        let plain = plain.len();
+        Ok(Self { plain, bytes })
+    }
+
+    /// Nothing if they are too long.
+    fn short(self) -> Option<serde_bytes::ByteBuf> {
+        let is_short = self.plain <= LONGEST_PLAIN && self.bytes.len() <= LONGEST;
+        is_short.then(|| self.bytes.into())
+    }
 }
 
 #[cfg(test)]
@@ -320,7 +337,7 @@ mod tests {
         let values =
             |many: u32, length: usize| Amount::Unique((0..many).map(|value| format!("{value:0length$}")).collect());
         let amounts = |amount: Amount| Amounts::from([("ada".to_owned(), amount)]);
-        let short = |amounts: &Amounts| super::short(amounts).unwrap();
+        let short = |amounts: &Amounts| Packed::of(amounts).unwrap().short();
         // Compressed to little, and long all the same.
         assert!(short(&amounts(values(10_000, 1_000))).is_none());
         let few = values(1_000, 20);
