@@ -16,7 +16,8 @@ async fn nothing_is_lost_and_nothing_doubled_under_cruelty() {
         .output()
         .await
         .unwrap();
-    let report: Value = serde_json::from_slice(&run.stdout).unwrap();
+    let report: Value =
+        serde_json::from_slice(&run.stdout).unwrap_or_else(|error| panic!("it ended with {}: {error}", run.status));
     assert!(run.status.success(), "{report:#}");
     assert_eq!((&report["lost"], &report["doubled"]), (&0.into(), &0.into()));
     let happened = |faults: &[&str]| {
