@@ -80,7 +80,15 @@ async fn search_events(
         user_id: query.user_id.clone(),
     };
     let position = bookmark.map(|bookmark| bookmark.position);
-    let (data, next) = search::search(&app.table, &scope, project.id, &wanted, usize::from(limit), position).await?;
+    let (data, next) = search::search(
+        &app.table,
+        &scope,
+        project.id,
+        (&wanted, app.now()),
+        usize::from(limit),
+        position,
+    )
+    .await?;
     let next = next.map(|position| Bookmark {
         position,
         from: range.from,
@@ -113,7 +121,7 @@ async fn get_event(
         Some(project) => vec![Project::load(&app.table, &scope, project).await?.id],
         None => projects_of(&app, &scope).await?,
     };
-    Ok(Json(search::find(&app.table, &scope, &projects, id).await?))
+    Ok(Json(search::find(&app.table, &scope, &projects, id, app.now()).await?))
 }
 
 /// The organization's projects, newest first; past 2,000 of them the caller must name one.

@@ -44,7 +44,9 @@ async fn overview(
 ) -> lambda::Result<Json<Overview>> {
     let range = Range::of(query.from, query.to, app.now(), Time::MINUTE)?;
     let project = Project::load(&app.table, &scope, query.project_id).await?;
-    Ok(Json(metrics::overview(&app.table, &scope, project.id, range).await?))
+    Ok(Json(
+        metrics::overview(&app.table, &scope, project.id, range, app.now()).await?,
+    ))
 }
 
 /// Which events a timeseries is about.
@@ -85,7 +87,7 @@ async fn timeseries(
         name: query.name,
     };
     Ok(Json(
-        metrics::timeseries(&app.table, &scope, project.id, range, interval, only).await?,
+        metrics::timeseries(&app.table, &scope, project.id, (range, app.now()), interval, only).await?,
     ))
 }
 
@@ -117,6 +119,6 @@ async fn top_errors(
     let range = Range::of(query.from, query.to, app.now(), Time::MINUTE)?;
     let project = Project::load(&app.table, &scope, query.project_id).await?;
     Ok(Json(
-        metrics::top_errors(&app.table, &scope, project.id, range, usize::from(limit)).await?,
+        metrics::top_errors(&app.table, &scope, project.id, (range, app.now()), usize::from(limit)).await?,
     ))
 }

@@ -139,5 +139,5 @@ async fn measure(
     };
     let questions: Vec<Question> = alerts.iter().map(question).collect();
     let from = questions.iter().map(|question| question.from).min().unwrap_or(end);
-    metrics::tallies(table, scope, project, Range { from, to: end }, &questions).await
+    metrics::tallies(table, scope, project, (Range { from, to: end }, now), &questions).await
 }

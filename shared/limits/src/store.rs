@@ -77,7 +77,7 @@ impl Source for Windows {
                 update
                     .set_number("endsMs", ends.millis())
                     .set_number("taken", units)
-                    .set_number("expiresAt", ends.plus_millis(KEPT).seconds())
+                    .expires_at(ends.plus_millis(KEPT))
                     .if_absent_or_at_most("endsMs", now.millis())
             }
             Some(_) => update

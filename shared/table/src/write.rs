@@ -13,7 +13,7 @@ use aws_sdk_dynamodb::types::{
     Update as UpdateItem,
 };
 use kernel::origin::Still;
-use kernel::{Anchor, Error, Problem, Result};
+use kernel::{Anchor, Error, Problem, Result, Time};
 
 use crate::record::{self, Record, TableName, number, text};
 use crate::{Item, Key, Table, size};
@@ -324,6 +324,12 @@ impl Update {
     #[must_use]
     pub fn set_number(self, name: &str, value: i64) -> Self {
         self.set(name, number(value))
+    }
+
+    /// Says when DynamoDB may forget the record.
+    #[must_use]
+    pub fn expires_at(self, time: Time) -> Self {
+        self.set_number("expiresAt", time.seconds())
     }
 
     /// Adds to a number, which starts at 0.

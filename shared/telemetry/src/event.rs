@@ -9,7 +9,7 @@ pub const LONGEST_EVENT: usize = 64 * 1024;
 /// An event may claim to occur this much later than it arrives.
 const AHEAD: i64 = 5 * Time::MINUTE;
 /// An event may arrive this much later than it occurred.
-const LATE: i64 = 400 * Time::DAY;
+pub(crate) const LATE: i64 = 400 * Time::DAY;
 /// The type that counts as an error.
 pub const ERROR: &str = "ERROR";
 

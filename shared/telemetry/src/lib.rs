@@ -13,6 +13,7 @@
 //!   or neither; the chunk's key comes from its message, so a redelivery changes nothing.
 //! - Metrics are the rollups plus the pending chunks. Folding moves chunks from one to the other in one transaction.
 //! - An event's id tells its day, chunk and place, so that no index of ids is needed.
+//! - All that is stored of a day expires at one moment, 435 days after the day is over, and is not read from then on.
 //!
 //! # Known bounds
 //!

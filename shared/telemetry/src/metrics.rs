@@ -160,14 +160,15 @@ impl Only {
     }
 }
 
-/// Answers with the numbers of a range.
+/// Answers with the numbers of a range, seen from `now`: days that are not kept any more have none.
 pub async fn overview(
     table: &Table,
     _: &Scope<policy::ReadMetrics>,
     project: ProjectId,
     range: Range,
+    now: Time,
 ) -> Result<Overview> {
-    let loaded = load(table, project, range, Detail::Hours).await?;
+    let loaded = load(table, project, (range, now), Detail::Hours).await?;
     let (mut by_type, mut last) = (BTreeMap::<String, u64>::new(), None);
     let users = loaded.each(|series, bucket| {
         *by_type.entry(series.kind.clone()).or_default() += bucket.count;
@@ -196,7 +197,7 @@ pub async fn timeseries(
     table: &Table,
     _: &Scope<policy::ReadMetrics>,
     project: ProjectId,
-    range: Range,
+    (range, now): (Range, Time),
     interval: Interval,
     only: Only,
 ) -> Result<Timeseries> {
@@ -221,14 +222,16 @@ pub async fn timeseries(
     } else {
         Detail::Hours
     };
-    load(table, project, range, detail).await?.each(|series, bucket| {
-        let place = (bucket.at.millis() - range.from.millis()) / step;
-        let point = usize::try_from(place).ok().and_then(|place| points.get_mut(place));
-        if let (Some(point), true) = (point, only.admits(series)) {
-            point.count += bucket.count;
-            point.errors += if series.kind == ERROR { bucket.count } else { 0 };
-        }
-    })?;
+    load(table, project, (range, now), detail)
+        .await?
+        .each(|series, bucket| {
+            let place = (bucket.at.millis() - range.from.millis()) / step;
+            let point = usize::try_from(place).ok().and_then(|place| points.get_mut(place));
+            if let (Some(point), true) = (point, only.admits(series)) {
+                point.count += bucket.count;
+                point.errors += if series.kind == ERROR { bucket.count } else { 0 };
+            }
+        })?;
     Ok(Timeseries { points })
 }
 
@@ -237,11 +240,11 @@ pub async fn top_errors(
     table: &Table,
     _: &Scope<policy::ReadMetrics>,
     project: ProjectId,
-    range: Range,
+    (range, now): (Range, Time),
     limit: usize,
 ) -> Result<TopErrors> {
     let mut names: BTreeMap<String, (u64, Time)> = BTreeMap::new();
-    load(table, project, range, Detail::Hours)
+    load(table, project, (range, now), Detail::Hours)
         .await?
         .each(|series, bucket| {
             if series.kind == ERROR {
@@ -286,11 +289,11 @@ pub async fn tallies(
     table: &Table,
     _: &Scope<policy::ReadMetrics>,
     project: ProjectId,
-    range: Range,
+    (range, now): (Range, Time),
     questions: &[Question],
 ) -> Result<Vec<Tally>> {
     let mut tallies = vec![Tally::default(); questions.len()];
-    load(table, project, range, Detail::Minutes)
+    load(table, project, (range, now), Detail::Minutes)
         .await?
         .each(|series, bucket| {
             for (question, tally) in questions.iter().zip(&mut tallies) {
@@ -331,7 +334,9 @@ impl Loaded {
     fn each(&self, mut visit: impl FnMut(&Series, Bucket)) -> Result<Sketch> {
         let mut users = Sketch::default();
         for record in &self.stored {
-            let Some(day) = day_start(&record.day) else { continue };
+            let Some(day) = store::day_start(&record.day) else {
+                continue;
+            };
             let (start, width) = record.hour.map_or((day, Time::HOUR), |hour| {
                 (day.plus_millis(i64::from(hour) * Time::HOUR), Time::MINUTE)
             });
@@ -368,10 +373,12 @@ fn starts(start: Time, width: i64, counts: &Counts) -> impl Iterator<Item = (Tim
         .map(move |(bucket, count)| (start.plus_millis(i64::from(*bucket) * width), *count))
 }
 
-/// Reads what a range needs. A fold in between would show its chunks twice or not at all; then it reads again.
-async fn load(table: &Table, project: ProjectId, range: Range, detail: Detail) -> Result<Loaded> {
+/// Reads what a range needs of the days that are kept at `now`. A fold in between would show its chunks twice or not at all;
+/// then it reads again.
+async fn load(table: &Table, project: ProjectId, (range, now): (Range, Time), detail: Detail) -> Result<Loaded> {
+    let days: Vec<Time> = range.days().filter(|day| store::is_kept(*day, now)).collect();
     for _ in 0..ATTEMPTS {
-        let heads: Vec<Key> = range.days().map(|day| store::head_key(project, &day.day())).collect();
+        let heads: Vec<Key> = days.iter().map(|day| store::head_key(project, &day.day())).collect();
         let heads = table.get_many::<DayHead>(&heads, true).await?;
         let folds = |heads: &[DayHead]| {
             let folds = heads.iter().map(|head| (head.day().to_owned(), head.folds));
@@ -380,7 +387,7 @@ async fn load(table: &Table, project: ProjectId, range: Range, detail: Detail) -
         let folded = heads
             .iter()
             .filter(|head| head.folds > 0)
-            .filter_map(|head| day_start(head.day()));
+            .filter_map(|head| store::day_start(head.day()));
         let keys: Vec<Key> = folded
             .flat_map(|day| rollup_keys(project, day, range, detail))
             .collect();
@@ -413,10 +420,6 @@ async fn load(table: &Table, project: ProjectId, range: Range, detail: Detail) -
         return Ok(loaded);
     }
     Err(Error::Busy)
-}
-
-fn day_start(day: &str) -> Option<Time> {
-    format!("{day}T00:00:00Z").parse().ok()
 }
 
 /// The rollups of a day that a range needs: the day's if it lies in the range and whole hours will do, else its hours'.

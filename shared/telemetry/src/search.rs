@@ -69,12 +69,12 @@ struct Found {
     chunk_last_ms: i64,
 }
 
-/// Finds at most `limit` events, newest first, and where to go on.
+/// Finds at most `limit` events that are kept at `now`, newest first, and where to go on.
 pub async fn search(
     table: &Table,
     _: &Scope<policy::ReadEvents>,
     project: ProjectId,
-    wanted: &Wanted,
+    (wanted, now): (&Wanted, Time),
     limit: usize,
     position: Option<Position>,
 ) -> Result<(Vec<EventView>, Option<Position>)> {
@@ -96,7 +96,8 @@ pub async fn search(
         dropped_ms: i64::MIN,
     };
     let newest = Time::from_millis(start.last_ms.min(end));
-    let days: Vec<Time> = wanted.range.days().filter(|day| *day <= newest).collect();
+    let days = wanted.range.days();
+    let days: Vec<Time> = days.filter(|day| *day <= newest && store::is_kept(*day, now)).collect();
     // The heads tell which days have events at all.
     let heads: Vec<_> = days.iter().map(|day| store::head_key(project, &day.day())).collect();
     let heads = table.get_many::<DayHead>(&heads, false).await?;
@@ -220,13 +221,17 @@ impl Walk<'_> {
     }
 }
 
-/// Finds one event by its id among these projects.
+/// Finds one event by its id among these projects, if it is kept at `now`.
 pub async fn find(
     table: &Table,
     _: &Scope<policy::ReadEvents>,
     projects: &[ProjectId],
     id: EventId,
+    now: Time,
 ) -> Result<EventView> {
+    if !store::is_kept(id.time().floor(Time::DAY), now) {
+        return Err(Error::NotFound("event"));
+    }
     let (chunk, place) = message::place_of(id);
     for blob in table
         .get_many::<BlobRecord>(&store::blob_keys_of(id, projects), false)

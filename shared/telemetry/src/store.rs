@@ -6,6 +6,7 @@ use kernel::{ApiKeyId, EventId, ProjectId, Result, Scope, Time, policy};
 use serde::{Deserialize, Serialize};
 use table::{Key, Record, Table, TableName, Update, Write};
 
+use crate::event::LATE;
 use crate::message;
 use crate::rollup::Rollup;
 
@@ -13,6 +14,30 @@ use crate::rollup::Rollup;
 const USAGE_DAYS: i64 = 30;
 /// How long a chunk of which no event counts is known.
 const VOID_KEPT: i64 = 15 * Time::DAY;
+/// After its day, an event is kept as long as it may be late, and this much longer: twice the 14 days that SQS keeps a message,
+/// in the queue and among the dead, and a week. So nothing is written to a day that is not kept any more.
+const MARGIN: i64 = 35 * Time::DAY;
+
+/// Until when a day that begins then is kept: readers do not know it from then on, whenever DynamoDB deletes it.
+fn kept_until(day: Time) -> Time {
+    day.plus_millis(Time::DAY + LATE + MARGIN)
+}
+
+/// Whether a day that begins then is kept.
+pub fn is_kept(day: Time, now: Time) -> bool {
+    now < kept_until(day)
+}
+
+/// Until when what is stored of a day is kept.
+fn expiry(day: &str) -> Option<Time> {
+    day_start(day).map(kept_until)
+}
+
+/// The first moment of a day.
+pub fn day_start(day: &str) -> Option<Time> {
+    format!("{day}T00:00:00Z").parse().ok()
+}
+
 /// The partition of a project's events of one day.
 fn day_pk(project: ProjectId, day: &str) -> String {
     format!("PRJ#{project}#DAY#{day}")
@@ -90,7 +115,10 @@ impl Record for ChunkRecord {
 
     /// One of which no event counts only says that it was here, for as long as SQS may deliver it again.
     fn expires_at(&self) -> Option<Time> {
-        (self.events == 0).then(|| self.received_at.plus_millis(VOID_KEPT))
+        match self.events {
+            0 => Some(self.received_at.plus_millis(VOID_KEPT)),
+            _ => expiry(&self.day),
+        }
     }
 }
 
@@ -119,6 +147,10 @@ impl Record for BlobRecord {
 
     fn key(&self) -> Key {
         blob_key(self.project, &self.day, self.chunk)
+    }
+
+    fn expires_at(&self) -> Option<Time> {
+        expiry(&self.day)
     }
 }
 
@@ -196,10 +228,19 @@ pub fn head_key(project: ProjectId, day: &str) -> Key {
     Key::of(day_pk(project, day), "HEAD")
 }
 
+/// Begins a change of a day's head. Each says until when it is kept, for any may be the one that makes it.
+fn change_head(project: ProjectId, day: &str) -> Update {
+    let update = Update::of::<DayHead>(&head_key(project, day));
+    match expiry(day) {
+        Some(expiry) => update.expires_at(expiry),
+        None => update,
+    }
+}
+
 /// Adds chunks of one day to its head.
 pub fn add_pending(project: ProjectId, day: &str, chunks: &[&ChunkRecord]) -> Write {
-    let mut update = Update::of::<DayHead>(&head_key(project, day))
-        .add_to_set("pending", chunks.iter().map(|chunk| chunk.place().to_text()).collect());
+    let mut update =
+        change_head(project, day).add_to_set("pending", chunks.iter().map(|chunk| chunk.place().to_text()).collect());
     let mut used: HashMap<ApiKeyId, (u64, Time)> = HashMap::new();
     for chunk in chunks {
         let (events, last) = used.entry(chunk.key).or_default();
@@ -216,7 +257,7 @@ pub fn add_pending(project: ProjectId, day: &str, chunks: &[&ChunkRecord]) -> Wr
 
 /// Takes chunks of one day out of its head, for a rollup holds them now.
 pub fn remove_pending(project: ProjectId, day: &str, chunks: &[ChunkRef]) -> Write {
-    Update::of::<DayHead>(&head_key(project, day))
+    change_head(project, day)
         .remove_from_set("pending", chunks.iter().map(|chunk| chunk.to_text()).collect())
         .add_number("folds", 1)
         .into()
@@ -257,6 +298,10 @@ impl Record for RollupRecord {
 
     fn version(&self) -> u64 {
         self.version
+    }
+
+    fn expires_at(&self) -> Option<Time> {
+        expiry(&self.day)
     }
 }
 

@@ -28,10 +28,16 @@ pub struct Used {
     pub range: Range,
 }
 
-/// How many events count so far of each day (its first instant) that a range touches; none of days without. Events of a day are
-/// only ever added, so as long as its number is the same, they are.
-pub async fn counted(table: &Table, project: ProjectId, range: Range, consistent: bool) -> Result<HashMap<Time, u64>> {
-    let days: HashMap<String, Time> = range.days().map(|day| (day.day(), day)).collect();
+/// How many events count so far of each day (its first instant) that a range touches; none of days without, or that are not
+/// kept any more at `now`. Events of a day are only ever added, so as long as its number is the same, they are.
+pub async fn counted(
+    table: &Table,
+    project: ProjectId,
+    (range, now): (Range, Time),
+    consistent: bool,
+) -> Result<HashMap<Time, u64>> {
+    let days = range.days().filter(|day| store::is_kept(*day, now));
+    let days: HashMap<String, Time> = days.map(|day| (day.day(), day)).collect();
     let keys: Vec<_> = days.keys().map(|day| store::head_key(project, day)).collect();
     let heads = table.get_many::<DayHead>(&keys, consistent).await?;
     let counted = heads

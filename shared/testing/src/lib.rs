@@ -400,6 +400,23 @@ impl TestApp {
         bytes
     }
 
+    /// What lies in a table, by its id in the template: of each item its kind, and when DynamoDB may forget it.
+    pub async fn expiries(&self, table_id: &str) -> Vec<(String, Option<Time>)> {
+        let client = dynamodb(&self.0.aws, "tests");
+        let request = client.scan().table_name(self.table_name(table_id));
+        let mut items = request.into_paginator().items().send();
+        let mut found = Vec::new();
+        while let Some(item) = items.next().await {
+            let item = item.expect("a scan");
+            let kind = item["kind"].as_s().expect("each item has a kind").clone();
+            let seconds = item
+                .get("expiresAt")
+                .and_then(|value| value.as_n().ok()?.parse::<i64>().ok());
+            found.push((kind, seconds.map(|seconds| Time::from_millis(seconds * 1_000))));
+        }
+        found
+    }
+
     /// How many jobs of an organization or a person, by its id, are stored.
     pub async fn jobs_of(&self, owner: &str) -> usize {
         let client = dynamodb(&self.0.aws, "tests");

@@ -78,7 +78,7 @@ async fn parts_of(app: &App, project: ProjectId, span: &Wanted, is_closing: bool
         return Ok(Vec::new());
     }
     let counted = if is_closing || span.settled.is_none() {
-        usage::counted(&app.table, project, range, true).await?
+        usage::counted(&app.table, project, (range, app.now()), true).await?
     } else {
         counted_lately(app, project, range).await?
     };
@@ -103,7 +103,7 @@ async fn counted_lately(app: &App, project: ProjectId, range: Range) -> Result<H
     if let Some(known) = known {
         return Ok(known);
     }
-    let counted = usage::counted(&app.table, project, range, false).await?;
+    let counted = usage::counted(&app.table, project, (range, now), false).await?;
     for day in range.days() {
         let events = counted.get(&day).copied().unwrap_or_default();
         recent.0.put((project, day), events, now);

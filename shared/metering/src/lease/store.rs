@@ -192,7 +192,7 @@ impl Lease {
         };
         let mut update = Update::of::<LeaseRecord>(&key(self.org, self.id))
             .set_number("closed", closed)
-            .set_number("expiresAt", now.plus_millis(KEPT).seconds())
+            .expires_at(now.plus_millis(KEPT))
             .add_number("settled", 1)
             .if_number("settled", amount(self.settled))
             .if_number("givenBack", amount(self.given_back))

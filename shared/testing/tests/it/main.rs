@@ -60,6 +60,7 @@ mod privileges;
 mod projects;
 mod recovery;
 mod reported;
+mod retention;
 mod roles;
 mod secrets;
 mod security_logs;
