@@ -5,11 +5,12 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use gate::{Guarded, Routes, routes};
 use kernel::policy::{ReadOrgAudit, ReadPlatformAudit};
-use kernel::{OrgId, Scope, UserId};
+use kernel::{Error, OrgId, Scope};
 use lambda::{App, Pages, Result};
-use serde::Deserialize;
 use table::Page;
 use trail::{Chain, Entry, Head};
+
+use crate::Whose;
 
 /// A page holds at most so many entries, and at most what DynamoDB reads at once: 1 MB of them.
 const MOST: u16 = 1_000;
@@ -33,15 +34,6 @@ struct ExportPaging {
     cursor: Option<String>,
 }
 
-/// Whose chain.
-#[derive(Debug, Deserialize, utoipa::IntoParams)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct PersonExport {
-    /// The person.
-    user_id: UserId,
-}
-
 /// Exports what happened in an organization, oldest first, to be verified offline
 ///
 /// One line an entry, in canonical JSON (RFC 8785); `hash` is the SHA-256 of the line's bytes without that member. Follow
@@ -56,20 +48,23 @@ async fn export_org(State(app): State<App>, scope: Scope<ReadOrgAudit>, pages: P
     Ok(part.lines(&app, &pages, Chain::Org(scope.org()), page)?)
 }
 
-/// Exports what happened to a person on the platform, oldest first, to be verified offline
+/// Exports what happened to a person on the platform or in any organization, oldest first, to be verified offline
 ///
-/// Each person has a chain of their own. The format is that of an organization's export.
+/// Each person and each organization has a chain of their own; that of a deleted organization stays. Name one by `userId`
+/// or `orgId`. The format is that of an organization's export.
 #[utoipa::path(get, path = "/v1/audit/export", operation_id = "export_platform_audit", tag = "Audit",
-    params(PersonExport, ExportPaging),
+    params(Whose, ExportPaging),
     responses((status = 200, description = "Lines of JSON.", content_type = "application/x-ndjson", body = String, headers(("link" = String, description = "The next page; absent on the last.")))))]
 async fn export_platform(
     State(app): State<App>,
     scope: Scope<ReadPlatformAudit>,
-    pages: Pages<PersonExport>,
+    pages: Pages<Whose>,
 ) -> Result<Lines> {
-    let (part, user) = (Part::of(&pages)?, pages.filter.user_id);
-    let page = trail::of_person_after(&app.table, &scope, user, &part.after, part.limit).await?;
-    Ok(part.lines(&app, &pages, Chain::User(user), page)?)
+    let part = Part::of(&pages)?;
+    let nobody = || Error::malformed_field("missing_field", "userId", "name a person or an organization");
+    let chain = pages.filter.chain()?.ok_or_else(nobody)?;
+    let page = trail::of_chain_after(&app.table, &scope, chain, &part.after, part.limit).await?;
+    Ok(part.lines(&app, &pages, chain, page)?)
 }
 
 /// A page of an export that is asked for.

@@ -4,8 +4,8 @@
 //! one chain per organization, and for what happens to people on the platform one per person. Entry n+1 holds the
 //! hash of entry n, and is created where no entry n+1 is yet: that keeps a chain a line whoever writes at once.
 //!
-//! Access: append to a chain; list a chain, newest first; list what happened on the platform, newest first; export a
-//! chain, oldest first, as lines that anyone can verify offline.
+//! Access: append to a chain; list a chain, newest first; list what happened on the platform (to people, and which organizations came
+//! and went), newest first; export a chain, oldest first, as lines that anyone can verify offline.
 //!
 //! # Known bounds
 //!
@@ -24,4 +24,4 @@ pub use chain::{Broken, Head, verify};
 pub use entry::{Chain, Change, Entry, EntryView};
 pub use export::{Flaw, Verifier, What, Whole, entry_line, head_line};
 pub use heads::Heads;
-pub use store::{of_org, of_org_after, of_person_after, of_platform};
+pub use store::{of_chain, of_chain_after, of_org, of_org_after, of_platform};

@@ -2,10 +2,10 @@
 //!
 //! An entry of an org's chain:     pk ORG#<org>#AUDIT     sk <seq, 12 digits>
 //! One of a person's chain:        pk USER#<user>#AUDIT   sk <seq, 12 digits>
-//! A person's, of the platform:    gsi1pk PLATFORM#AUDIT  gsi1sk <createdAt>#<id>
+//! Of the platform:                gsi1pk PLATFORM#AUDIT  gsi1sk <createdAt>#<id>   (people's, and which organizations come and go)
 
 use kernel::policy::{ReadOrgAudit, ReadPlatformAudit};
-use kernel::{Result, Scope, UserId};
+use kernel::{Result, Scope};
 use table::{Key, Page, Query, Record, Slice, Table, TableName};
 
 use crate::chain::Head;
@@ -20,13 +20,16 @@ impl Record for Entry {
     }
 
     fn index1(&self) -> Option<Key> {
-        match self.chain {
-            Chain::Org(_) => None,
-            Chain::User(_) => Some(Key::of(PLATFORM, format!("{}#{}", self.created_at, self.id))),
-        }
+        let is_of_platform = match self.chain {
+            Chain::Org(_) => ORGS_THAT_COME_AND_GO.contains(&self.action.as_str()),
+            Chain::User(_) => true,
+        };
+        is_of_platform.then(|| Key::of(PLATFORM, format!("{}#{}", self.created_at, self.id)))
     }
 }
 
+/// What an organization's chain tells the platform too, for nobody reads the chain of one that is gone by chance.
+const ORGS_THAT_COME_AND_GO: [&str; 2] = ["org.created", "org.deleted"];
 const PLATFORM: &str = "PLATFORM#AUDIT";
 
 fn partition(chain: Chain) -> String {
@@ -55,9 +58,14 @@ pub async fn of_org(table: &Table, scope: &Scope<ReadOrgAudit>, slice: Slice) ->
         .await
 }
 
-/// Reads what happened to people on the platform, newest first.
+/// Reads what happened on the platform, newest first: to people, and which organizations came and went.
 pub async fn of_platform(table: &Table, _: &Scope<ReadPlatformAudit>, slice: Slice) -> Result<Page<Entry>> {
     table.query(Query::slice(PLATFORM, slice).index1().descending()).await
+}
+
+/// Reads any chain, newest first; also that of an organization that was deleted.
+pub async fn of_chain(table: &Table, _: &Scope<ReadPlatformAudit>, chain: Chain, slice: Slice) -> Result<Page<Entry>> {
+    table.query(Query::slice(partition(chain), slice).descending()).await
 }
 
 /// Reads what follows `head` in the chain of the scope's organization, oldest first, as it is now.
@@ -65,15 +73,15 @@ pub async fn of_org_after(table: &Table, scope: &Scope<ReadOrgAudit>, head: &Hea
     after(table, Chain::Org(scope.org()), head, limit).await
 }
 
-/// Reads what follows `head` in the chain of a person, oldest first, as it is now.
-pub async fn of_person_after(
+/// Reads what follows `head` in any chain, as [`of_chain`], oldest first, as it is now.
+pub async fn of_chain_after(
     table: &Table,
     _: &Scope<ReadPlatformAudit>,
-    person: UserId,
+    chain: Chain,
     head: &Head,
     limit: u16,
 ) -> Result<Page<Entry>> {
-    after(table, Chain::User(person), head, limit).await
+    after(table, chain, head, limit).await
 }
 
 async fn after(table: &Table, chain: Chain, head: &Head, limit: u16) -> Result<Page<Entry>> {

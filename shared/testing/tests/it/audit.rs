@@ -375,3 +375,67 @@ async fn trails_are_read_by_bounded_pages_with_cursors_of_their_own() {
         .problem(400, "bad_cursor");
     assert_eq!(acme.client.all(format!("{}?limit=1", path(&acme))).await.len(), 3);
 }
+
+#[tokio::test]
+async fn the_trail_of_a_deleted_organization_stays_readable_for_managers() {
+    let app = TestApp::start().await;
+    let acme = app.tenant().await;
+    app.advance(1_000);
+    let rival = app.tenant().await;
+    let manager = app.manager().await;
+    app.advance(1_000);
+    acme.client.delete(format!("/v1/orgs/{}", acme.org)).await.expect(204);
+    acme.client.get(path(&acme)).await.problem(404, "not_found");
+
+    let mut entries = manager
+        .client
+        .all(format!("/v1/audit?orgId={}&limit=2", acme.org))
+        .await;
+    entries.reverse();
+    is_whole(&entries);
+    let actions: Vec<&str> = entries.iter().map(|entry| entry["action"].as_str().unwrap()).collect();
+    assert_eq!(
+        actions,
+        ["org.created", "project.created", "api_key.created", "org.deleted"]
+    );
+    // And a person's chain alone, and that of an organization that lives.
+    let owner = manager.client.all(format!("/v1/audit?userId={}", acme.owner.id)).await;
+    assert!(!owner.is_empty() && owner.iter().all(|entry| entry["chain"] == acme.owner.id.as_str()));
+    let living = manager.client.all(format!("/v1/audit?orgId={}", rival.org)).await;
+    assert_eq!(living.len(), 3);
+
+    // The platform's list tells which came and went, so nobody needs to know of one to find it.
+    let listed = manager.client.all("/v1/audit").await;
+    let of_orgs: Vec<_> = listed.iter().filter(|entry| entry["targetType"] == "org").collect();
+    let of_orgs: Vec<_> = of_orgs
+        .iter()
+        .rev()
+        .map(|entry| (&entry["action"], &entry["targetId"]))
+        .collect();
+    let expected = [
+        ("org.created", &acme.org),
+        ("org.created", &rival.org),
+        ("org.deleted", &acme.org),
+    ];
+    let expected: Vec<_> = expected
+        .iter()
+        .map(|(action, org)| (json!(action), json!(org)))
+        .collect();
+    assert_eq!(
+        of_orgs,
+        expected.iter().map(|(action, org)| (action, org)).collect::<Vec<_>>()
+    );
+
+    for by in [&acme.owner, &rival.owner] {
+        let path = format!("/v1/audit?orgId={}", acme.org);
+        by.client.get(path).await.problem(403, "forbidden");
+    }
+    for (query, code) in [
+        (format!("userId={}&orgId={}", acme.owner.id, acme.org), "two_chains"),
+        ("orgId=org_1".to_owned(), "malformed_id"),
+    ] {
+        for path in ["/v1/audit", "/v1/audit/export"] {
+            manager.client.get(format!("{path}?{query}")).await.problem(400, code);
+        }
+    }
+}

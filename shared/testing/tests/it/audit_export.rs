@@ -272,3 +272,20 @@ async fn only_owners_and_admins_of_the_organization_export_its_trail() {
         tenant.client.get(path).await.problem(400, "bad_cursor");
     }
 }
+
+#[tokio::test]
+async fn what_happened_in_a_deleted_organization_is_exported_for_managers() {
+    let app = TestApp::start().await;
+    let acme = with_history(&app).await;
+    let manager = app.manager().await;
+    let by_owner = pages(&acme.client, &path(&acme)).await.concat();
+    let noted = hash(by_owner.lines().last().unwrap());
+    acme.client.delete(format!("/v1/orgs/{}", acme.org)).await.expect(204);
+    let export = format!("/v1/audit/export?orgId={}", acme.org);
+    acme.owner.client.get(&export).await.problem(403, "forbidden");
+    let whole = pages(&manager.client, &format!("{export}&limit=3")).await.concat();
+    check(&whole, Some(&noted), Ok(8));
+    // An organization that never was has a chain without entries.
+    let nobody = format!("/v1/audit/export?orgId={}", OrgId::new(app.now()));
+    check(&pages(&manager.client, &nobody).await.concat(), None, Ok(0));
+}
