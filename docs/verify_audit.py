@@ -17,6 +17,23 @@ def canonical(value):
     return json.dumps(value, ensure_ascii=False)
 
 
+def conceal(entry):
+    """Takes `disclosed` out of an entry, and puts digests where that says that values are personal."""
+    if "disclosed" not in entry:
+        return entry
+    disclosed = entry.pop("disclosed")
+    if not disclosed or not set(disclosed) <= {"newValue", "oldValue"}:
+        raise ValueError("disclosed")
+    for side, opened in disclosed.items():
+        names, salt = opened.pop("names"), opened.pop("salt")
+        if opened or not names or not isinstance(names, list) or not isinstance(salt, str):
+            raise ValueError("disclosed")
+        for name in names:
+            value = canonical([salt, name, entry[side][name]])
+            entry[side][name] = {"sha256": hashlib.sha256(value.encode()).hexdigest()}
+    return entry
+
+
 def verify(lines, noted):
     count, last, chain, ended, found = 0, "0" * 64, None, False, noted in (None, "0" * 64)
     for number, line in enumerate(lines, 1):
@@ -32,7 +49,7 @@ def verify(lines, noted):
                     return f"line {number}: the head does not fit the entries before it"
                 ended = True
                 continue
-            named = entry.pop("hash")
+            named = conceal(entry).pop("hash")
             if (entry["chain"], entry["seq"], entry["prevHash"]) != (chain, count + 1, last):
                 return f"line {number}: entry {count + 1} is missing or misplaced"
             if hashlib.sha256(canonical(entry).encode()).hexdigest() != named:

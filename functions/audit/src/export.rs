@@ -8,7 +8,7 @@ use kernel::policy::{ReadOrgAudit, ReadPlatformAudit};
 use kernel::{Error, OrgId, Scope};
 use lambda::{App, Pages, Result};
 use table::Page;
-use trail::{Chain, Entry, Head};
+use trail::{Chain, EntryView, Head};
 
 use crate::Whose;
 
@@ -84,10 +84,10 @@ impl Part {
         Ok(Self { limit, after })
     }
 
-    fn lines<F>(self, app: &App, pages: &Pages<F>, chain: Chain, page: Page<Entry>) -> kernel::Result<Lines> {
-        let head = page.records.last().map_or(self.after, Head::of);
+    fn lines<F>(self, app: &App, pages: &Pages<F>, chain: Chain, page: Page<EntryView>) -> kernel::Result<Lines> {
+        let head = page.records.last().map_or(self.after, Head::shown);
         let mut text = String::new();
-        for entry in page.records {
+        for entry in &page.records {
             text.push_str(&trail::entry_line(entry)?);
             text.push('\n');
         }

@@ -67,7 +67,7 @@ async fn list_platform(
         Some(chain) => trail::of_chain(&app.table, &scope, chain, slice).await?,
         None => trail::of_platform(&app.table, &scope, slice).await?,
     };
-    Ok(Json(pages.list(page, EntryView::from)?))
+    Ok(Json(pages.list(page, |entry| entry)?))
 }
 
 /// Lists what happened in an organization, newest first
@@ -76,5 +76,5 @@ async fn list_platform(
     responses((status = 200, body = List<EntryView>)))]
 async fn list_org(State(app): State<App>, scope: Scope<ReadOrgAudit>, pages: Pages) -> Result<Json<List<EntryView>>> {
     let page = trail::of_org(&app.table, &scope, pages.slice()?).await?;
-    Ok(Json(pages.list(page, EntryView::from)?))
+    Ok(Json(pages.list(page, |entry| entry)?))
 }

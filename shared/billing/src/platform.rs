@@ -12,7 +12,6 @@ use identity::{Org, User};
 use kernel::policy::ManageBilling;
 use kernel::{ClientId, ContractId, Error, Minor, OrgId, Origin, PlanId, Result, Scope, SubscriptionId, Time};
 use metering::plan::{self as grants, ENTERPRISE, FREE, PRO};
-use serde_json::json;
 use table::Write;
 use trail::{Chain, Change};
 
@@ -128,7 +127,7 @@ async fn follow(
     let mut client = old.clone();
     client.change(app.now(), profile);
     let change = Change::by(scope.actor(), "client.updated", client::NAME, client.id);
-    let change = change.from(json!(old.profile)).to(json!(client.profile));
+    let change = change.from(old.noted()).to(client.noted());
     Commit::of(app, &Origin::default())
         .write(client::NAME, client.save()?)
         .note(Chain::Org(OrgId::PLATFORM), change)

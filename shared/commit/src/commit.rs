@@ -9,7 +9,7 @@ use kernel::origin::{Still, Stored};
 use kernel::{Anchor, Error, Origin, Permission, Scope, Time};
 use outbox::{Fact, Telling};
 use table::{ITEM_BYTES, TRANSACTION, TRANSACTION_BYTES, Write, WriteError};
-use trail::{Chain, Change, Entry, Heads};
+use trail::{Chain, Change, Heads};
 
 use crate::{NotDone, TooLarge};
 
@@ -44,7 +44,7 @@ enum What {
     Named(&'static str),
     /// What the actor's standing rests on.
     Anchor(Anchor),
-    /// The entry of the audit trail.
+    /// The entry of the audit trail, and what it discloses.
     Entry,
     /// The stamp of the request's claim.
     Stamp,
@@ -206,7 +206,10 @@ impl<'a> Commit<'a> {
         for attempt in 0..ATTEMPTS {
             let entry = heads.entry(&self.app.table, chain, change, self.app.now()).await?;
             let mut parts = self.parts.clone();
-            parts.push(Part::entry(&entry)?);
+            parts.push(Part::entry(Write::create(&entry)?));
+            for disclosure in change.disclosures(&entry) {
+                parts.push(Part::entry(Write::put(&disclosure)?));
+            }
             match self.send(parts).await {
                 Ok(()) => {
                     heads.written(&entry);
@@ -250,11 +253,9 @@ impl<'a> Commit<'a> {
 }
 
 impl Part {
-    fn entry(entry: &Entry) -> Result<Self, NotDone> {
-        Ok(Self {
-            what: What::Entry,
-            write: Write::create(entry)?,
-        })
+    fn entry(write: Write) -> Self {
+        let what = What::Entry;
+        Self { what, write }
     }
 }
 

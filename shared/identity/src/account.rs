@@ -121,7 +121,7 @@ async fn enter(commit: Commit<'_>, user: &User, password_hash: String, action: &
         .write("address", Write::create(&Address::of(user))?)
         .note(
             Chain::User(user.id),
-            Change::by(user.id, action, "user", user.id).to(new),
+            Change::by(user.id, action, "user", user.id).to(user.noted(new)),
         )
         .await;
     match done {

@@ -228,7 +228,7 @@ async fn register(app: &App, issuer: &Issuer, account: &Account, device: Device)
     devices.remember(&device, now);
     let (session, refresh) = Session::open(now, &user, device);
     let new = json!({"email": user.email, "name": user.name, "role": user.role, "provider": store::PROVIDER});
-    let change = Change::by(user.id, "user.registered", "user", user.id).to(new);
+    let change = Change::by(user.id, "user.registered", "user", user.id).to(user.noted(new));
     let done = Commit::of(app, &Origin::default())
         .write("user", Write::create(&user)?)
         .write("login", Write::create(&GoogleLogin::new(&user, account))?)

@@ -163,7 +163,7 @@ pub async fn verify_email(app: &App, origin: &Origin, token: &str) -> Result<()>
         let user = User::find(table, token.user()).await?.filter(User::is_active);
         let mut user = user.ok_or_else(bad_token)?;
         user.prove_email(now);
-        let change = noted(&user, "user.email_verified").to(json!({"email": user.email}));
+        let change = noted(&user, "user.email_verified").to(user.noted(json!({"email": user.email})));
         Commit::of(app, origin)
             .write("mailed", Write::save(&mailed)?)
             .write("user", Write::replace(&user)?)

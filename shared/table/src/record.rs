@@ -26,6 +26,8 @@ pub enum TableName {
     Operations,
     /// The audit trail: entries are put and read, never changed or deleted.
     Audit,
+    /// What of the audit trail is personal, and can be erased.
+    Disclosures,
 }
 
 impl TableName {
@@ -38,6 +40,7 @@ impl TableName {
         Self::Engagement,
         Self::Operations,
         Self::Audit,
+        Self::Disclosures,
     ];
 
     /// The environment variable that holds its name.
@@ -50,6 +53,7 @@ impl TableName {
             Self::Engagement => "TABLE_ENGAGEMENT",
             Self::Operations => "TABLE_OPERATIONS",
             Self::Audit => "TABLE_AUDIT",
+            Self::Disclosures => "TABLE_DISCLOSURES",
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Whether a chain is whole. Pure, so that anyone can do it offline.
 
-use crate::entry::{Entry, GENESIS};
+use crate::entry::{Entry, EntryView, GENESIS};
 
 /// The last entry of a chain. Who notes it down can tell later that the end was not cut off.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,14 @@ impl Head {
         Self {
             seq: 0,
             hash: GENESIS.to_owned(),
+        }
+    }
+
+    /// The head of a chain whose last entry is shown so.
+    pub fn shown(last: &EntryView) -> Self {
+        Self {
+            seq: last.seq,
+            hash: last.hash.clone(),
         }
     }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::chain::Head;
+use crate::disclosure::{Disclosed, Disclosure, Noted, Side};
 
 /// Whose chain an entry stands in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -36,8 +37,8 @@ pub struct Change {
     pub(crate) action: &'static str,
     pub(crate) target_type: &'static str,
     pub(crate) target_id: String,
-    pub(crate) old_value: Option<Value>,
-    pub(crate) new_value: Option<Value>,
+    pub(crate) old_value: Option<Noted>,
+    pub(crate) new_value: Option<Noted>,
 }
 
 impl Change {
@@ -63,24 +64,30 @@ impl Change {
         format!("{} {}", self.target_type, self.target_id)
     }
 
-    /// What it was before; never a secret or a hash of one. A fraction is noted as its text, for JSON writes the same
-    /// fraction in several ways.
+    /// What it was before; never a secret or a hash of one. What is personal in it is named by [`Noted::about`].
     #[must_use]
-    pub fn from(mut self, value: Value) -> Self {
-        self.old_value = Some(plain(value));
+    pub fn from(mut self, value: impl Into<Noted>) -> Self {
+        self.old_value = Some(value.into());
         self
     }
 
     /// What it is now, in the same way.
     #[must_use]
-    pub fn to(mut self, value: Value) -> Self {
-        self.new_value = Some(plain(value));
+    pub fn to(mut self, value: impl Into<Noted>) -> Self {
+        self.new_value = Some(value.into());
         self
+    }
+
+    /// The personal data of the entry that tells of it, to be written with that one.
+    pub fn disclosures(&self, entry: &Entry) -> Vec<Disclosure> {
+        let sides = [(Side::Old, &self.old_value), (Side::New, &self.new_value)];
+        let of = |(side, noted): (Side, &Option<Noted>)| noted.as_ref()?.disclosure(entry, side);
+        sides.into_iter().filter_map(of).collect()
     }
 }
 
 /// The value with fractions as texts.
-fn plain(value: Value) -> Value {
+pub(crate) fn plain(value: Value) -> Value {
     match value {
         Value::Number(number) if number.is_f64() => Value::String(number.to_string()),
         Value::Array(items) => items.into_iter().map(plain).collect(),
@@ -112,9 +119,9 @@ pub struct Entry {
     pub target_id: String,
     /// What was done.
     pub action: String,
-    /// What it was before, as canonical JSON.
+    /// What it was before, as canonical JSON, with digests of what is personal.
     pub old_value: Option<String>,
-    /// What it is now, as canonical JSON.
+    /// What it is now, in the same way.
     pub new_value: Option<String>,
     /// When.
     pub created_at: Time,
@@ -122,6 +129,9 @@ pub struct Entry {
     pub prev_hash: String,
     /// SHA-256, in hex, of everything above.
     pub hash: String,
+    /// Which values have personal data beside the chain. No hash covers it: what it leads to is covered.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) personal: Vec<Side>,
 }
 
 impl Entry {
@@ -132,6 +142,9 @@ impl Entry {
             Actor::ApiKey(key) => (None, Some(key)),
             Actor::System => (None, None),
         };
+        let sides = [(Side::Old, &change.old_value), (Side::New, &change.new_value)];
+        let is_personal = |(_, noted): &(Side, &Option<Noted>)| noted.as_ref().is_some_and(Noted::is_personal);
+        let personal = sides.into_iter().filter(is_personal);
         let mut entry = Self {
             id: AuditId::new(now),
             chain,
@@ -141,11 +154,12 @@ impl Entry {
             target_type: change.target_type.to_owned(),
             target_id: change.target_id.clone(),
             action: change.action.to_owned(),
-            old_value: change.old_value.as_ref().map(canonical),
-            new_value: change.new_value.as_ref().map(canonical),
+            old_value: change.old_value.as_ref().map(|noted| canonical(&noted.value)),
+            new_value: change.new_value.as_ref().map(|noted| canonical(&noted.value)),
             created_at: now,
             prev_hash: head.hash.clone(),
             hash: String::new(),
+            personal: personal.map(|(side, _)| side).collect(),
         };
         entry.hash = entry.digest();
         entry
@@ -240,14 +254,31 @@ pub struct EntryView {
     pub created_at: Time,
     /// The hash of the entry before; zeros for the first.
     pub prev_hash: String,
-    /// SHA-256, in hex, over the canonical JSON (RFC 8785) of all other fields.
+    /// SHA-256, in hex, over the canonical JSON (RFC 8785) of all other fields, as `docs/audit-export.md` tells.
     pub hash: String,
+    /// What of it is personal, and can be erased: members of the values that are hashed as digests. Absent where nothing is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disclosed: Option<Disclosed>,
 }
 
-impl From<Entry> for EntryView {
-    fn from(entry: Entry) -> Self {
-        let shown = |value: Option<String>| value.map(|text| parsed(Some(&text)));
-        Self {
+impl EntryView {
+    /// Shows an entry with these disclosures of it; personal data without one were erased, and are shown as digests.
+    pub(crate) fn of(entry: Entry, disclosures: &[Disclosure]) -> kernel::Result<Self> {
+        let mut disclosed = Disclosed::default();
+        let mut shown = |side: Side, value: Option<String>| -> kernel::Result<Option<Value>> {
+            let mut value = value.map(|text| parsed(Some(&text)));
+            let disclosure = disclosures.iter().find(|disclosure| disclosure.side == side);
+            if let (Some(value), Some(disclosure)) = (&mut value, disclosure) {
+                let opened = Some(disclosure.open(value)?);
+                match side {
+                    Side::Old => disclosed.old_value = opened,
+                    Side::New => disclosed.new_value = opened,
+                }
+            }
+            Ok(value)
+        };
+        let (old_value, new_value) = (shown(Side::Old, entry.old_value)?, shown(Side::New, entry.new_value)?);
+        Ok(Self {
             id: entry.id,
             chain: entry.chain.name(),
             seq: entry.seq,
@@ -256,12 +287,13 @@ impl From<Entry> for EntryView {
             target_type: entry.target_type,
             target_id: entry.target_id,
             action: entry.action,
-            old_value: shown(entry.old_value),
-            new_value: shown(entry.new_value),
+            old_value,
+            new_value,
             created_at: entry.created_at,
             prev_hash: entry.prev_hash,
             hash: entry.hash,
-        }
+            disclosed: Some(disclosed).filter(|disclosed| *disclosed != Disclosed::default()),
+        })
     }
 }
 
@@ -284,7 +316,7 @@ mod tests {
             .from(json!({"name": "a"}))
             .to(json!({"name": "b"}));
         let entry = Entry::after(&Head::genesis(), Chain::User(UserId::new(now)), &change, now);
-        serde_json::to_value(EntryView::from(entry)).unwrap()
+        serde_json::to_value(EntryView::of(entry, &[]).unwrap()).unwrap()
     }
 
     #[test]
@@ -331,9 +363,10 @@ mod tests {
         let change = Change::by(UserId::from_bits(1), "rule.made", "rule", 1)
             .from(json!(0.5))
             .to(json!({"threshold": [0.1, 2, -3], "text": "0.5"}));
-        assert_eq!(change.old_value, Some(json!("0.5")));
+        let noted = |noted: Option<Noted>| noted.map(|noted| noted.value);
+        assert_eq!(noted(change.old_value), Some(json!("0.5")));
         assert_eq!(
-            change.new_value,
+            noted(change.new_value),
             Some(json!({"threshold": ["0.1", 2, -3], "text": "0.5"}))
         );
     }

@@ -1,7 +1,7 @@
 //! A chain as a file that anyone can verify offline: one line an entry, oldest first, and one for the head. Pure.
 //!
 //! A line is the canonical JSON (RFC 8785) of what lists show, so what is hashed are the line's own bytes without the
-//! member `hash`. The last line is the head: how many entries there are and the hash of the last one.
+//! member `hash`, with digests where it discloses personal data. The last line is the head: how many entries there are and the hash of the last one.
 //! `docs/audit-export.md` tells it to those who write a verifier of their own.
 
 use kernel::Time;
@@ -9,11 +9,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::chain::{Broken, Head, Link, Walk};
-use crate::entry::{Chain, Entry, EntryView, GENESIS, canonical, sha256};
+use crate::disclosure::conceal;
+use crate::entry::{Chain, EntryView, GENESIS, canonical, sha256};
 
 /// Writes an entry as a line, without its line break.
-pub fn entry_line(entry: Entry) -> kernel::Result<String> {
-    let view = serde_json::to_value(EntryView::from(entry)).map_err(anyhow::Error::new)?;
+pub fn entry_line(entry: &EntryView) -> kernel::Result<String> {
+    let view = serde_json::to_value(entry).map_err(anyhow::Error::new)?;
     Ok(canonical(&view))
 }
 
@@ -118,6 +119,7 @@ impl Verifier {
             return self.take_head(value);
         }
         let hash = value.as_object_mut().and_then(|fields| fields.shift_remove("hash"));
+        conceal(&mut value).ok_or(What::Form)?;
         let text = |name: &str| value[name].as_str().ok_or(What::Form);
         let link = Link {
             chain: text("chain")?,

@@ -4,6 +4,8 @@
 //! one chain per organization, and for what happens to people on the platform one per person. Entry n+1 holds the
 //! hash of entry n, and is created where no entry n+1 is yet: that keeps a chain a line whoever writes at once.
 //!
+//! What is personal in an entry lies beside its chain, in a table of its own, and can be erased: the entry holds its digest.
+//!
 //! Access: append to a chain; list a chain, newest first; list what happened on the platform (to people, and which organizations came
 //! and went), newest first; export a chain, oldest first, as lines that anyone can verify offline.
 //!
@@ -15,13 +17,15 @@
 //! - IAM cannot forbid a put over an entry. `docs/decisions/020-guarded-tables.md` tells what it can, and what finds one.
 
 mod chain;
+mod disclosure;
 mod entry;
 mod export;
 mod heads;
 mod store;
 
 pub use chain::{Broken, Head, verify};
+pub use disclosure::{Disclosed, Disclosure, Noted, Opened, Subject};
 pub use entry::{Chain, Change, Entry, EntryView};
 pub use export::{Flaw, Verifier, What, Whole, entry_line, head_line};
 pub use heads::Heads;
-pub use store::{of_chain, of_chain_after, of_org, of_org_after, of_platform};
+pub use store::{erase, of_chain, of_chain_after, of_org, of_org_after, of_platform};

@@ -12,9 +12,9 @@ use kernel::{AlertId, Error, OrgId, ProjectId, Result, Scope};
 use metering::plan::FREE;
 use notifications::{Channel, Job};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 use table::{Key, Page, Position, Query, Record, Slice, Table, TableName, Write};
-use trail::{Chain, Change};
+use trail::{Chain, Change, Noted, Subject};
 
 use super::{Alert, AlertPatch, Settings, SignedAlertView};
 use crate::incident::Incident;
@@ -131,11 +131,14 @@ impl Roster {
 }
 
 /// What the audit trail says of an alert: neither its secret nor, for it holds texts and whole numbers only, a fraction.
-fn noted(alert: &Alert) -> Value {
+fn noted(alert: &Alert) -> Noted {
     let mut settings = json!(alert.settings);
     settings["threshold"] = json!(alert.settings.threshold.to_string());
     settings["projectId"] = json!(alert.project);
-    settings
+    match alert.settings.channel {
+        Channel::Email => Noted::about(Subject::address(&alert.settings.target), settings, &["target"]),
+        Channel::Webhook => settings.into(),
+    }
 }
 
 impl Alert {

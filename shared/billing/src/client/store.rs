@@ -9,7 +9,7 @@ use kernel::{ClientId, Error, OrgId, OrgWide, Result, Scope};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use table::{Key, Page, Position, Query, Record, Slice, Table, TableName, Write};
-use trail::{Chain, Change};
+use trail::{Chain, Change, Noted, Subject};
 
 use super::{CannotDelete, CannotName, Client, ClientPatch, ClientView, NewClient};
 use crate::recurring::Recurring;
@@ -85,6 +85,12 @@ impl Client {
         })
     }
 
+    /// What the audit trail says of it: who it is and how to reach it, beside it.
+    pub(crate) fn noted(&self) -> Noted {
+        let names = ["name", "email", "phone", "address", "taxId", "externalId"];
+        Noted::about(Subject::of(self.id), json!(self.profile), &names)
+    }
+
     /// Adds to a commit what stores a new one.
     pub(crate) fn create_with<'a>(&self, commit: Commit<'a>) -> Result<Commit<'a>> {
         let commit = commit.write(NAME, Write::create(self)?);
@@ -95,7 +101,7 @@ impl Client {
     /// Makes a client and notes it. 409 `external_id_taken` if another one is called so in events.
     pub async fn create(app: &App, scope: &Scope<ManageBilling>, new: &NewClient) -> Result<ClientView> {
         let client = Self::new(app.now(), scope.org(), new.profile()?);
-        let change = Change::by(scope.actor(), "client.created", NAME, client.id).to(json!(client.profile));
+        let change = Change::by(scope.actor(), "client.created", NAME, client.id).to(client.noted());
         let view = ClientView::from(client.clone());
         let done = client
             .create_with(Commit::by(app, scope))?
@@ -172,7 +178,7 @@ impl Client {
             let mut client = old.clone();
             client.change(app.now(), profile);
             let change = Change::by(scope.actor(), "client.updated", NAME, id);
-            let change = change.from(json!(old.profile)).to(json!(client.profile));
+            let change = change.from(old.noted()).to(client.noted());
             let mut commit = Commit::by(app, scope).write(NAME, Write::replace(&client)?);
             if client.profile.external_id != old.profile.external_id {
                 commit = commit.write_all("old external id", old.external().as_ref().map(Write::remove));
@@ -197,7 +203,7 @@ impl Client {
                 return Err(Error::from(CannotDelete::HasRecurring).into());
             }
             deleted.version = 0;
-            let change = Change::by(scope.actor(), "client.deleted", NAME, id).from(json!(client.profile));
+            let change = Change::by(scope.actor(), "client.deleted", NAME, id).from(client.noted());
             Commit::by(app, scope)
                 .write(NAME, Write::delete(&client))
                 .write("deleted client", Write::create(&deleted)?)

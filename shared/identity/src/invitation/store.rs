@@ -7,9 +7,9 @@ use commit::{Commit, Reply, again};
 use kernel::policy::{AcceptInvitations, ManageMembers};
 use kernel::{Error, InvitationId, OrgId, OrgRole, Result, Scope, Time};
 use notifications::{Desk, Letter, Mail, Owner};
-use serde_json::{Value, json};
+use serde_json::json;
 use table::{Key, Page, Query, Record, Slice, Table, TableName, Write};
-use trail::{Chain, Change};
+use trail::{Chain, Change, Noted, Subject};
 
 use super::{Invitation, InvitationToken, InvitationView, Roster};
 use crate::member::{self, Member};
@@ -87,9 +87,10 @@ async fn find(table: &Table, org: OrgId, id: InvitationId) -> Result<Option<Invi
     Ok(table.query(query.index1()).await?.records.into_iter().next())
 }
 
-/// What the audit trail says of an invitation.
-fn noted(invitation: &Invitation) -> Value {
-    json!({"email": invitation.email, "role": invitation.role, "expiresAt": invitation.until})
+/// What the audit trail says of an invitation: the address, which may be nobody's here, beside it.
+fn noted(invitation: &Invitation) -> Noted {
+    let value = json!({"email": invitation.email, "role": invitation.role, "expiresAt": invitation.until});
+    Noted::about(Subject::address(&invitation.email), value, &["email"])
 }
 
 impl Invitation {

@@ -6,7 +6,7 @@ use kernel::policy::{CreateOrg, DeleteOrg, ListOwnOrgs, UpdateOrg};
 use kernel::{Anchor, Error, OrgId, OrgRole, OrgWide, Result, Scope, Zone};
 use serde_json::{Value, json};
 use table::{Key, Page, Record, Slice, Table, TableName, Write};
-use trail::{Chain, Change};
+use trail::{Chain, Change, Noted, Subject};
 
 use super::billing::store as billing;
 use super::{BillingPatch, BillingSettings, Org, OrgView};
@@ -65,6 +65,11 @@ fn noted(org: &Org, billing: &BillingSettings) -> Value {
     })
 }
 
+/// What the audit trail says of an organization: what its letterhead does, beside it, for it may be one person.
+fn about(org: OrgId, value: Value) -> Noted {
+    Noted::about(Subject::of(org), value, &["name", "address", "taxId", "logo"])
+}
+
 /// Reads organizations and what they have said of their invoices, in no order.
 async fn with_settings(table: &Table, ids: &[OrgId]) -> Result<(Vec<Org>, Vec<BillingSettings>)> {
     let keys: Vec<Key> = ids.iter().copied().map(key).collect();
@@ -104,7 +109,7 @@ impl Org {
         let (now, user) = (app.now(), scope.user()?);
         let org = Self::new(now, user, name, time_zone);
         let owner = Member::new(now, org.id, user, OrgRole::Owner);
-        let change = Change::by(scope.actor(), "org.created", "org", org.id).to(json!({"name": name}));
+        let change = Change::by(scope.actor(), "org.created", "org", org.id).to(about(org.id, json!({"name": name})));
         let view = OrgView::of(org.clone(), BillingSettings::new(org.id), OrgRole::Owner);
         Commit::by(app, scope)
             .write("org", Write::create(&org)?)
@@ -177,7 +182,8 @@ impl Org {
             "org.renamed"
         };
         let (from, to) = differing(before, noted(&self, &settings));
-        let change = Change::by(scope.actor(), action, "org", self.id).from(from).to(to);
+        let change = Change::by(scope.actor(), action, "org", self.id);
+        let change = change.from(about(self.id, from)).to(about(self.id, to));
         commit
             .write("org", Write::replace(&self)?)
             .write("besides", besides)
@@ -196,7 +202,8 @@ impl Org {
         let now = app.now();
         self.deleted_at = Some(now);
         self.updated_at = now;
-        let change = Change::by(scope.actor(), "org.deleted", "org", self.id).from(json!({"name": self.name}));
+        let change = Change::by(scope.actor(), "org.deleted", "org", self.id);
+        let change = change.from(about(self.id, json!({"name": self.name})));
         Commit::by(app, scope)
             .write("org", Write::replace(&self)?)
             .write("besides", besides)

@@ -6,9 +6,9 @@ use commit::{Commit, Reply};
 use kernel::policy::kind::WithinOrg;
 use kernel::policy::{CreateProjects, DeleteProjects, ReadProjects, WriteProjects};
 use kernel::{Error, OrgId, Permission, ProjectId, Result, Scope};
-use serde_json::json;
+use serde_json::{Value, json};
 use table::{Key, Page, Query, Record, Slice, Table, TableName, Write};
-use trail::{Chain, Change};
+use trail::{Chain, Change, Noted, Subject};
 
 use super::{NewProject, Project, ProjectPatch, ProjectView};
 
@@ -39,6 +39,17 @@ fn partition(org: OrgId) -> String {
     format!("ORG#{org}")
 }
 
+/// What the audit trail says of a project's settings: the address that its alerts are sent to, beside it.
+fn noted(settings: Value) -> Noted {
+    match settings["alertDefaults"]["target"]
+        .as_str()
+        .filter(|target| target.contains('@'))
+    {
+        Some(target) => Noted::about(Subject::address(target), settings.clone(), &["alertDefaults"]),
+        None => settings.into(),
+    }
+}
+
 impl Project {
     /// Makes a project and notes it.
     pub async fn create(app: &App, scope: &Scope<CreateProjects>, new: NewProject) -> Result<Self> {
@@ -46,7 +57,7 @@ impl Project {
         let change = Change::by(scope.actor(), "project.created", "project", project.id);
         Commit::by(app, scope)
             .write("project", Write::create(&project)?)
-            .note(Chain::Org(project.org), change.to(json!(project.settings())))
+            .note(Chain::Org(project.org), change.to(noted(json!(project.settings()))))
             .reply(Reply::created(&ProjectView::from(project.clone()))?)
             .await?;
         Ok(project)
@@ -100,7 +111,10 @@ impl Project {
         let change = Change::by(scope.actor(), "project.updated", "project", self.id);
         Commit::by(app, scope)
             .write("project", Write::replace(&self)?)
-            .note(Chain::Org(scope.org_of(self.id)?), change.from(old).to(new))
+            .note(
+                Chain::Org(scope.org_of(self.id)?),
+                change.from(noted(old)).to(noted(new)),
+            )
             .await?;
         Ok(self)
     }

@@ -8,9 +8,9 @@ use commit::Commit;
 use kernel::policy::{EndSessions, ManageOwnAccount, ManageUsers};
 use kernel::{Error, Permission, PlatformRole, Result, Scope, UserId};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use table::{Key, Page, Query, Record, Slice, Table, TableName, Write};
-use trail::{Chain, Change};
+use trail::{Chain, Change, Noted, Subject};
 
 use super::{User, UserStatus};
 
@@ -171,6 +171,11 @@ impl User {
         let mut user = user.ok_or(Error::NotFound("user"))?;
         user.end_sessions();
         user.save(app, by, user.changed_by(by, "user.sessions_ended")).await
+    }
+
+    /// What the audit trail says of them: who they are, beside it.
+    pub(crate) fn noted(&self, value: Value) -> Noted {
+        Noted::about(Subject::of(self.id), value, &["email", "name"])
     }
 
     fn changed_by<P: Permission>(&self, by: &Scope<P>, action: &'static str) -> Change {

@@ -7,7 +7,7 @@ use commit::Commit;
 use kernel::{Actor, OrgId, Origin, UserId};
 use serde_json::{Value, json};
 use testing::{Client, Tenant, TestApp};
-use trail::{Chain, Change, Verifier};
+use trail::{Chain, Change, Subject, Verifier};
 
 fn path(tenant: &Tenant) -> String {
     format!("/v1/orgs/{}/audit/export", tenant.org)
@@ -288,4 +288,94 @@ async fn what_happened_in_a_deleted_organization_is_exported_for_managers() {
     // An organization that never was has a chain without entries.
     let nobody = format!("/v1/audit/export?orgId={}", OrgId::new(app.now()));
     check(&pages(&manager.client, &nobody).await.concat(), None, Ok(0));
+}
+
+/// A value of an entry, by its line in an export, its side and its name.
+fn value(export: &str, line: usize, side: &str, name: &str) -> Value {
+    let line: Value = serde_json::from_str(export.lines().nth(line).unwrap()).unwrap();
+    line[side][name].clone()
+}
+
+#[tokio::test]
+async fn personal_data_are_erased_and_the_chain_stays_whole() {
+    let app = TestApp::start().await;
+    let acme = with_history(&app).await;
+    let members = format!("/v1/orgs/{}/members", acme.org);
+    for email in ["Ada@example.com", "bob@example.com"] {
+        let invitation = json!({"email": email, "role": "viewer"});
+        acme.client.post(&members, invitation).await.expect(201);
+    }
+    app.settle().await;
+    let before = pages(&acme.client, &path(&acme)).await.concat();
+    check(&before, None, Ok(9));
+    assert_eq!(value(&before, 7, "newValue", "email"), "ada@example.com");
+    let noted = hash(before.lines().last().unwrap());
+
+    trail::erase(&app.table(), &Subject::address("ada@example.com"))
+        .await
+        .unwrap();
+    let after = pages(&acme.client, &path(&acme)).await.concat();
+    check(&after, Some(&noted), Ok(9));
+    assert!(!after.contains("ada@example.com") && after.contains("bob@example.com"));
+    let digest = value(&after, 7, "newValue", "email");
+    assert_eq!(digest["sha256"].as_str().unwrap().len(), 64);
+    // The list shows the same, and what is erased is so for ever and again.
+    let list = acme.client.all(format!("/v1/orgs/{}/audit", acme.org)).await;
+    assert_eq!(list[1]["newValue"]["email"], digest);
+    assert!(list[1].get("disclosed").is_none() && list[0].get("disclosed").is_some());
+    trail::erase(&app.table(), &Subject::address("ada@example.com"))
+        .await
+        .unwrap();
+    // Whoever kept an export of before has the same chain.
+    check(&before, Some(&noted), Ok(9));
+}
+
+#[tokio::test]
+async fn what_was_done_to_what_is_disclosed_is_found_by_both() {
+    let app = TestApp::start().await;
+    let acme = with_history(&app).await;
+    let whole = pages(&acme.client, &path(&acme)).await.concat();
+    let lines: Vec<Value> = whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines[4]["disclosed"]["newValue"]["names"], json!(["name"]));
+    let check = |deed: &dyn Fn(&mut Value)| {
+        let mut changed = lines.clone();
+        deed(&mut changed[4]);
+        let changed: Vec<String> = changed.iter().map(sorted).collect();
+        check(&(changed.join("\n") + "\n"), None, Err(5));
+    };
+    let name = lines[4]["newValue"]["name"].clone();
+    check(&|entry| entry["newValue"]["name"] = json!("Eve"));
+    check(&|entry| entry["disclosed"]["newValue"]["salt"] = json!("00"));
+    check(&|entry| entry["disclosed"]["newValue"]["names"] = json!(["name", "name"]));
+    for forged in [
+        json!(null),
+        json!({}),
+        json!([]),
+        json!("newValue"),
+        json!({"newValue": null}),
+        json!({"newValue": {}}),
+        json!({"newValue": {"names": [], "salt": ""}}),
+        json!({"newValue": {"names": "name", "salt": ""}}),
+        json!({"newValue": {"names": ["name"], "salt": 1}}),
+        json!({"newValue": {"names": ["email"], "salt": ""}}),
+        json!({"newValue": {"names": ["name"], "salt": "", "value": name}}),
+        json!({"value": {"names": ["name"], "salt": ""}}),
+    ] {
+        check(&|entry| entry["disclosed"] = forged.clone());
+    }
+}
+
+/// The canonical JSON of what has plain names.
+fn sorted(value: &Value) -> String {
+    match value {
+        Value::Object(members) => {
+            let members: std::collections::BTreeMap<_, _> = members.iter().collect();
+            let members = members
+                .into_iter()
+                .map(|(name, value)| format!("{}:{}", json!(name), sorted(value)));
+            format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+        }
+        Value::Array(items) => format!("[{}]", items.iter().map(sorted).collect::<Vec<_>>().join(",")),
+        other => other.to_string(),
+    }
 }

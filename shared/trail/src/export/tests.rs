@@ -4,7 +4,8 @@ use kernel::{Actor, ApiKeyId, OrgId, UserId};
 use proptest::prelude::*;
 
 use super::*;
-use crate::Change;
+use crate::entry::Entry;
+use crate::{Change, Noted, Subject};
 
 const NOW: Time = Time::from_millis(1_700_000_000_000);
 
@@ -22,10 +23,20 @@ fn export(org: u128, length: usize, texts: &[String]) -> Vec<String> {
         let text = texts.get(place).map_or("plain", String::as_str);
         let change = Change::by(actor, "project.updated", "project", text)
             .from(json!({"name": text, "\u{e000}": [place, null, true], "\u{1f600}": {text: -1}}))
-            .to(json!({"name": text.repeat(place), "ratio": 0.25}));
+            .to(Noted::about(
+                Subject::of(place),
+                json!({"name": text.repeat(place), "ratio": 0.25}),
+                &["name"],
+            ));
         let entry = Entry::after(&head, chain, &change, NOW.plus_seconds(1));
         head = Head::of(&entry);
-        lines.push(entry_line(entry).unwrap());
+        // What every other one discloses was erased.
+        let disclosures = if place % 2 == 0 {
+            change.disclosures(&entry)
+        } else {
+            Vec::new()
+        };
+        lines.push(entry_line(&EntryView::of(entry, &disclosures).unwrap()).unwrap());
     }
     lines.push(head_line(chain, &head, NOW));
     lines
@@ -117,7 +128,9 @@ fn an_entry_hashed_anew_is_found_by_the_next_one_and_the_last_by_the_head() {
         let mut value: Value = serde_json::from_str(&whole[place].replace("project", "invoice")).unwrap();
         let fields = value.as_object_mut().unwrap();
         fields.shift_remove("hash");
-        let digest = sha256(&canonical(&value));
+        let mut hashed = value.clone();
+        conceal(&mut hashed).unwrap();
+        let digest = sha256(&canonical(&hashed));
         value["hash"] = json!(digest);
         let mut lines = whole.clone();
         lines[place] = canonical(&value);
