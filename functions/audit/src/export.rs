@@ -45,7 +45,7 @@ struct ExportPaging {
 async fn export_org(State(app): State<App>, scope: Scope<ReadOrgAudit>, pages: Pages) -> Result<Lines> {
     let part = Part::of(&pages)?;
     let page = trail::of_org_after(&app.table, &scope, &part.after, part.limit).await?;
-    Ok(part.lines(&app, &pages, Chain::Org(scope.org()), page)?)
+    Ok(part.lines(&app, &pages, Chain::Org(scope.org()), &page)?)
 }
 
 /// Exports what happened to a person on the platform or in any organization, oldest first, to be verified offline
@@ -64,7 +64,7 @@ async fn export_platform(
     let nobody = || Error::malformed_field("missing_field", "userId", "name a person or an organization");
     let chain = pages.filter.chain()?.ok_or_else(nobody)?;
     let page = trail::of_chain_after(&app.table, &scope, chain, &part.after, part.limit).await?;
-    Ok(part.lines(&app, &pages, chain, page)?)
+    Ok(part.lines(&app, &pages, chain, &page)?)
 }
 
 /// A page of an export that is asked for.
@@ -84,7 +84,7 @@ impl Part {
         Ok(Self { limit, after })
     }
 
-    fn lines<F>(self, app: &App, pages: &Pages<F>, chain: Chain, page: Page<EntryView>) -> kernel::Result<Lines> {
+    fn lines<F>(self, app: &App, pages: &Pages<F>, chain: Chain, page: &Page<EntryView>) -> kernel::Result<Lines> {
         let head = page.records.last().map_or(self.after, Head::shown);
         let mut text = String::new();
         for entry in &page.records {

@@ -1,5 +1,6 @@
 //! /v1/auth: registering, logging in and out, refreshing, sessions; and the keys that verify access tokens.
 
+mod erasure;
 mod google;
 mod recovery;
 mod settings;
@@ -65,6 +66,7 @@ impl Serve for Auth {
             .anyone(routes![log_out])
             .signed_in(routes![me, list_sessions, end_session])
             .and(recovery::routes())
+            .and(erasure::routes())
     }
 }
 

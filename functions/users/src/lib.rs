@@ -1,11 +1,13 @@
-//! /v1/users: the people of the platform, their roles, keeping them out and letting them in again, ending their sessions.
+//! /v1/users: the people of the platform, their roles, keeping them out and letting them in again, ending their sessions,
+//! erasing them.
 
 use axum::extract::State;
 use axum::http::StatusCode;
 use gate::{Guarded, Routes, Serve, routes};
+use identity::erasure::{self, ErasureAccepted};
 use identity::user::UserStatus;
 use identity::{User, UserView};
-use kernel::policy::{EndSessions, ManageUsers};
+use kernel::policy::{EndSessions, ErasePeople, ManageUsers};
 use kernel::{Check, Input, PlatformRole, Scope, UserId};
 use lambda::{App, Function, Json, List, Pages, Paging, Path, Result};
 use serde::Deserialize;
@@ -19,7 +21,7 @@ impl Serve for Users {
     type State = Guarded;
 
     fn routes() -> Routes<Guarded> {
-        Routes::new().signed_in(routes![list, set_role, deactivate, reactivate, end_sessions])
+        Routes::new().signed_in(routes![list, set_role, deactivate, reactivate, end_sessions, erase])
     }
 }
 
@@ -94,4 +96,20 @@ async fn reactivate(
 async fn end_sessions(State(app): State<App>, scope: Scope<EndSessions>, Path(id): Path<UserId>) -> Result<StatusCode> {
     User::end_all_sessions(&app, &scope, id).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Erases a person: they are kept out at once, and a minute later nothing is left of them but their id
+///
+/// Managers alone may. It cannot be taken back. 409 `has_platform_role` while they have a role on the platform, and `sole_owner`,
+/// which names them, while organizations with others in them have no other owner. One that they are alone in is deleted.
+#[utoipa::path(post, path = "/v1/users/{id}/erasure", operation_id = "erase_user", tag = "Users",
+    params(("id" = UserId, Path, description = "The person.")),
+    responses((status = 202, description = "Taken.", body = ErasureAccepted)))]
+async fn erase(
+    State(app): State<App>,
+    scope: Scope<ErasePeople>,
+    Path(id): Path<UserId>,
+) -> Result<(StatusCode, Json<ErasureAccepted>)> {
+    let accepted = erasure::begin(&app, &scope, id).await?;
+    Ok((StatusCode::ACCEPTED, Json(accepted)))
 }

@@ -138,7 +138,7 @@ async fn follow(
 fn said(org: &Org, own: &BillingSettings, maker: &User) -> ClientPatch {
     ClientPatch {
         name: Some(org.name.clone()),
-        email: Some(maker.email.clone()),
+        email: (!maker.is_erased()).then(|| maker.email.clone()),
         time_zone: Some(Some(org.time_zone.to_string())),
         address: own.address.clone().map(Some),
         tax_id: own.tax_id.clone().map(Some),

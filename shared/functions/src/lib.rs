@@ -16,6 +16,7 @@ pub const ALL: &[Function] = &[
     clients::FUNCTION,
     contracts::FUNCTION,
     document_worker::FUNCTION,
+    eraser::FUNCTION,
     event_writer::FUNCTION,
     events::FUNCTION,
     health::FUNCTION,

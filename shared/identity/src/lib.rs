@@ -13,13 +13,15 @@
 //!
 //! # Known bounds
 //!
-//! - Nobody is ever erased: a deactivated person's record and what the trail says of them stay.
+//! - What organizations wrote about somebody who was erased (an invitation for a week, where an alert is mailed) is theirs, and
+//!   stays with them: `docs/erasure.md`.
 
 pub mod account;
 pub mod api_key;
 pub mod bootstrap;
 mod devices;
 pub mod entrance;
+pub mod erasure;
 mod failures;
 pub mod grant;
 pub mod invitation;

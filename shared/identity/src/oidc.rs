@@ -33,6 +33,7 @@ use provider::{Account, Provider};
 use store::GoogleLogin;
 
 pub use attempt::LIFETIME_SECONDS;
+pub(crate) use store::forget;
 
 /// The path that the provider sends people back to.
 pub const CALLBACK: &str = "/v1/auth/google/callback";

@@ -57,6 +57,11 @@ impl Org {
         self.deleted_at.is_none()
     }
 
+    /// Whether one owner is all that it has.
+    pub(crate) fn has_one_owner(&self) -> bool {
+        self.owners <= 1
+    }
+
     /// Counts a member whose role was `old` and becomes `new` (none: not a member); says whether the count changes.
     /// 409 `last_owner` when no owner would be left.
     pub(crate) fn count_owner(&mut self, old: Option<OrgRole>, new: Option<OrgRole>) -> Result<bool> {

@@ -6,7 +6,10 @@ use kernel::policy::ManageUsers;
 use kernel::{Error, PlatformRole, Result, Scope, Time, UserId};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use store::{Address, Login, key};
+pub(crate) use store::{Address, Login, forget, key};
+
+/// What somebody who was erased is called.
+const ERASED: &str = "Erased";
 
 /// Whether a person may log in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -18,7 +21,7 @@ pub enum UserStatus {
     Deactivated,
 }
 
-/// A person. Never physically deleted.
+/// A person. The record is never deleted, for others name them by their id; one that was erased says no more than that.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct User {
@@ -40,6 +43,12 @@ pub struct User {
     /// Sessions with another number than this are over: raising it ends all of them at once, however many.
     #[serde(default)]
     pub(crate) session_epoch: u32,
+    /// When somebody asked to erase them.
+    #[serde(default)]
+    erasing_since: Option<Time>,
+    /// When they were erased.
+    #[serde(default)]
+    erased_at: Option<Time>,
     #[serde(default)]
     version: u64,
 }
@@ -56,8 +65,34 @@ impl User {
             created_at: now,
             email_verified_at: None,
             session_epoch: 0,
+            erasing_since: None,
+            erased_at: None,
             version: 0,
         }
+    }
+
+    /// Whether they were erased: all that is left is their id.
+    pub fn is_erased(&self) -> bool {
+        self.erased_at.is_some()
+    }
+
+    /// Keeps them out for ever, for they are to be erased; says whether that is a change.
+    pub(crate) fn begin_erasure(&mut self, now: Time) -> bool {
+        if self.erasing_since.is_some() {
+            return false;
+        }
+        self.erasing_since = Some(now);
+        self.status = UserStatus::Deactivated;
+        self.end_sessions();
+        true
+    }
+
+    /// Leaves nothing but their id, and when they came and went. The address is nobody's: no mail goes there (RFC 2606).
+    pub(crate) fn erase(&mut self, now: Time) {
+        self.email = format!("{}@erased.invalid", self.id);
+        ERASED.clone_into(&mut self.name);
+        self.email_verified_at = None;
+        self.erased_at = Some(now);
     }
 
     /// Whether they may log in and act.
@@ -93,6 +128,9 @@ impl User {
     /// whoever is let in again proves anew who they are.
     pub fn set_status(&mut self, by: &Scope<ManageUsers>, status: UserStatus) -> Result<bool> {
         may_change(by.user()?, by.platform_role(), self)?;
+        if self.erasing_since.is_some() && status == UserStatus::Active {
+            return Err(Error::refused("erased", "this person is erased, or about to be"));
+        }
         let changes = std::mem::replace(&mut self.status, status) != status;
         if changes && status == UserStatus::Active {
             self.end_sessions();

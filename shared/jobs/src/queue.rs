@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Every queue of jobs: what `sweeper` looks after. How many workers each has stands in template.yaml.
-pub static ALL: &[&Queue] = &[&NOTIFICATIONS, &INTEGRATIONS, &PAYMENTS, &DOCUMENTS];
+pub static ALL: &[&Queue] = &[&NOTIFICATIONS, &INTEGRATIONS, &PAYMENTS, &DOCUMENTS, &ERASURES];
 
 /// Mails.
 pub static NOTIFICATIONS: Queue = Queue {
@@ -54,6 +54,22 @@ pub static DOCUMENTS: Queue = Queue {
     kept: QUARTER,
     shards: 4,
     most_waiting: 2_000,
+};
+
+/// What is to be erased.
+pub static ERASURES: Queue = Queue {
+    name: "erasures",
+    told: app::Queue("ERASURE_QUEUE_URL"),
+    // Twelve hours in all: whatever is down comes up again, and nothing is erased by halves.
+    retry: Retry::Doubling {
+        base: Duration::from_mins(5),
+        attempts: 8,
+    },
+    // Twice the timeout of `eraser`.
+    lease: Duration::from_mins(2),
+    kept: QUARTER,
+    shards: 1,
+    most_waiting: 100,
 };
 
 const NOTICES: Retry = Retry::Doubling {

@@ -6,6 +6,7 @@
 
 mod anchor;
 mod batch;
+mod clear;
 mod cursor;
 mod query;
 mod record;
@@ -165,6 +166,11 @@ impl Table {
     pub async fn put_all<R: Record>(&self, records: &[R]) -> Result<()> {
         self.put_together(records.iter().map(Put::of).collect::<Result<_>>()?)
             .await
+    }
+
+    /// Deletes all that lies in a partition but in these places, whatever it is, a page at a time; a repeat goes on with it.
+    pub async fn clear(&self, table: TableName, pk: &str, kept: &[&str]) -> Result<()> {
+        clear::clear(self, table, pk, kept).await
     }
 
     /// As [`Table::put_all`], of records of several kinds and tables.

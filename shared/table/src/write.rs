@@ -155,6 +155,10 @@ impl Write {
         Self::new(R::TABLE, Action::Delete(record.key().item()))
     }
 
+    pub(crate) fn delete_item(table: TableName, key: Item) -> Self {
+        Self::new(table, Action::Delete(key))
+    }
+
     /// Changes nothing, but wants a record to be as it was read; only in a transaction.
     pub fn check<R: Record>(record: &R) -> Self {
         let mut write = Self::new(R::TABLE, Action::Check(record.key().item()));

@@ -47,7 +47,13 @@ pub const START: Time = Time::from_millis(1_800_000_000_000);
 pub use stack::chaos::{Chaos, Fault, Moment};
 
 /// The queues of jobs.
-const JOBS: [&str; 4] = ["DocumentQueue", "MailQueue", "PaymentQueue", "WebhookQueue"];
+const JOBS: [&str; 5] = [
+    "DocumentQueue",
+    "ErasureQueue",
+    "MailQueue",
+    "PaymentQueue",
+    "WebhookQueue",
+];
 
 /// The limits of tests that are not about limits.
 pub const RATES: Rates = Rates {

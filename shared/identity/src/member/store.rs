@@ -122,6 +122,18 @@ impl Member {
         .await
     }
 
+    /// Takes somebody out who is erased, and notes it. 409 `last_owner`.
+    pub(crate) async fn erase(app: &App, scope: &Scope<LeaveOrg>, user: UserId) -> Result<()> {
+        end(app, scope, user, "member.left", |_| Ok(())).await
+    }
+
+    /// Whether nobody else is a member of the organization.
+    pub(crate) async fn is_alone(&self, table: &Table) -> Result<bool> {
+        let query = Query::of(self.key().pk, 2).prefix("MEMBER#").consistent();
+        let page = table.query::<Self>(query).await?;
+        Ok(page.records.iter().all(|member| member.user == self.user))
+    }
+
     /// Takes the caller out and notes it. 409 `last_owner`.
     pub async fn leave(app: &App, scope: &Scope<LeaveOrg>) -> Result<()> {
         end(app, scope, scope.user()?, "member.left", |_| Ok(())).await

@@ -5,7 +5,7 @@
 
 use kernel::{Result, Time, UserId};
 use serde::{Deserialize, Serialize};
-use table::{Key, Record, Table, TableName};
+use table::{Key, Record, Table, TableName, Write};
 
 use super::attempt::{Attempt, Secrets};
 use super::provider::Account;
@@ -85,6 +85,15 @@ impl Record for GoogleLogin {
     fn version(&self) -> u64 {
         self.version
     }
+}
+
+/// Erases how a person logs in by the provider, if they do.
+pub(crate) async fn forget(table: &Table, user: &User) -> Result<()> {
+    let login = GoogleLogin::find(table, &user.email).await?;
+    if let Some(login) = login.filter(|login| login.user == user.id) {
+        table.write([Write::remove(&login)]).await?;
+    }
+    Ok(())
 }
 
 fn login_key(email: &str) -> Key {

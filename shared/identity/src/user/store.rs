@@ -60,6 +60,12 @@ impl Login {
     pub(crate) async fn find(table: &Table, email: &str) -> Result<Option<Self>> {
         table.get(&login_key(email)).await
     }
+
+    /// How a person logs in by password, if they do.
+    pub(crate) async fn of(table: &Table, user: &User) -> Result<Option<Self>> {
+        let login = Self::find(table, &user.email).await?;
+        Ok(login.filter(|login| login.user == user.id))
+    }
 }
 
 impl Record for Login {
@@ -112,6 +118,19 @@ impl Record for Address {
 
 fn address_key(email: &str) -> Key {
     Key::of(format!("ADDRESS#password#{email}"), "ADDRESS")
+}
+
+/// Erases how a person logs in, and all that is kept of them alone but their record.
+pub(crate) async fn forget(table: &Table, user: &User) -> Result<()> {
+    if let Some(login) = Login::of(table, user).await? {
+        table.write([Write::remove(&login)]).await?;
+    }
+    let address = Address::find(table, &user.email).await?;
+    if let Some(address) = address.filter(|address| address.user == user.id) {
+        table.write([Write::remove(&address)]).await?;
+    }
+    let Key { pk, sk } = user.key();
+    table.clear(TableName::Identity, &pk, &[&sk]).await
 }
 
 impl User {
@@ -178,11 +197,18 @@ impl User {
         Noted::about(Subject::of(self.id), value, &["email", "name"])
     }
 
-    fn changed_by<P: Permission>(&self, by: &Scope<P>, action: &'static str) -> Change {
+    pub(crate) fn changed_by<P: Permission>(&self, by: &Scope<P>, action: &'static str) -> Change {
         Change::by(by.actor(), action, "user", self.id)
     }
 
     async fn save<P: Permission>(&self, app: &App, by: &Scope<P>, change: Change) -> Result<()> {
+        let commit = self.replaced_by(app, by).await?;
+        commit.note(Chain::User(self.id), change).await?;
+        Ok(())
+    }
+
+    /// A commit that stores them, by somebody who is still who they were.
+    pub(crate) async fn replaced_by<'a, P: Permission>(&self, app: &'a App, by: &Scope<P>) -> Result<Commit<'a>> {
         // Who acts must still be who they were when they asked: of two managers who demote each other, one is too late.
         let actor = Self::find(&app.table, by.user()?).await?.ok_or(Error::Denied)?;
         if actor.role != by.platform_role() || actor.status != UserStatus::Active {
@@ -190,11 +216,8 @@ impl User {
         }
         // Of who changes himself the write itself checks that.
         let another = (actor.id != self.id).then(|| Write::check(&actor));
-        Commit::by(app, by)
+        Ok(Commit::by(app, by)
             .write("user", Write::replace(self)?)
-            .write_all("actor", another)
-            .note(Chain::User(self.id), change)
-            .await?;
-        Ok(())
+            .write_all("actor", another))
     }
 }

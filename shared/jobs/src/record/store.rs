@@ -13,6 +13,8 @@ use table::{Key, Page, Position, Query, Record, Slice, Table, TableName, Write};
 
 use super::{JobRecord, JobRef, Owner, State};
 
+/// So many jobs are erased in one transaction.
+const FORGOTTEN_AT_ONCE: u16 = 50;
 /// Whoever asks for one job by its id looks this often.
 const LOOKS: u32 = 2;
 
@@ -123,6 +125,22 @@ pub async fn due(
         .index1()
         .between("0", before.to_string());
     table.query(query.after(after)).await
+}
+
+/// Erases the jobs of an owner, whatever became of them, but the one that does it.
+pub async fn forget(table: &Table, owner: Owner, but: JobId) -> Result<()> {
+    let mut next = None;
+    loop {
+        let page = table
+            .query::<JobRecord>(Query::of(of_owner(owner), FORGOTTEN_AT_ONCE).index2().after(next))
+            .await?;
+        let others = page.records.iter().filter(|job| job.id != but);
+        table.write(others.map(Write::remove)).await?;
+        next = page.next;
+        if next.is_none() {
+            return Ok(());
+        }
+    }
 }
 
 /// Reads one page of a queue's dead jobs, as they were a moment ago: of one owner those that died before `before`, the

@@ -36,12 +36,14 @@ pub(crate) const WHO: &[(&str, &str, &str)] = &[
     ("GET",    "/v1/auth/me",                                           "ManageOwnAccount"),
     ("GET",    "/v1/auth/sessions",                                     "ManageOwnAccount"),
     ("DELETE", "/v1/auth/sessions/{id}",                                "ManageOwnAccount"),
+    ("POST",   "/v1/auth/erasure",                                      "ManageOwnAccount"),
 
     ("GET",    "/v1/users",                                             "ManageUsers"),
     ("PATCH",  "/v1/users/{id}/role",                                   "ManageUsers"),
     ("DELETE", "/v1/users/{id}",                                        "ManageUsers"),
     ("PATCH",  "/v1/users/{id}/reactivate",                             "ManageUsers"),
     ("DELETE", "/v1/users/{id}/sessions",                               "EndSessions"),
+    ("POST",   "/v1/users/{id}/erasure",                                "ErasePeople"),
     ("GET",    "/v1/audit",                                             "ReadPlatformAudit"),
     ("GET",    "/v1/audit/export",                                      "ReadPlatformAudit"),
 

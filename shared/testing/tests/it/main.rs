@@ -25,6 +25,7 @@ mod crash_points;
 mod credit_refunds;
 mod docs;
 mod dunning;
+mod erasure;
 mod event_writer;
 mod events;
 mod fuzz;

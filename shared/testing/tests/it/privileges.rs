@@ -72,7 +72,7 @@ async fn only_what_lets_people_in_reads_a_login() {
     let get = |client: Client| client.get_item().table_name(&table).set_key(Some(login.clone())).send();
     let stored = get(client(&app, "tests")).await.unwrap().item.unwrap();
     assert!(stored.contains_key("passwordHash"));
-    assert_eq!(granted(&app, get).await, set(["Auth", "ResetMailer"]));
+    assert_eq!(granted(&app, get).await, set(["Auth", "Eraser", "ResetMailer"]));
 
     let nobody = set([]);
     let scan = |client: Client| client.scan().table_name(&table).send();

@@ -269,6 +269,7 @@ async fn who_does_jobs_takes_its_sample_event() {
         ("notifier", "MailQueue"),
         ("webhook-deliverer", "WebhookQueue"),
         ("document-worker", "DocumentQueue"),
+        ("eraser", "ErasureQueue"),
     ] {
         let event: aws_lambda_events::sqs::SqsEvent =
             serde_json::from_str(&read(format!("events/{worker}.json"))).unwrap();
@@ -426,6 +427,10 @@ fn only_pages_bind_cursors() {
 /// Store functions that open without a scope, and why that is no hole.
 const WITHOUT_SCOPE: &[(&str, &str)] = &[
     (
+        "shared/jobs/src/record/store.rs forget",
+        "erases what is due for somebody who is erased, as a job says",
+    ),
+    (
         "shared/trail/src/store.rs erase",
         "erases of all tenants what is disclosed of one, as a job says that is to be erased",
     ),
@@ -522,6 +527,19 @@ fn may_use(package: &str) -> Option<Vec<&'static str>> {
         "providers" => Some(vec!["kernel", "outbound"]),
         "notifications" => Some(vec!["app", "jobs", "kernel", "table"]),
         "commit" => Some(vec!["app", "idempotency", "jobs", "kernel", "outbox", "table", "trail"]),
+        "identity" => {
+            let wanted = [
+                "app",
+                "commit",
+                "jobs",
+                "kernel",
+                "notifications",
+                "outbound",
+                "table",
+                "trail",
+            ];
+            Some(wanted.to_vec())
+        }
         // The world in which sources of leases are tried.
         "lease-world" => Some(vec!["kernel", "lease"]),
         "limits" => Some(vec!["kernel", "lease", "table"]),
@@ -590,7 +608,6 @@ fn capability_may_use(package: &str) -> Vec<&'static str> {
             "table",
             "trail",
         ],
-        "identity" => vec!["app", "commit", "kernel", "notifications", "outbound", "table", "trail"],
         "gate" => vec!["idempotency", "identity", "kernel", "lambda", "limits", "metering"],
         other => document_may_use(other),
     }

@@ -1,0 +1,5 @@
+//! The Lambda `eraser`.
+
+fn main() -> anyhow::Result<()> {
+    lambda::run(eraser::FUNCTION)
+}
