@@ -1,9 +1,10 @@
-//! Erasing oneself.
+//! What is kept about oneself: taking it away, and erasing it.
 
 use axum::extract::State;
 use axum::http::StatusCode;
 use gate::{Routes, routes};
 use identity::erasure::{self, ErasureAccepted};
+use identity::export::{self, Export};
 use identity::password;
 use kernel::policy::ManageOwnAccount;
 use kernel::{Check, Input, Scope};
@@ -13,8 +14,8 @@ use serde::Deserialize;
 use crate::Auth;
 
 pub(crate) fn routes() -> Routes<Auth> {
-    // It hashes a password.
-    Routes::new().by_address(Routes::new().signed_in(routes![erase_me]))
+    // One hashes a password, the other reads much.
+    Routes::new().by_address(Routes::new().signed_in(routes![erase_me, export_me]))
 }
 
 /// The proof that it is you.
@@ -45,4 +46,14 @@ async fn erase_me(
 ) -> Result<(StatusCode, Json<ErasureAccepted>)> {
     let accepted = erasure::begin_own(&app, &scope, &input.password).await?;
     Ok((StatusCode::ACCEPTED, Json(accepted)))
+}
+
+/// Exports what is kept about you: who you are, how you log in and from where, your memberships, and what was noted about you
+///
+/// Of each at most the newest 1,000; `complete` tells whether that is all. What you did in an organization is in that one's audit
+/// trail, which its owners and admins export. That you asked is noted.
+#[utoipa::path(get, path = "/v1/auth/export", operation_id = "export_me", tag = "Auth",
+    responses((status = 200, description = "All of it.", body = Export)))]
+async fn export_me(State(app): State<App>, scope: Scope<ManageOwnAccount>) -> Result<Json<Export>> {
+    Ok(Json(export::export(&app, &scope).await?))
 }

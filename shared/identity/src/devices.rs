@@ -34,7 +34,29 @@ struct Seen {
     at: Time,
 }
 
+/// A device, as its person sees it.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct DeviceView {
+    /// The SHA-256 of its network.
+    network: String,
+    /// The SHA-256 of what it says that it is.
+    agent: String,
+    /// When it was seen first.
+    first_seen_at: Time,
+}
+
 impl Devices {
+    /// What is known of them, oldest first.
+    pub(crate) fn views(self) -> Vec<DeviceView> {
+        let view = |seen: Seen| DeviceView {
+            network: seen.network,
+            agent: seen.agent,
+            first_seen_at: seen.at,
+        };
+        self.seen.into_iter().map(view).collect()
+    }
+
     /// None yet.
     pub(crate) fn none(user: UserId) -> Self {
         Self {

@@ -22,6 +22,7 @@ pub mod bootstrap;
 mod devices;
 pub mod entrance;
 pub mod erasure;
+pub mod export;
 mod failures;
 pub mod grant;
 pub mod invitation;

@@ -33,7 +33,7 @@ use provider::{Account, Provider};
 use store::GoogleLogin;
 
 pub use attempt::LIFETIME_SECONDS;
-pub(crate) use store::forget;
+pub(crate) use store::{forget, logs_in};
 
 /// The path that the provider sends people back to.
 pub const CALLBACK: &str = "/v1/auth/google/callback";

@@ -28,4 +28,4 @@ pub use disclosure::{Disclosed, Disclosure, Noted, Opened, Subject};
 pub use entry::{Chain, Change, Entry, EntryView};
 pub use export::{Flaw, Verifier, What, Whole, entry_line, head_line};
 pub use heads::Heads;
-pub use store::{erase, of_chain, of_chain_after, of_org, of_org_after, of_platform};
+pub use store::{erase, of_chain, of_chain_after, of_org, of_org_after, of_own, of_platform};

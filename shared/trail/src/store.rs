@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 
-use kernel::policy::{ReadOrgAudit, ReadPlatformAudit};
+use kernel::policy::{ManageOwnAccount, ReadOrgAudit, ReadPlatformAudit};
 use kernel::{Result, Scope};
 use table::{Key, Page, Query, Record, Slice, Table, TableName, Write};
 
@@ -121,6 +121,12 @@ pub async fn of_chain(
     slice: Slice,
 ) -> Result<Page<EntryView>> {
     let query = Query::slice(partition(chain), slice);
+    shown(table, table.query(query.descending()).await?).await
+}
+
+/// Reads the caller's own chain, newest first.
+pub async fn of_own(table: &Table, scope: &Scope<ManageOwnAccount>, slice: Slice) -> Result<Page<EntryView>> {
+    let query = Query::slice(partition(Chain::User(scope.user()?)), slice);
     shown(table, table.query(query.descending()).await?).await
 }
 

@@ -87,10 +87,20 @@ impl Record for GoogleLogin {
     }
 }
 
+/// How a person logs in by the provider, if they do.
+async fn of(table: &Table, user: &User) -> Result<Option<GoogleLogin>> {
+    let login = GoogleLogin::find(table, &user.email).await?;
+    Ok(login.filter(|login| login.user == user.id))
+}
+
+/// Whether a person logs in by the provider.
+pub(crate) async fn logs_in(table: &Table, user: &User) -> Result<bool> {
+    Ok(of(table, user).await?.is_some())
+}
+
 /// Erases how a person logs in by the provider, if they do.
 pub(crate) async fn forget(table: &Table, user: &User) -> Result<()> {
-    let login = GoogleLogin::find(table, &user.email).await?;
-    if let Some(login) = login.filter(|login| login.user == user.id) {
+    if let Some(login) = of(table, user).await? {
         table.write([Write::remove(&login)]).await?;
     }
     Ok(())

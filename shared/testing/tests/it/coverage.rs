@@ -36,6 +36,7 @@ pub(crate) const WHO: &[(&str, &str, &str)] = &[
     ("GET",    "/v1/auth/me",                                           "ManageOwnAccount"),
     ("GET",    "/v1/auth/sessions",                                     "ManageOwnAccount"),
     ("DELETE", "/v1/auth/sessions/{id}",                                "ManageOwnAccount"),
+    ("GET",    "/v1/auth/export",                                       "ManageOwnAccount"),
     ("POST",   "/v1/auth/erasure",                                      "ManageOwnAccount"),
 
     ("GET",    "/v1/users",                                             "ManageUsers"),

@@ -297,3 +297,51 @@ async fn whenever_its_worker_dies_a_person_is_erased_once() {
     assert!(check_dying(&app, &chaos, call - 1, Moment::After).await);
     assert!(!is_stored(&app, NAME).await, "the name is left");
 }
+
+#[tokio::test]
+async fn a_person_takes_away_what_is_kept_about_them() {
+    let app = TestApp::start().await;
+    let acme = app.tenant().await;
+    let ada = ada(&app).await;
+    app.join(&acme, &ada, "viewer").await;
+    app.advance(1_000);
+    log_in(&app, &ada).await.expect(200);
+    let export = ada.client.get("/v1/auth/export").await.expect(200).json;
+    assert_eq!(export["profile"]["email"], ada.email.as_str());
+    assert_eq!(export["profile"]["name"], NAME);
+    assert_eq!(export["logins"], json!(["password"]));
+    let sessions = export["sessions"].as_array().unwrap();
+    assert_eq!(sessions.len(), 2);
+    assert_eq!(
+        (&sessions[0]["current"], &sessions[1]["current"]),
+        (&json!(false), &json!(true))
+    );
+    assert_eq!(export["devices"].as_array().unwrap().len(), 1);
+    let member = &export["memberships"][0];
+    assert_eq!(
+        (&member["orgId"], &member["role"]),
+        (&json!(acme.org), &json!("viewer"))
+    );
+    let history = export["history"].as_array().unwrap();
+    assert_eq!(history.last().unwrap()["newValue"]["email"], ada.email.as_str());
+    assert_eq!(
+        (&export["complete"], &export["exportedAt"]),
+        (&json!(true), &json!(app.now()))
+    );
+    let text = export.to_string();
+    for secret in ["argon2", "assword\":", &ada.refresh_token, &acme.owner.email] {
+        assert!(!text.contains(secret), "{secret}");
+    }
+    // That it was asked for is noted, and stands in the next one.
+    let again = ada.client.get("/v1/auth/export").await.expect(200).json;
+    assert_eq!(again["history"][0]["action"], "user.exported");
+    assert_eq!(again["history"].as_array().unwrap().len(), history.len() + 1);
+    app.client()
+        .get("/v1/auth/export")
+        .await
+        .problem(401, "not_authenticated");
+    acme.server
+        .get("/v1/auth/export")
+        .await
+        .problem(401, "not_authenticated");
+}
