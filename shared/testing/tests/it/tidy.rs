@@ -574,6 +574,23 @@ fn capability_may_use(package: &str) -> Vec<&'static str> {
             "table",
             "trail",
         ],
+        // Endpoints are told of what money does; they are filtered by projects and clients.
+        "endpoints" => vec![
+            "app",
+            "billing",
+            "breaker",
+            "commit",
+            "identity",
+            "jobs",
+            "kernel",
+            "metering",
+            "notifications",
+            "outbound",
+            "outbox",
+            "payments",
+            "table",
+            "trail",
+        ],
         // A wallet is an organization's, its days are those of its zone, and its owners are mailed.
         "metering" => vec![
             "app",
