@@ -130,6 +130,7 @@ async fn delete(State(app): State<App>, scope: Scope<ManageWebhooks>, Path(id): 
 /// How long the keys of before sign too.
 #[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = WebhookRotation)]
 struct Rotation {
     /// 0 to 604800 seconds; 86400, a day, if absent.
     #[serde(default)]
@@ -165,6 +166,7 @@ async fn rotate(
 /// What an endpoint is tried with.
 #[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewWebhookTrial)]
 struct NewTrial {
     /// The name of an event; the first one that there is if absent.
     #[serde(default, rename = "type")]
@@ -230,6 +232,7 @@ async fn replay(
 /// Since when events are to be told once more.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewWebhookReplay)]
 struct NewReplay {
     /// A moment of the last 30 days.
     since: Time,
@@ -241,6 +244,7 @@ impl Input for NewReplay {
 
 /// That events will be told once more.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = WebhookReplay)]
 struct Replaying {
     /// Those since then.
     since: Time,

@@ -157,6 +157,6 @@ mod tests {
             assert_eq!(of(bad, None).error, Some(word), "{bad}");
         }
         assert!(of(410, None).is_gone() && !of(404, None).is_gone());
-        assert_eq!(of(503, Some("120")).after, Some(Duration::from_secs(120)));
+        assert_eq!(of(503, Some("120")).after, Some(Duration::from_mins(2)));
     }
 }

@@ -268,6 +268,7 @@ impl Operation {
         let event = kernel::EventId::new(app.now()).to_string();
         let grant = kernel::GrantId::new(app.now()).to_string();
         let invitation = kernel::InvitationId::new(app.now()).to_string();
+        let delivery = kernel::JobId::new(app.now()).to_string();
         for (name, id) in [
             ("{orgId}", &tenant.org),
             ("{projectId}", &tenant.project),
@@ -277,6 +278,7 @@ impl Operation {
             ("{eventId}", &event),
             ("{grantId}", &grant),
             ("{invitationId}", &invitation),
+            ("{deliveryId}", &delivery),
             ("{file}", &"index.css".to_owned()),
             ("{provider}", &"stripe".to_owned()),
             ("{token}", &"none".to_owned()),

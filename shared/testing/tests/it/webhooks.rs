@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use kernel::Time;
 use serde_json::{Value, json};
-use testing::{Call, Client, Receiver, Tenant, TestApp};
+use testing::{Call, Chaos, Client, Moment, Receiver, Tenant, TestApp};
 
 const PATH: &str = "/v1/webhook-subscriptions";
 const AN_HOUR: i64 = Time::HOUR;
@@ -20,7 +20,10 @@ struct Shop {
 
 impl Shop {
     async fn open() -> Self {
-        let app = TestApp::start().await;
+        Self::of(TestApp::start().await).await
+    }
+
+    async fn of(app: TestApp) -> Self {
         let acme = app.tenant().await;
         let client = acme.new_client(json!({})).await;
         app.settle().await;
@@ -649,5 +652,54 @@ async fn the_description_has_every_event_with_its_schema_and_an_example() {
             .unwrap();
         let schema = view.rsplit('/').next().unwrap();
         assert!(api["components"]["schemas"].get(schema).is_some(), "{name}: {schema}");
+    }
+}
+
+/// The relay, or who delivers, dies before or after each of its calls: an event is told, perhaps twice, always under its one id.
+#[tokio::test]
+async fn whoever_dies_at_any_call_an_event_is_told_under_one_id() {
+    let chaos = Chaos::only(&[]);
+    let shop = Shop::of(TestApp::start_under(chaos.clone()).await).await;
+    let receiver = Receiver::start().await;
+    let webhook = shop.subscribe(&receiver.url(), json!(["invoice.created"])).await;
+    for queue in ["OutboxQueue", "WebhookQueue"] {
+        for call in 1..40 {
+            let mut died = false;
+            for moment in [Moment::Before, Moment::After] {
+                let before = receiver.calls().len();
+                shop.draft().await;
+                if queue == "WebhookQueue" {
+                    let told = shop.app.take("OutboxQueue").await;
+                    shop.app.deliver_from("OutboxQueue", &told).await;
+                }
+                let told = shop.app.take(queue).await;
+                chaos.enable(true);
+                chaos.crash_at(call, moment);
+                died |= tokio::select! {
+                    _ = shop.app.deliver_from(queue, &told) => false,
+                    () = chaos.crashed() => true,
+                };
+                chaos.enable(false);
+                // The message comes again, and the sweeper finds what was not told of, when its lease is over.
+                shop.later(2 * Time::MINUTE).await;
+                let calls = receiver.calls();
+                let told = &calls[before..];
+                assert!(
+                    (1..=2).contains(&told.len()),
+                    "{queue} {moment:?} call {call}: {}",
+                    told.len()
+                );
+                assert!(
+                    told.iter()
+                        .all(|one| one.header("webhook-id") == told[0].header("webhook-id"))
+                );
+                let deliveries = shop.deliveries(&webhook).await;
+                assert_eq!(deliveries[0]["status"], "succeeded", "{queue} {moment:?} call {call}");
+            }
+            if !died {
+                assert!(call > 3, "{queue}: {call}");
+                break;
+            }
+        }
     }
 }
