@@ -9,6 +9,8 @@ use axum::response::{IntoResponse, Response};
 use gate::{Routes, Serve, routes};
 use kernel::error::OutOfCredits;
 use lambda::{App, Function, Path, Problem, ProblemDetails};
+use outbox::Kind;
+use serde_json::{Map, Value, json};
 use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -74,6 +76,42 @@ pub fn openapi() -> OpenApi {
     api
 }
 
+/// The description with the events that webhook subscriptions are told of, which utoipa has no place for.
+pub fn described() -> Value {
+    let mut api = json!(openapi());
+    for (name, schema) in endpoints::events::schemas() {
+        let known = &mut api["components"]["schemas"];
+        if known.get(&name).is_none() {
+            known[name] = schema;
+        }
+    }
+    let events = endpoints::events::kinds().map(|kind| (kind.name.to_owned(), event(kind)));
+    api["webhooks"] = events.collect::<Map<_, _>>().into();
+    api
+}
+
+fn event(kind: &Kind) -> Value {
+    let header = |name: &str, about: &str| json!({"name": name, "in": "header", "required": true, "description": about, "schema": {"type": "string"}});
+    json!({"post": {
+        "tags": ["Webhooks"],
+        "summary": kind.about.trim().trim_end_matches('.'),
+        "description": "Sent to webhook subscriptions that name it, signed as the Standard Webhooks have it.",
+        "parameters": [
+            header("webhook-id", "What the event is known by: the same at every attempt and replay."),
+            header("webhook-timestamp", "When this attempt was made, in seconds since 1970."),
+            header("webhook-signature", "The signatures `v1,…` and `v1a,…` over `{id}.{timestamp}.{body}`, with blanks in between.")
+        ],
+        "requestBody": {"required": true, "content": {"application/json": {
+            "schema": endpoints::events::schema(kind),
+            "example": endpoints::events::example(kind)
+        }}},
+        "responses": {
+            "2XX": {"description": "It was taken."},
+            "410": {"description": "The endpoint is no more: the subscription is disabled."}
+        }
+    }})
+}
+
 /// Shows the interactive page
 #[utoipa::path(get, path = "/docs", operation_id = "show_docs", tag = "Docs",
     responses((status = 200, description = "The page.", content_type = "text/html")))]
@@ -95,7 +133,7 @@ async fn page() -> lambda::Result<Response> {
     responses((status = 200, description = "OpenAPI 3.1.", body = Object)))]
 async fn description() -> impl IntoResponse {
     // The functions do not change while this one runs.
-    static DESCRIPTION: LazyLock<Bytes> = LazyLock::new(|| serde_json::to_vec(&openapi()).unwrap_or_default().into());
+    static DESCRIPTION: LazyLock<Bytes> = LazyLock::new(|| serde_json::to_vec(&described()).unwrap_or_default().into());
     ([(header::CONTENT_TYPE, "application/json")], DESCRIPTION.clone())
 }
 

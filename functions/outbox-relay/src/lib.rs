@@ -9,21 +9,24 @@ use outbox::Listener;
 /// The function.
 pub const FUNCTION: Function = Function::queue::<OutboxRelay>("outbox-relay");
 
-/// Relays facts to those who mail about these.
+/// Relays facts to those who mail about these, and to the endpoints that subscribe to them.
 struct OutboxRelay {
     wallets: metering::mails::Mails,
     invoices: billing::mails::Mails,
     payments: payments::mails::Mails,
+    endpoints: endpoints::Mails,
 }
 
 impl OutboxRelay {
     /// Everybody who listens: a new one is a line here, and in the struct.
-    fn listeners(&self) -> [&dyn Listener; 4] {
+    fn listeners(&self) -> [&dyn Listener; 6] {
         [
             &self.wallets,
             &self.invoices,
             &self.payments,
+            &self.endpoints,
             &payments::close::Sessions,
+            &endpoints::Fanout,
         ]
     }
 }
@@ -34,6 +37,7 @@ impl Start for OutboxRelay {
             wallets: metering::mails::Mails::of(env, &app)?,
             invoices: billing::mails::Mails::of(env, &app)?,
             payments: payments::mails::Mails::of(env, &app)?,
+            endpoints: endpoints::Mails::of(env, &app)?,
         })
     }
 }

@@ -6,7 +6,9 @@
 mod call;
 
 use anyhow::Result;
-use jobs::{Outcome, Running, Work};
+use endpoints::{Deliverer, Delivery, Replay};
+use jobs::{Job, JobRef, Outcome, Running, Work};
+use kernel::Error;
 use lambda::{App, Consumer, Env, Function, Message, Start, each};
 use notifications::WebhookNotice;
 use outbound::{AllowList, Client};
@@ -14,19 +16,39 @@ use outbound::{AllowList, Client};
 /// The function.
 pub const FUNCTION: Function = Function::queue::<WebhookDeliverer>("webhook-deliverer");
 
-/// Calls webhooks.
-struct WebhookDeliverer(Client);
+/// Calls the webhooks of alerts, and the endpoints that subscribe to events.
+struct WebhookDeliverer {
+    client: Client,
+    endpoints: Deliverer,
+}
 
 impl Start for WebhookDeliverer {
     async fn start(env: &Env, _: App) -> Result<Self> {
         let allow = AllowList::parse(env.optional("OUTBOUND_ALLOW").unwrap_or_default());
-        Ok(Self(Client::new(allow)))
+        let client = Client::new(allow);
+        Ok(Self {
+            endpoints: Deliverer::by(client.clone()),
+            client,
+        })
     }
 }
 
 impl Work<WebhookNotice> for WebhookDeliverer {
     async fn work(&self, app: &App, running: &Running<'_, WebhookNotice>) -> Outcome {
-        call::make(&self.0, app.now(), running).await
+        call::make(&self.client, app.now(), running).await
+    }
+}
+
+impl WebhookDeliverer {
+    async fn work_on(&self, app: &App, message: &str) -> kernel::Result<()> {
+        match JobRef::parse(message)?.kind.as_str() {
+            WebhookNotice::KIND => jobs::work::<WebhookNotice>(app, self, message).await,
+            Delivery::KIND => jobs::work::<Delivery>(app, &self.endpoints, message).await,
+            Replay::KIND => jobs::work::<Replay>(app, &self.endpoints, message).await,
+            kind => Err(Error::Internal(anyhow::anyhow!(
+                "nobody who calls webhooks does jobs {kind}"
+            ))),
+        }
     }
 }
 
@@ -35,7 +57,7 @@ impl Consumer for WebhookDeliverer {
     async fn consume(&self, app: &App, messages: Vec<Message>) -> Vec<String> {
         each(
             messages,
-            |message| async move { jobs::work(app, self, &message.body).await },
+            |message| async move { self.work_on(app, &message.body).await },
         )
         .await
     }

@@ -3,7 +3,7 @@
 
 mod agreement;
 mod deeds;
-mod facts;
+pub mod facts;
 mod store;
 mod view;
 

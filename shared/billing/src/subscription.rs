@@ -8,7 +8,7 @@
 mod billing;
 mod change;
 mod deeds;
-mod facts;
+pub mod facts;
 mod request;
 mod store;
 #[cfg(test)]

@@ -38,4 +38,5 @@ pub const ALL: &[Function] = &[
     users::FUNCTION,
     wallet::FUNCTION,
     webhook_deliverer::FUNCTION,
+    webhooks::FUNCTION,
 ];

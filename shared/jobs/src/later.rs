@@ -24,7 +24,7 @@ pub struct Later {
     queue: &'static Queue,
     contents: Vec<u8>,
     is_sealed: bool,
-    is_keyed: bool,
+    replaces: bool,
 }
 
 /// What became of a job that was to be stored.
@@ -83,7 +83,7 @@ impl Later {
             queue,
             contents: serde_json::to_vec(job).with_context(|| format!("a job {}", J::KIND))?,
             is_sealed: J::SEALED,
-            is_keyed: key.is_some(),
+            replaces: key.is_some_and(|key| key.replaces),
         })
     }
 
@@ -91,6 +91,14 @@ impl Later {
     #[must_use]
     pub fn because_of(mut self, origin: &Origin) -> Self {
         self.record.origin = origin.for_later();
+        self
+    }
+
+    /// Makes it one that is not wanted, and why: it is stored to be seen, and to be done if somebody has it done after all.
+    #[must_use]
+    pub fn unwanted(mut self, why: &str) -> Self {
+        let now = self.record.created_at;
+        self.record.drop(now, why);
         self
     }
 
@@ -112,16 +120,21 @@ impl Later {
     /// What stores it. The condition does not hold if one with its key is there and neither dead nor canceled.
     pub fn write(&self, sealing: &Sealing) -> Result<Write> {
         let mut record = self.record.clone();
-        record.contents = Some(if self.is_sealed {
-            sealing.seal(&context(record.id), &self.contents)?
-        } else {
-            self.contents.clone()
-        });
-        store::create(&record, self.is_keyed)
+        if record.state.is_open() {
+            record.contents = Some(if self.is_sealed {
+                sealing.seal(&context(record.id), &self.contents)?
+            } else {
+                self.contents.clone()
+            });
+        }
+        store::create(&record, self.replaces)
     }
 
     /// What tells its queue; nothing if that takes no message so early.
     pub fn nudge(&self) -> Option<Nudge> {
+        if !self.record.state.is_open() {
+            return None;
+        }
         nudge(self.record.created_at, &self.record, self.queue)
     }
 

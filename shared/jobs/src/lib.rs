@@ -94,13 +94,26 @@ impl Place {
 pub struct JobKey {
     text: String,
     at: Time,
+    replaces: bool,
 }
 
 impl JobKey {
     /// A key, and a time that belongs to it, such as the start of the period that is billed. It becomes the time of the
     /// job's id, so that lists show the job in its place. The same key must have the same time; so it is never "now".
     pub fn of(text: impl Into<String>, at: Time) -> Self {
-        Self { text: text.into(), at }
+        Self {
+            text: text.into(),
+            at,
+            replaces: true,
+        }
+    }
+
+    /// As [`JobKey::of`], for what is made once whatever became of it: no job takes the place of one that is dead or canceled.
+    pub fn once(text: impl Into<String>, at: Time) -> Self {
+        Self {
+            replaces: false,
+            ..Self::of(text, at)
+        }
     }
 
     /// The id that follows from it: 48 bits of time, as every id has, and 80 bits of a hash.

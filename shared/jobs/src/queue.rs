@@ -3,7 +3,14 @@
 use std::time::Duration;
 
 /// Every queue of jobs: what `sweeper` looks after. How many workers each has stands in template.yaml.
-pub static ALL: &[&Queue] = &[&NOTIFICATIONS, &INTEGRATIONS, &PAYMENTS, &DOCUMENTS, &ERASURES];
+pub static ALL: &[&Queue] = &[
+    &NOTIFICATIONS,
+    &INTEGRATIONS,
+    &DELIVERIES,
+    &PAYMENTS,
+    &DOCUMENTS,
+    &ERASURES,
+];
 
 /// Mails.
 pub static NOTIFICATIONS: Queue = Queue {
@@ -25,6 +32,26 @@ pub static INTEGRATIONS: Queue = Queue {
     // Twice the timeout of `webhook-deliverer`.
     lease: Duration::from_mins(1),
     kept: QUARTER,
+    shards: 4,
+    most_waiting: 2_000,
+};
+
+/// Calls of endpoints that subscribe to events: by the workers of [`INTEGRATIONS`], with more patience.
+pub static DELIVERIES: Queue = Queue {
+    name: "deliveries",
+    told: INTEGRATIONS.told,
+    retry: Retry::Listed(&[
+        Duration::from_secs(5),
+        Duration::from_mins(5),
+        Duration::from_mins(30),
+        Duration::from_hours(2),
+        Duration::from_hours(5),
+        Duration::from_hours(10),
+        Duration::from_hours(10),
+    ]),
+    lease: INTEGRATIONS.lease,
+    // As long as the event itself.
+    kept: Duration::from_hours(30 * 24),
     shards: 4,
     most_waiting: 2_000,
 };
@@ -127,6 +154,14 @@ pub enum Retry {
 }
 
 impl Retry {
+    /// How often a job is tried in all.
+    pub fn attempts(self) -> u32 {
+        match self {
+            Self::Doubling { attempts, .. } => attempts,
+            Self::Listed(pauses) => u32::try_from(pauses.len()).unwrap_or(u32::MAX).saturating_add(1),
+        }
+    }
+
     /// The pause after so many attempts that failed; nothing if that was the last. `random` makes its part that is left
     /// to chance, so that what failed together is not tried together.
     pub fn pause(self, attempts: u32, random: u8) -> Option<Duration> {

@@ -6,11 +6,12 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 use app::Nudge;
 use kernel::{Error, JobId, OrgId, Origin, Result, Time, UserId};
 use serde::{Deserialize, Serialize};
 
+use crate::Job;
 use crate::later::nudge;
 use crate::queue::Queue;
 
@@ -78,7 +79,7 @@ pub enum State {
     Completed,
     /// It was given up; a person may have it tried again.
     Dead,
-    /// A person did not want it any more.
+    /// It was not wanted any more.
     Canceled,
 }
 
@@ -129,7 +130,7 @@ pub enum Event {
     Dead,
     /// A person had it tried again.
     Retried,
-    /// A person did not want it any more.
+    /// It was not wanted any more.
     Canceled,
 }
 
@@ -144,6 +145,21 @@ pub struct HistoryEntry {
     #[serde(default)]
     #[schema(required)]
     pub error: Option<String>,
+    /// What a server that was called answered, if the attempt was a call.
+    #[serde(default, rename = "statusCode", skip_serializing_if = "Option::is_none")]
+    pub status_code: Option<u16>,
+    /// How long the attempt took.
+    #[serde(default, rename = "durationMs", skip_serializing_if = "Option::is_none")]
+    pub duration_ms: Option<u64>,
+}
+
+/// What is known of an attempt besides what came of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Measured {
+    /// What a server that was called answered.
+    pub(crate) status_code: Option<u16>,
+    /// How long it took.
+    pub(crate) duration_ms: u64,
 }
 
 /// Names a job: what its queue carries.
@@ -348,12 +364,37 @@ impl JobRecord {
             let detail = "only a job that failed or is dead can be tried again";
             return Err(Error::refused("job_not_failed", detail));
         }
+        self.begin_anew(now);
+        Ok(())
+    }
+
+    /// Has it done (again), at once and as often as if it were new, whatever became of it; store it, then send
+    /// [`JobRecord::nudge`]. 409 `job_open` while it is still to be done.
+    pub fn redo<J: Job>(&mut self, now: Time, job: &J) -> Result<()> {
+        const { assert!(!J::SEALED, "what is sealed is done once") };
+        if self.state.is_open() {
+            return Err(Error::refused("job_open", "it is still to be done"));
+        }
+        self.contents = Some(serde_json::to_vec(job).with_context(|| format!("a job {}", J::KIND))?);
+        self.begin_anew(now);
+        Ok(())
+    }
+
+    fn begin_anew(&mut self, now: Time) {
         (self.attempts, self.lost) = (0, 0);
         (self.finished_at, self.progress) = (None, None);
         self.note(now, Event::Retried, None);
         self.state = State::Pending;
         self.due_at = now;
-        Ok(())
+    }
+
+    /// Notes that its worker found that it is not wanted any more.
+    pub(crate) fn drop(&mut self, now: Time, why: &str) {
+        let why: String = why.chars().take(LONGEST_ERROR).collect();
+        self.note(now, Event::Canceled, Some(why.clone()));
+        self.error = Some(why);
+        self.contents = None;
+        self.finish(now, State::Canceled);
     }
 
     /// Ends it without doing it. If a worker is at it, what that does may still happen, but nothing after it. 409 `job_over`
@@ -384,8 +425,22 @@ impl JobRecord {
         self.finished_at = Some(now);
     }
 
+    /// Adds to the last thing that happened what was measured of it.
+    pub(crate) fn measured(&mut self, measured: Measured) {
+        if let Some(last) = self.history.last_mut() {
+            last.status_code = measured.status_code;
+            last.duration_ms = Some(measured.duration_ms);
+        }
+    }
+
     fn note(&mut self, at: Time, event: Event, error: Option<String>) {
-        self.history.push(HistoryEntry { at, event, error });
+        self.history.push(HistoryEntry {
+            at,
+            event,
+            error,
+            status_code: None,
+            duration_ms: None,
+        });
         if self.history.len() > MOST_HISTORY {
             self.history.remove(0);
         }

@@ -1,6 +1,7 @@
 //! Doing a job: taken under a lease, done, noted. Who takes it and dies leaves a job that another one takes when the lease
 //! is over.
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
@@ -11,7 +12,7 @@ use tracing::Instrument;
 
 use crate::Job;
 use crate::later::{context, nudge};
-use crate::record::{Begin, JobRecord, JobRef, State, store};
+use crate::record::{Begin, Event, JobRecord, JobRef, Measured, State, store};
 
 /// What came of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +36,11 @@ pub enum Outcome {
         /// How long to wait.
         after: Duration,
     },
+    /// It was not tried, and is not wanted any more.
+    Canceled {
+        /// For the person who looks at the job; never a secret.
+        why: String,
+    },
 }
 
 impl Outcome {
@@ -57,6 +63,7 @@ impl Outcome {
             Self::Again { .. } => "failed",
             Self::Dead { .. } => "dead",
             Self::NotNow { .. } => "not now",
+            Self::Canceled { .. } => "canceled",
         }
     }
 }
@@ -86,6 +93,8 @@ pub struct Running<'a, J> {
     id: JobId,
     attempt: u32,
     origin: Origin,
+    was_dead: bool,
+    answered: OnceLock<u16>,
     record: Mutex<JobRecord>,
 }
 
@@ -103,6 +112,16 @@ impl<J: Job> Running<'_, J> {
     /// Which request it comes from: for the scope or commit of what is done by it.
     pub fn origin(&self) -> &Origin {
         &self.origin
+    }
+
+    /// Whether it was given up before, and somebody had it tried again.
+    pub fn was_dead(&self) -> bool {
+        self.was_dead
+    }
+
+    /// Notes what a server that was called answered.
+    pub fn answered(&self, status_code: u16) {
+        let _ = self.answered.set(status_code);
     }
 
     /// Begins the lease anew, for work that takes longer.
@@ -159,8 +178,13 @@ pub async fn work<J: Job>(app: &App, worker: &impl Work<J>, message: &str) -> Re
     }
     let started = Instant::now();
     // Boxed: what a worker does may be large, and whoever calls this holds many at once.
-    let (record, outcome) = Box::pin(attempt(app, worker, record)).await;
-    let took_ms = started.elapsed().as_secs_f64() * 1_000.0;
+    let (record, outcome, status_code) = Box::pin(attempt(app, worker, record)).await;
+    let took = started.elapsed();
+    let took_ms = took.as_secs_f64() * 1_000.0;
+    let measured = Measured {
+        status_code,
+        duration_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+    };
     tracing::info!(
         job.id = %record.id,
         job.kind = record.kind,
@@ -170,19 +194,19 @@ pub async fn work<J: Job>(app: &App, worker: &impl Work<J>, message: &str) -> Re
         duration_ms = took_ms,
         "a job was tried"
     );
-    note::<J>(app, record, &outcome).await
+    note::<J>(app, record, &outcome, measured).await
 }
 
-/// Does it once. The record comes back as it is by then.
-async fn attempt<J: Job>(app: &App, worker: &impl Work<J>, record: JobRecord) -> (JobRecord, Outcome) {
+/// Does it once. The record comes back as it is by then, with what a server that was called answered.
+async fn attempt<J: Job>(app: &App, worker: &impl Work<J>, record: JobRecord) -> (JobRecord, Outcome, Option<u16>) {
     if app.shutdown.is_begun() {
         // Asked to end between taking it and doing it.
         let after = Duration::ZERO;
-        return (record, Outcome::NotNow { after });
+        return (record, Outcome::NotNow { after }, None);
     }
     let job = match open::<J>(app, &record) {
         Ok(job) => job,
-        Err(outcome) => return (record, outcome),
+        Err(outcome) => return (record, outcome, None),
     };
     let running = Running {
         job,
@@ -190,6 +214,8 @@ async fn attempt<J: Job>(app: &App, worker: &impl Work<J>, record: JobRecord) ->
         id: record.id,
         attempt: record.attempts + 1,
         origin: record.origin.clone(),
+        was_dead: record.history.iter().any(|entry| entry.event == Event::Dead),
+        answered: OnceLock::new(),
         record: Mutex::new(record),
     };
     // So that whatever a worker logs tells its job, and the request that this comes from.
@@ -205,7 +231,8 @@ async fn attempt<J: Job>(app: &App, worker: &impl Work<J>, record: JobRecord) ->
         // What a panic says is for us.
         Outcome::again("its worker broke down")
     });
-    (running.record.into_inner(), outcome)
+    let answered = running.answered.get().copied();
+    (running.record.into_inner(), outcome, answered)
 }
 
 /// What a job says.
@@ -233,7 +260,7 @@ fn open<J: Job>(app: &App, record: &JobRecord) -> std::result::Result<J, Outcome
 }
 
 /// Notes what came of an attempt, unless the job is another's by now.
-async fn note<J: Job>(app: &App, mut record: JobRecord, outcome: &Outcome) -> Result<()> {
+async fn note<J: Job>(app: &App, mut record: JobRecord, outcome: &Outcome, measured: Measured) -> Result<()> {
     let (now, queue) = (app.now(), J::QUEUE);
     match outcome {
         Outcome::Done => record.complete(now),
@@ -243,6 +270,10 @@ async fn note<J: Job>(app: &App, mut record: JobRecord, outcome: &Outcome) -> Re
         }
         Outcome::Dead { why } => record.die(now, why),
         Outcome::NotNow { after } => record.give_back(now, *after),
+        Outcome::Canceled { why } => record.drop(now, why),
+    }
+    if !matches!(outcome, Outcome::NotNow { .. } | Outcome::Canceled { .. }) {
+        record.measured(measured);
     }
     if !store::save(&app.table, &mut record).await? {
         tracing::warn!(job.id = %record.id, "a job was canceled, or taken by another worker, while it was done");

@@ -157,6 +157,8 @@ ids! {
     IncidentId "inc_";
     /// Names a message: a fact that is told to others, and what they know a repeat by.
     MessageId "msg_";
+    /// Names an endpoint that subscribes to events.
+    WebhookId "whk_";
     /// Names a job: work that outlives the request that caused it.
     JobId "job_";
     /// Names a credit grant: credits with a priority and an end.

@@ -30,7 +30,7 @@ pub use error::{Error, FieldProblem, Result};
 pub use id::{
     AlertId, ApiKeyId, AuditId, ClientId, ContractId, CouponId, CreditGrantId, CreditNoteId, EventId, GrantId,
     IncidentId, InvitationId, InvoiceId, JobId, LeaseId, LedgerEntryId, MessageId, OrgId, PaymentId, PlanId, ProjectId,
-    RecurringInvoiceId, RefundId, SessionId, SubscriptionId, UserId,
+    RecurringInvoiceId, RefundId, SessionId, SubscriptionId, UserId, WebhookId,
 };
 pub use money::{Currency, Minor, Money};
 pub use network::Network;

@@ -236,6 +236,10 @@ policy! {
     // Where its money comes.
     ManageProviders    => Audience::Org(ADMINS);
 
+    // Endpoints that subscribe to events; their addresses may be secrets.
+    ReadWebhooks       => Audience::Org(BUILDERS);
+    ManageWebhooks     => Audience::Org(ADMINS);
+
     // Alerts, and the notices that they send.
     ReadAlerts         => Audience::Org(EVERYONE);
     ManageAlerts       => Audience::Resource(BUILDERS);

@@ -7,10 +7,13 @@ use serde::Serialize;
 use crate::wallet::WalletView;
 
 /// The wallet as its GET shows it, when it happened.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = WalletTold)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Told {
+    /// Whose it is.
     pub(crate) org: OrgId,
+    /// Grows with each fact about the wallet.
     pub(crate) sequence: u64,
     /// What the month includes.
     pub(crate) included: u64,
@@ -19,6 +22,8 @@ pub(crate) struct Told {
 }
 
 impl About for Told {
+    type View = Self;
+
     fn org(&self) -> OrgId {
         self.org
     }

@@ -155,6 +155,19 @@ pub enum Letter {
         /// The wallet's page.
         link: Line,
     },
+    /// Says that an endpoint for webhooks is not called any more.
+    WebhookDisabled {
+        /// Who gets it.
+        name: Line,
+        /// Whose endpoint it is.
+        organization: Line,
+        /// Where it is; no more of its address, which may be a secret.
+        server: Line,
+        /// Whether it said itself that it is no more.
+        gone: bool,
+        /// The page of endpoints.
+        link: Line,
+    },
     /// Says that money came that fits nothing.
     PaymentUnapplied {
         /// Who gets it.

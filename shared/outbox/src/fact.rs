@@ -1,10 +1,14 @@
 //! A fact: something that happened, as it is told and as it is stored. Pure: time is passed in.
 
+use std::borrow::Cow;
+
 use anyhow::{Context, anyhow};
 use app::{Nudge, Outgoing};
 use kernel::{MessageId, OrgId, Origin, Result, Time};
 use serde::{Deserialize, Serialize};
 use table::Write;
+use utoipa::ToSchema;
+use utoipa::openapi::{RefOr, Schema};
 
 use crate::{QUEUE, store};
 
@@ -33,6 +37,9 @@ pub trait Fact: Serialize {
 
 /// What the facts about one kind of resource have in common.
 pub trait About: Serialize {
+    /// What they show, as it is described.
+    type View: ToSchema;
+
     /// As [`Fact::org`].
     fn org(&self) -> OrgId;
 
@@ -67,7 +74,9 @@ impl<V: Serialize> Shown<V> {
     }
 }
 
-impl<V: Serialize> About for Shown<V> {
+impl<V: Serialize + ToSchema> About for Shown<V> {
+    type View = V;
+
     fn org(&self) -> OrgId {
         self.org
     }
@@ -81,11 +90,45 @@ impl<V: Serialize> About for Shown<V> {
     }
 }
 
-/// Makes facts, each of what it tells and its name: `/// Docs. pub InvoiceSent(Shown<InvoiceView>) "invoice.sent";`.
+/// A kind of fact, as it is described to those who hear of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Kind {
+    /// Its name.
+    pub name: &'static str,
+    /// What happened, in a sentence.
+    pub about: &'static str,
+    /// Names the schema of what is shown.
+    pub view: fn() -> Cow<'static, str>,
+    /// Adds that schema, and those that it refers to.
+    pub schemas: fn(&mut Vec<(String, RefOr<Schema>)>),
+}
+
+impl Kind {
+    /// A kind of fact that shows a `V`.
+    pub const fn of<V: ToSchema>(name: &'static str, about: &'static str) -> Self {
+        Self {
+            name,
+            about,
+            view: V::name,
+            schemas: |into| {
+                into.push((V::name().into_owned(), V::schema()));
+                V::schemas(into);
+            },
+        }
+    }
+}
+
+/// Makes facts, each of what it tells and its name: `/// Docs. pub InvoiceSent(Shown<InvoiceView>) "invoice.sent";`. Lists
+/// them as `KINDS`.
 #[macro_export]
 macro_rules! facts {
-    ($($(#[$doc:meta])* $visible:vis $name:ident($told:ty) $type:literal;)*) => {$(
-        $(#[$doc])*
+    ($(#[doc = $doc:literal] $visible:vis $name:ident($told:ty) $type:literal;)*) => {
+        /// What is told here.
+        pub const KINDS: &[$crate::Kind] = &[$(
+            $crate::Kind::of::<<$told as $crate::About>::View>($type, $doc)
+        ),*];
+    $(
+        #[doc = $doc]
         #[derive(Debug, serde::Serialize)]
         $visible struct $name(pub(crate) $told);
 

@@ -17,7 +17,7 @@ mod fact;
 mod relay;
 pub mod store;
 
-pub use fact::{About, Fact, FactRef, Shown, Telling, Told};
+pub use fact::{About, Fact, FactRef, Kind, Shown, Telling, Told};
 pub use relay::{Heard, Listener, relay, sweep};
 
 /// Where the relay is told of facts.

@@ -75,6 +75,28 @@ pub(crate) async fn due(
     table.query(query.between("0", before.to_string()).after(after)).await
 }
 
+/// Reads what happened in the scope's organization after a fact, or from the beginning, until `before`: at most `limit`,
+/// oldest first.
+pub async fn log_after<P: OrgWide>(
+    table: &Table,
+    scope: &Scope<P>,
+    after: Option<MessageId>,
+    before: Time,
+    limit: u16,
+) -> Result<Page<Told>> {
+    // Of one millisecond all facts come, or none.
+    let last = MessageId::from_bits(u128::try_from(before.millis()).unwrap_or(0) << 80).to_string();
+    let first = after.map_or_else(String::new, |after| format!("{after}~"));
+    if first >= last {
+        return Ok(Page {
+            records: Vec::new(),
+            next: None,
+        });
+    }
+    let query = Query::of(log_of(scope.org()), limit).between(first.max("msg_".to_owned()), last);
+    table.query(query.consistent()).await
+}
+
 /// Reads one page of what happened in the scope's organization, oldest first.
 pub async fn log<P: OrgWide>(table: &Table, scope: &Scope<P>, slice: Slice) -> Result<Page<Told>> {
     table.query(Query::slice(log_of(scope.org()), slice).consistent()).await

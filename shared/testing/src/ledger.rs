@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use stack::aws::prices::{self, Counts};
 use stack::aws::usage::Usage;
 
-use crate::{PASSWORD, Reply, START, Setup, Tenant, TestApp};
+use crate::{PASSWORD, Receiver, Reply, START, Setup, Tenant, TestApp};
 
 /// How often an operation is done; what is counted is the mean.
 const TIMES: u64 = 32;
@@ -127,6 +127,7 @@ pub async fn measure() -> Vec<Entry> {
     entries.extend(questions().await);
     entries.push(billed().await);
     entries.push(paid().await);
+    entries.push(delivered().await);
     entries
 }
 
@@ -216,6 +217,43 @@ async fn paid() -> Entry {
         ("payment", "an invoice paid at a provider, until it is booked"),
         sum,
         f64::from(PAID),
+    )
+}
+
+/// Events of an organization, told to one endpoint each: relayed and delivered, one message at a time.
+async fn delivered() -> Entry {
+    const TOLD: u32 = 16;
+    let app = TestApp::start().await;
+    let tenant = app.tenant().await;
+    let (client, receiver) = (tenant.new_client(json!({})).await, Receiver::start().await);
+    let webhook = json!({"url": receiver.url(), "events": ["invoice.created"]});
+    tenant
+        .client
+        .post("/v1/webhook-subscriptions", webhook)
+        .await
+        .expect(201);
+    app.settle().await;
+    let mut sum = Counts::default();
+    for _ in 0..TOLD {
+        let lines = json!([{"description": "Work", "quantity": 1, "unitPrice": 9_900}]);
+        let new = json!({"clientId": client, "currency": "EUR", "dueDate": "2027-03-29", "lineItems": lines});
+        tenant.client.post("/v1/invoices", new).await.expect(201);
+        app.aws().usage().take();
+        for (queue, function) in [("OutboxQueue", "OutboxRelay"), ("WebhookQueue", "WebhookDeliverer")] {
+            for text in app.take(queue).await {
+                sum.sqs_requests += 2.0;
+                let failed = app.deliver_from(queue, &[text]).await;
+                assert_eq!(failed, Vec::<usize>::new(), "a message failed");
+                let usage = usage_of(&app, function);
+                add_invocation(&mut sum, &app, function, &usage, 3.0);
+            }
+        }
+    }
+    assert_eq!(receiver.calls().len(), TOLD as usize);
+    entry(
+        ("delivery", "an event told to one webhook, from the outbox on"),
+        sum,
+        f64::from(TOLD),
     )
 }
 
@@ -501,6 +539,8 @@ const TAIL: &str = "
 - **Payments**: an invoice of an organization is paid at Stripe: the session is asked for, each webhook of it is taken and worked
   off by itself, the invoice is paid and told, and the watch looks once more. The page, the relaying of what is told and the
   provider's own fee are apart.
+- **Deliveries**: one event told to one webhook, by a message of the relay and one of the deliverer, the dearest way: under load an
+  invocation takes ten of each. More webhooks of one event share the relay's part.
 - **SQS**: a send, a receive and a delete for each message.
 - **Reads** find every cache cold. What is asked has 48 batches of 100 events behind it, 16 of them not folded yet.
 - **Lambda's duration** is the one assumption: CPU time as `cargo local bench` measures it at a full core, rounded up and

@@ -79,10 +79,10 @@ fn dead_in(queue: &str) -> String {
     format!("DEAD#{queue}")
 }
 
-/// What stores a new job in the transaction of its cause. One with a key of its own takes the place of one that is dead or
+/// What stores a new job in the transaction of its cause. One that `replaces` takes the place of one that is dead or
 /// canceled, of no other.
-pub(crate) fn create(job: &JobRecord, is_keyed: bool) -> Result<Write> {
-    if is_keyed {
+pub(crate) fn create(job: &JobRecord, replaces: bool) -> Result<Write> {
+    if replaces {
         let replaced = [State::Dead, State::Canceled].map(State::name);
         return Write::create_over(job, "state", &replaced);
     }
@@ -109,6 +109,13 @@ pub async fn save(table: &Table, job: &mut JobRecord) -> Result<bool> {
         Err(error) if error.failed(0) => Ok(false),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Reads a job of a cause in the scope's organization, as it is now; 404 if it has none with this id.
+pub async fn one_of<P: OrgWide>(table: &Table, scope: &Scope<P>, cause: &str, id: JobId) -> Result<JobRecord> {
+    let partition = of_cause(Owner::Org(scope.org()), cause);
+    let found = table.get(&Key::of(partition, id.to_string())).await?;
+    found.ok_or(Error::NotFound("job"))
 }
 
 /// Reads one page of a queue's jobs that were due before `before`, the longest due first, as they were a moment ago.

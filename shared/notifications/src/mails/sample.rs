@@ -85,9 +85,16 @@ fn of_wallets(page: impl Fn(&str) -> Line) -> [Letter; 3] {
     ]
 }
 
-/// Mails of an organization's payments.
-fn of_payments(page: impl Fn(&str) -> Line) -> [Letter; 2] {
+/// Mails of an organization's payments, and of its webhooks.
+fn of_payments(page: impl Fn(&str) -> Line) -> [Letter; 3] {
     [
+        Letter::WebhookDisabled {
+            name: "Ada Lovelace".into(),
+            organization: "Analytical Engines".into(),
+            server: "https://hooks.example.com".into(),
+            gone: false,
+            link: page("/webhooks"),
+        },
         Letter::PaymentUnapplied {
             name: "Ada Lovelace".into(),
             organization: "Analytical Engines".into(),

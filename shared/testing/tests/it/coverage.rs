@@ -141,6 +141,17 @@ pub(crate) const WHO: &[(&str, &str, &str)] = &[
     ("PATCH",  "/v1/alerts/{id}",                                       "ManageAlerts"),
     ("DELETE", "/v1/alerts/{id}",                                       "ManageAlerts"),
     ("GET",    "/v1/alerts/{id}/incidents",                             "ReadAlerts"),
+    ("GET",    "/v1/webhook-subscriptions",                             "ReadWebhooks"),
+    ("POST",   "/v1/webhook-subscriptions",                             "ManageWebhooks"),
+    ("GET",    "/v1/webhook-subscriptions/{id}",                        "ReadWebhooks"),
+    ("PATCH",  "/v1/webhook-subscriptions/{id}",                        "ManageWebhooks"),
+    ("DELETE", "/v1/webhook-subscriptions/{id}",                        "ManageWebhooks"),
+    ("POST",   "/v1/webhook-subscriptions/{id}/rotate-secret",          "ManageWebhooks"),
+    ("POST",   "/v1/webhook-subscriptions/{id}/test",                   "ManageWebhooks"),
+    ("GET",    "/v1/webhook-subscriptions/{id}/deliveries",             "ReadWebhooks"),
+    ("POST",   "/v1/webhook-subscriptions/{id}/deliveries/{deliveryId}/replay", "ManageWebhooks"),
+    ("POST",   "/v1/webhook-subscriptions/{id}/replay",                 "ManageWebhooks"),
+    ("GET",    "/v1/webhook-events",                                    "ReadWebhooks"),
     ("GET",    "/v1/notification-jobs",                                 "ReadAlerts"),
 
     ("GET",    "/pay/{token}",                                          PUBLIC),
@@ -260,6 +271,7 @@ impl Operation {
         let event = kernel::EventId::new(app.now()).to_string();
         let grant = kernel::GrantId::new(app.now()).to_string();
         let invitation = kernel::InvitationId::new(app.now()).to_string();
+        let delivery = kernel::JobId::new(app.now()).to_string();
         for (name, id) in [
             ("{orgId}", &tenant.org),
             ("{projectId}", &tenant.project),
@@ -269,6 +281,7 @@ impl Operation {
             ("{eventId}", &event),
             ("{grantId}", &grant),
             ("{invitationId}", &invitation),
+            ("{deliveryId}", &delivery),
             ("{file}", &"index.css".to_owned()),
             ("{provider}", &"stripe".to_owned()),
             ("{token}", &"none".to_owned()),

@@ -75,4 +75,5 @@ mod usage;
 mod users;
 mod wallet;
 mod wallet_mails;
+mod webhooks;
 mod whole_commits;

@@ -182,6 +182,34 @@ fn rows_of_a_project() -> Vec<Row> {
     ]
 }
 
+/// What is about its webhooks.
+fn rows_of_webhooks() -> Vec<Row> {
+    let none = Value::Null;
+    let fresh = |end: &str| format!("/v1/webhook-subscriptions/{{fresh webhook}}{end}");
+    vec![
+        row("GET", "/v1/webhook-subscriptions", none.clone(), BUILDERS),
+        row("POST", "/v1/webhook-subscriptions", a_webhook(), ADMINS),
+        row("GET", &fresh(""), none.clone(), BUILDERS),
+        row("PATCH", &fresh(""), json!({"status": "disabled"}), ADMINS),
+        row("DELETE", &fresh(""), none.clone(), ADMINS),
+        row("POST", &fresh("/rotate-secret"), json!({}), ADMINS),
+        row("POST", &fresh("/test"), json!({}), ADMINS),
+        row("GET", &fresh("/deliveries"), none.clone(), BUILDERS),
+        row(
+            "POST",
+            &fresh("/replay"),
+            json!({"since": "2026-11-01T00:00:00Z"}),
+            ADMINS,
+        ),
+        row("GET", "/v1/webhook-events", none, BUILDERS),
+    ]
+}
+
+/// One that nobody answers.
+fn a_webhook() -> Value {
+    json!({"url": "http://127.0.0.1:9/hook", "events": ["*"]})
+}
+
 fn an_alert(project: &str) -> Value {
     json!({
         "projectId": project, "metricType": "event_count", "condition": ">", "threshold": 5, "window": "5m",
@@ -230,6 +258,10 @@ async fn fill(app: &TestApp, tenant: &Tenant, text: &str) -> String {
     if filled.contains("{fresh alert}") {
         let alert = tenant.client.post("/v1/alerts", an_alert(&tenant.project)).await;
         filled = filled.replace("{fresh alert}", &alert.expect(201).text("id"));
+    }
+    if filled.contains("{fresh webhook}") {
+        let webhook = tenant.client.post("/v1/webhook-subscriptions", a_webhook()).await;
+        filled = filled.replace("{fresh webhook}", &webhook.expect(201).text("id"));
     }
     fill_sales(app, tenant, filled).await
 }
@@ -322,6 +354,7 @@ async fn every_role_may_do_what_is_written_here_and_nothing_else() {
         rows_of_the_wallet(),
         rows_of_sales(),
         rows_of_a_project(),
+        rows_of_webhooks(),
     ];
     let rows = rows.into_iter().flatten();
     for row in rows.chain([end]) {

@@ -1,0 +1,5 @@
+//! The Lambda `webhooks`.
+
+fn main() -> anyhow::Result<()> {
+    lambda::run(webhooks::FUNCTION)
+}
