@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use gate::{Route, routes};
-use identity::account::SignedIn;
+use identity::factor::second_step::LoggedIn;
 use identity::oidc::{self, Answer, LIFETIME_SECONDS};
 use identity::{Google, Issuer};
 use lambda::{App, Json, Problem, Query, Result};
@@ -47,8 +47,10 @@ struct Return {
 }
 
 /// Logs in who comes back from the provider; registers who comes for the first time
+///
+/// Who has a factor is answered with a challenge, as by logging in with a password.
 #[utoipa::path(get, path = "/v1/auth/google/callback", operation_id = "finish_google_login", tag = "Auth",
-    params(Return), responses((status = 200, body = SignedIn), Problem))]
+    params(Return), responses((status = 200, body = LoggedIn), Problem))]
 async fn finish(
     State(app): State<App>,
     State(issuer): State<Issuer>,

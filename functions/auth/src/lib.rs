@@ -1,5 +1,6 @@
 //! /v1/auth: registering, logging in and out, refreshing, sessions; and the keys that verify access tokens.
 
+mod factors;
 mod google;
 mod recovery;
 mod settings;
@@ -10,6 +11,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use gate::{Gate, Routes, Serve, routes};
 use identity::account::{self, NewUser, SignedIn};
+use identity::factor::second_step::LoggedIn;
 use identity::session::{Device, SessionView};
 use identity::token::{Jwks, not_authenticated};
 use identity::{Bootstrap, Google, Issuer, Session, User, UserView, password};
@@ -19,6 +21,7 @@ use lambda::{App, Created, Env, Function, Json, List, Pages, Paging, Path, Probl
 use notifications::Desk;
 use serde::Deserialize;
 
+use factors::Product;
 use settings::Secrets;
 
 /// The function.
@@ -32,6 +35,7 @@ struct Auth {
     bootstrap: Bootstrap,
     google: Google,
     desk: Desk,
+    product: Product,
 }
 
 impl Start for Auth {
@@ -43,6 +47,7 @@ impl Start for Auth {
             bootstrap: secrets.bootstrap(env),
             google: secrets.google(env)?,
             desk: Desk::of(env, &app)?,
+            product: Product(env.variable("PRODUCT_NAME")?.to_owned()),
             app,
         })
     }
@@ -57,6 +62,7 @@ impl Serve for Auth {
         let costly = Routes::new()
             .public(routes![register])
             .open(routes![log_in])
+            .and(factors::second_step())
             .open(google::begins());
         Routes::new()
             .open(routes![refresh, jwks])
@@ -64,6 +70,7 @@ impl Serve for Auth {
             .by_address(costly)
             .anyone(routes![log_out])
             .signed_in(routes![me, list_sessions, end_session])
+            .and(factors::own())
             .and(recovery::routes())
     }
 }
@@ -162,16 +169,18 @@ async fn register(
     Ok(Created(entered))
 }
 
-/// Logs a person in: opens a session
+/// Logs a person in: opens a session, or asks who has a factor for it
+///
+/// Who has a factor is answered with a challenge instead of tokens, to be met at `/v1/auth/login/factor`.
 #[utoipa::path(post, path = "/v1/auth/login", operation_id = "log_in", tag = "Auth", request_body = Credentials,
-    responses((status = 200, body = SignedIn)))]
+    responses((status = 200, body = LoggedIn)))]
 async fn log_in(
     State(app): State<App>,
     State(issuer): State<Issuer>,
     State(bootstrap): State<Bootstrap>,
     On(device): On,
     Json(input): Json<Credentials>,
-) -> Result<Json<SignedIn>> {
+) -> Result<Json<LoggedIn>> {
     let entered = account::log_in(&app, &issuer, &bootstrap, &input.email, &input.password, device).await?;
     Ok(Json(entered))
 }

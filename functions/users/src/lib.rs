@@ -1,25 +1,50 @@
-//! /v1/users: the people of the platform, their roles, keeping them out and letting them in again, ending their sessions.
+//! /v1/users: the people of the platform, their roles, keeping them out and letting them in again, ending their sessions,
+//! removing factors that they have lost.
 
-use axum::extract::State;
+use axum::extract::{FromRef, State};
 use axum::http::StatusCode;
-use gate::{Guarded, Routes, Serve, routes};
+use gate::{Gate, Routes, Serve, routes};
+use identity::factor::enrolment;
 use identity::user::UserStatus;
 use identity::{User, UserView};
-use kernel::policy::{EndSessions, ManageUsers};
+use kernel::policy::{EndSessions, ManageUsers, ResetFactors};
 use kernel::{Check, Input, PlatformRole, Scope, UserId};
-use lambda::{App, Function, Json, List, Pages, Paging, Path, Result};
+use lambda::{App, Env, Function, Json, List, Pages, Paging, Path, Result, Start};
+use notifications::Desk;
 use serde::Deserialize;
 
 /// The function.
 pub const FUNCTION: Function = gate::function::<Users>("users");
 
-struct Users;
+#[derive(Clone, FromRef)]
+struct Users {
+    app: App,
+    gate: Gate,
+    desk: Desk,
+}
+
+impl Start for Users {
+    async fn start(env: &Env, app: App) -> anyhow::Result<Self> {
+        Ok(Self {
+            gate: Gate::of(env, &app)?,
+            desk: Desk::of(env, &app)?,
+            app,
+        })
+    }
+}
 
 impl Serve for Users {
-    type State = Guarded;
+    type State = Self;
 
-    fn routes() -> Routes<Guarded> {
-        Routes::new().signed_in(routes![list, set_role, deactivate, reactivate, end_sessions])
+    fn routes() -> Routes<Self> {
+        Routes::new().signed_in(routes![
+            list,
+            set_role,
+            deactivate,
+            reactivate,
+            end_sessions,
+            remove_factors
+        ])
     }
 }
 
@@ -93,5 +118,22 @@ async fn reactivate(
     responses((status = 204, description = "They have ended.")))]
 async fn end_sessions(State(app): State<App>, scope: Scope<EndSessions>, Path(id): Path<UserId>) -> Result<StatusCode> {
     User::end_all_sessions(&app, &scope, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Removes all factors of a person who has lost them, ends their sessions, and tells them by mail
+///
+/// Managers alone may, once they know who asks; their own they remove themselves (409 `own_account`). Nothing happens if the
+/// person has none.
+#[utoipa::path(delete, path = "/v1/users/{id}/factors", operation_id = "remove_user_factors", tag = "Users",
+    params(("id" = UserId, Path, description = "The person.")),
+    responses((status = 204, description = "They have none.")))]
+async fn remove_factors(
+    State(app): State<App>,
+    State(desk): State<Desk>,
+    scope: Scope<ResetFactors>,
+    Path(id): Path<UserId>,
+) -> Result<StatusCode> {
+    enrolment::reset(&app, &desk, &scope, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

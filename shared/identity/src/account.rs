@@ -14,6 +14,8 @@ use trail::{Chain, Change};
 
 use crate::bootstrap::Bootstrap;
 use crate::devices::Devices;
+use crate::factor::Method;
+use crate::factor::second_step::{self, LoggedIn};
 use crate::failures::{Guess, Subject};
 use crate::mailed::Mailed;
 use crate::org::Org;
@@ -130,8 +132,9 @@ async fn enter(commit: Commit<'_>, user: &User, password_hash: String, action: &
     }
 }
 
-/// Logs a person in. A wrong address and a wrong password are one answer, after the same time: 401 `bad_credentials`; after
-/// some of those 429 `too_many_failures`. Whoever has the right password of a deactivated account is told so.
+/// Logs a person in; who has a factor gets a challenge. A wrong address and a wrong password are one answer, after the same
+/// time: 401 `bad_credentials`; after some of those 429 `too_many_failures`. Whoever has the right password of a deactivated
+/// account is told so.
 pub async fn log_in(
     app: &App,
     issuer: &Issuer,
@@ -139,7 +142,7 @@ pub async fn log_in(
     email: &str,
     password: &str,
     device: Device,
-) -> Result<SignedIn> {
+) -> Result<LoggedIn> {
     let email = email.to_lowercase();
     let login = Login::find(&app.table, &email).await?;
     let (whose, from) = (login.as_ref().map(|login| login.user), device.ip_address);
@@ -151,7 +154,7 @@ pub async fn log_in(
 }
 
 /// One line of the log for a login that failed for what was sent, or came too early.
-fn log_failure(email: &str, whose: Option<UserId>, from: Option<IpAddr>, error: &Error) {
+pub(crate) fn log_failure(email: &str, whose: Option<UserId>, from: Option<IpAddr>, error: &Error) {
     let code = match error {
         Error::Unauthenticated { code, .. } => code,
         Error::TooManyFailures { .. } => "too_many_failures",
@@ -180,7 +183,7 @@ async fn by_password(
     mut login: Option<Login>,
     password: &str,
     device: Device,
-) -> Result<SignedIn> {
+) -> Result<LoggedIn> {
     let guess = guess(app, email, login.as_ref(), &device).await?;
     if login.is_none() && bootstrap.is(email) && bootstrap.accepts(password) {
         make_manager(app, email, password).await?;
@@ -206,28 +209,68 @@ async fn guess(app: &App, email: &str, login: Option<&Login>, device: &Device) -
     Guess::begin(app, Subject::Login { email, from }).await
 }
 
-/// Opens a session of a person who logs in.
-pub(crate) async fn open(app: &App, issuer: &Issuer, user: User, device: Device) -> Result<SignedIn> {
-    let now = app.now();
-    let (session, refresh) = Session::open(now, &user, device.clone());
-    again(|| async {
-        let mut devices = Devices::of(&app.table, user.id).await?;
-        let is_new = devices.remember(&device, now);
-        Commit::of(app, &Origin::default())
-            .write("session", Write::create(&session)?)
-            .write_all("devices", is_new.then(|| Write::save(&devices)).transpose()?)
-            .await
+/// Opens a session of a person who logs in, or asks them for their factor.
+pub(crate) async fn open(app: &App, issuer: &Issuer, user: User, device: Device) -> Result<LoggedIn> {
+    if user.has_factor {
+        return second_step::challenge(app, &user).await.map(LoggedIn::Challenged);
+    }
+    let entered = again(|| async {
+        let opening = Opening::of(app, user.clone(), &device).await?;
+        opening.commit(app, &Origin::default())?.await?;
+        Ok(opening.done(app, issuer, None)?)
     })
     .await?;
-    let access = issuer.issue(now, user.id, session.id)?;
-    tracing::info!(
-        user.id = %user.id,
-        user.address_sha256 = address_hash(&user.email),
-        session.id = %session.id,
-        client.address = session.ip_address,
-        "a person logged in"
-    );
-    Ok(SignedIn::of(user, Tokens { access, refresh }))
+    Ok(LoggedIn::SignedIn(Box::new(entered)))
+}
+
+/// A session that is about to be opened.
+pub(crate) struct Opening {
+    user: User,
+    session: Session,
+    refresh: RefreshToken,
+    devices: Devices,
+    is_new_device: bool,
+}
+
+impl Opening {
+    /// A session of a person on a device.
+    pub(crate) async fn of(app: &App, user: User, device: &Device) -> Result<Self> {
+        let now = app.now();
+        let (session, refresh) = Session::open(now, &user, device.clone());
+        let mut devices = Devices::of(&app.table, user.id).await?;
+        let is_new_device = devices.remember(device, now);
+        Ok(Self {
+            user,
+            session,
+            refresh,
+            devices,
+            is_new_device,
+        })
+    }
+
+    /// What opens it.
+    pub(crate) fn commit<'a>(&self, app: &'a App, origin: &Origin) -> Result<Commit<'a>> {
+        let devices = self.is_new_device.then(|| Write::save(&self.devices));
+        Ok(Commit::of(app, origin)
+            .write("session", Write::create(&self.session)?)
+            .write_all("devices", devices.transpose()?))
+    }
+
+    /// Its tokens, once it is open; and a line of the log, with what was proved besides a password.
+    pub(crate) fn done(self, app: &App, issuer: &Issuer, factor: Option<Method>) -> Result<SignedIn> {
+        let Self { user, session, .. } = self;
+        let access = issuer.issue(app.now(), user.id, session.id)?;
+        tracing::info!(
+            user.id = %user.id,
+            user.address_sha256 = address_hash(&user.email),
+            session.id = %session.id,
+            client.address = session.ip_address,
+            factor = factor.map(Method::name),
+            "a person logged in"
+        );
+        let refresh = self.refresh;
+        Ok(SignedIn::of(user, Tokens { access, refresh }))
+    }
 }
 
 fn bad_credentials() -> Error {

@@ -24,6 +24,7 @@ use trail::{Chain, Change};
 
 use crate::account::{self, SignedIn, Tokens};
 use crate::devices::Devices;
+use crate::factor::second_step::LoggedIn;
 use crate::session::{Device, Session};
 use crate::token::Issuer;
 use crate::user::User;
@@ -137,7 +138,8 @@ pub struct Answer<'a> {
     pub issuer: Option<&'a str>,
 }
 
-/// Finishes a login in the browser that began it; who comes for the first time is registered.
+/// Finishes a login in the browser that began it; who comes for the first time is registered, and who has a factor gets a
+/// challenge.
 ///
 /// 401 `bad_state` if this browser began no such attempt, or it is used or too old; `google_denied`, `bad_code`,
 /// `bad_id_token`; 409 `email_unverified`, `google_account_changed`; 503 `busy` when the provider does not answer.
@@ -148,7 +150,7 @@ pub async fn finish(
     answer: Answer<'_>,
     browser: Option<&str>,
     device: Device,
-) -> Result<SignedIn> {
+) -> Result<LoggedIn> {
     let (provider, now) = (google.provider()?, app.now());
     let secrets = claim(app, answer.state, browser).await?;
     let metadata = provider.metadata(now).await?;
@@ -197,11 +199,11 @@ fn check(account: &Account) -> Result<()> {
 }
 
 /// Logs the account's person in; registers them if nobody has come with this account before.
-async fn enter(app: &App, issuer: &Issuer, account: &Account, device: Device) -> Result<SignedIn> {
+async fn enter(app: &App, issuer: &Issuer, account: &Account, device: Device) -> Result<LoggedIn> {
     let known = match GoogleLogin::find(&app.table, &account.email).await? {
         Some(login) => Some(login),
         None => match register(app, issuer, account, device.clone()).await? {
-            Some(entered) => return Ok(entered),
+            Some(entered) => return Ok(LoggedIn::SignedIn(Box::new(entered))),
             // Their other tab was faster.
             None => GoogleLogin::find(&app.table, &account.email).await?,
         },

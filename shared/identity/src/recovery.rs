@@ -27,7 +27,7 @@ const RESETS: Queue = Queue("RESET_QUEUE_URL");
 /// Pages of the console that mails lead to.
 const VERIFY_PAGE: &str = "/verify-email";
 const RESET_PAGE: &str = "/reset-password";
-const FORGOT_PAGE: &str = "/forgot-password";
+pub(crate) const FORGOT_PAGE: &str = "/forgot-password";
 
 /// Somebody, who may be anybody, asks for a new password for this address.
 #[derive(Debug, Serialize, Deserialize)]
@@ -248,6 +248,6 @@ fn password_changed(desk: &Desk, now: Time, user: &User) -> Result<Job> {
 }
 
 /// A mail to a person about their account.
-fn mail(desk: &Desk, now: Time, user: &User, letter: Letter) -> Result<Job> {
+pub(crate) fn mail(desk: &Desk, now: Time, user: &User, letter: Letter) -> Result<Job> {
     desk.mail(now, Owner::User(user.id), "account", Mail::to(&user.email, letter))
 }

@@ -71,7 +71,8 @@ impl TestApp {
         self.known(MANAGER_EMAIL.to_owned(), &reply)
     }
 
-    fn known(&self, email: String, reply: &crate::Reply) -> Person {
+    /// Who a reply with tokens lets in.
+    pub fn known(&self, email: String, reply: &crate::Reply) -> Person {
         let access_token = reply.text("accessToken");
         Person {
             client: self.client().bearer(&access_token),

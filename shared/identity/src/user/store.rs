@@ -178,6 +178,16 @@ impl User {
     }
 
     async fn save<P: Permission>(&self, app: &App, by: &Scope<P>, change: Change) -> Result<()> {
+        Ok(self.saved(app, by, change).await?.await?)
+    }
+
+    /// What stores a change of a person by another, and notes it.
+    pub(crate) async fn saved<'a, P: Permission>(
+        &self,
+        app: &'a App,
+        by: &Scope<P>,
+        change: Change,
+    ) -> Result<Commit<'a>> {
         // Who acts must still be who they were when they asked: of two managers who demote each other, one is too late.
         let actor = Self::find(&app.table, by.user()?).await?.ok_or(Error::Denied)?;
         if actor.role != by.platform_role() || actor.status != UserStatus::Active {
@@ -185,11 +195,9 @@ impl User {
         }
         // Of who changes himself the write itself checks that.
         let another = (actor.id != self.id).then(|| Write::check(&actor));
-        Commit::by(app, by)
+        Ok(Commit::by(app, by)
             .write("user", Write::replace(self)?)
             .write_all("actor", another)
-            .note(Chain::User(self.id), change)
-            .await?;
-        Ok(())
+            .note(Chain::User(self.id), change))
     }
 }

@@ -30,6 +30,24 @@ pub fn samples() -> Vec<Letter> {
             changed_at: now,
             link: page("/forgot-password"),
         },
+        Letter::FactorAdded {
+            name: "Ada Lovelace".into(),
+            factor: "Phone".into(),
+            changed_at: now,
+            link: page("/forgot-password"),
+        },
+        Letter::FactorRemoved {
+            name: "Ada Lovelace".into(),
+            factor: "Phone".into(),
+            changed_at: now,
+            link: page("/forgot-password"),
+        },
+        Letter::RecoveryCodeUsed {
+            name: "Ada Lovelace".into(),
+            left: 9,
+            changed_at: now,
+            link: page("/forgot-password"),
+        },
         Letter::Invitation {
             inviter: "Ada Lovelace".into(),
             organization: "Analytical Engines".into(),

@@ -27,6 +27,7 @@ mod docs;
 mod dunning;
 mod event_writer;
 mod events;
+mod factors;
 mod fuzz;
 mod google;
 mod grants;
