@@ -2,10 +2,11 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use gate::{Routes, routes};
+use gate::{Proved, Routes, routes};
 use identity::Issuer;
 use identity::account::SignedIn;
 use identity::factor::enrolment::{self, Confirmed, NewTotp, RecoveryCodes};
+use identity::factor::step_up::{self, Again};
 use identity::factor::{FactorsView, Proof, second_step};
 use kernel::policy::ManageOwnAccount;
 use kernel::{Check, FactorId, Input, Origin, Scope};
@@ -24,7 +25,7 @@ const LONGEST_CODE: usize = 64;
 
 /// The routes of who is logged in.
 pub(crate) fn own() -> Routes<Auth> {
-    Routes::new().signed_in(routes![list, add_totp, confirm, remove, make_codes])
+    Routes::new().own_account(routes![list, add_totp, confirm, remove, make_codes, step_up])
 }
 
 /// The second step of a login.
@@ -127,13 +128,14 @@ async fn list(State(app): State<App>, scope: Scope<ManageOwnAccount>) -> Result<
 /// Begins to add an authenticator app: makes its secret
 ///
 /// It counts once it was confirmed with a code, within 10 minutes; beginning again voids the secret before. 409
-/// `too_many_factors` for who has ten.
+/// `too_many_factors` for who has ten; 403 `proof_required` for who has not proved a moment ago that it is them.
 #[utoipa::path(post, path = "/v1/auth/factors/totp", operation_id = "add_totp", tag = "Auth",
     request_body = NewTotpInput, responses((status = 201, body = NewTotp)))]
 async fn add_totp(
     State(app): State<App>,
     State(Product(product)): State<Product>,
     scope: Scope<ManageOwnAccount>,
+    _: Proved,
     Json(input): Json<NewTotpInput>,
 ) -> Result<Created<NewTotp>> {
     let added = enrolment::add_totp(&app, &scope, &product, &input.name).await?;
@@ -159,6 +161,8 @@ async fn confirm(
 }
 
 /// Removes one of your factors; with the last one your recovery codes are void
+///
+/// 403 `proof_required` for who has not proved a moment ago that it is them.
 #[utoipa::path(delete, path = "/v1/auth/factors/{id}", operation_id = "remove_factor", tag = "Auth",
     params(("id" = FactorId, Path, description = "The factor.")),
     responses((status = 204, description = "It is removed.")))]
@@ -166,6 +170,7 @@ async fn remove(
     State(app): State<App>,
     State(desk): State<Desk>,
     scope: Scope<ManageOwnAccount>,
+    _: Proved,
     Path(id): Path<FactorId>,
 ) -> Result<StatusCode> {
     enrolment::remove(&app, &desk, &scope, id).await?;
@@ -174,10 +179,61 @@ async fn remove(
 
 /// Makes ten new recovery codes, which are shown this once; those before are void
 ///
-/// 409 `no_factor` for who has no factor.
+/// 409 `no_factor` for who has no factor; 403 `proof_required` for who has not proved a moment ago that it is them.
 #[utoipa::path(post, path = "/v1/auth/factors/recovery-codes", operation_id = "make_recovery_codes", tag = "Auth",
     responses((status = 201, body = RecoveryCodes)))]
-async fn make_codes(State(app): State<App>, scope: Scope<ManageOwnAccount>) -> Result<Created<RecoveryCodes>> {
+async fn make_codes(
+    State(app): State<App>,
+    scope: Scope<ManageOwnAccount>,
+    _: Proved,
+) -> Result<Created<RecoveryCodes>> {
     let made = enrolment::make_codes(&app, &scope).await?;
     Ok(Created(made))
+}
+
+/// What proves that it is still you.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct StepUp {
+    /// Your password, if you have no factor.
+    #[schema(nullable = false, format = "password", max_length = 128)]
+    password: Option<String>,
+    /// The six digits that your app shows, if you have one.
+    #[schema(nullable = false, max_length = 64, example = "492039")]
+    code: Option<String>,
+}
+
+impl Input for StepUp {
+    fn check(&self, check: &mut Check) {
+        let one = self.password.is_some() != self.code.is_some();
+        check.that(one, "code", "must be given, or `password`, and not both");
+        check_code(check, "code", self.code.as_deref().unwrap_or_default());
+        let password = self.password.as_deref().unwrap_or_default();
+        check.that(password.len() <= 512, "password", "must have at most 512 bytes");
+    }
+}
+
+impl StepUp {
+    fn again(&self) -> Again<'_> {
+        match (&self.password, &self.code) {
+            (Some(password), _) => Again::Password(password),
+            (None, code) => Again::Code(code.as_deref().unwrap_or_default()),
+        }
+    }
+}
+
+/// Proves in your session that it is still you, for what takes a recent proof
+///
+/// Logging in is such a proof. Who has a factor sends its code, others their password: 422 if it is wrong, 429
+/// `too_many_failures` after some of those, 409 `no_password` for who has neither and logs in again instead.
+#[utoipa::path(post, path = "/v1/auth/step-up", operation_id = "step_up", tag = "Auth", request_body = StepUp,
+    responses((status = 204, description = "It is proved.")))]
+async fn step_up(
+    State(app): State<App>,
+    scope: Scope<ManageOwnAccount>,
+    On(device): On,
+    Json(input): Json<StepUp>,
+) -> Result<StatusCode> {
+    step_up::prove(&app, &scope, input.again(), &device).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

@@ -69,7 +69,8 @@ impl Serve for Auth {
             .open(google::finishes())
             .by_address(costly)
             .anyone(routes![log_out])
-            .signed_in(routes![me, list_sessions, end_session])
+            .own_account(routes![me])
+            .signed_in(routes![list_sessions, end_session])
             .and(factors::own())
             .and(recovery::routes())
     }

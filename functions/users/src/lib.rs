@@ -3,7 +3,7 @@
 
 use axum::extract::{FromRef, State};
 use axum::http::StatusCode;
-use gate::{Gate, Routes, Serve, routes};
+use gate::{Gate, Proved, Routes, Serve, routes};
 use identity::factor::enrolment;
 use identity::user::UserStatus;
 use identity::{User, UserView};
@@ -70,13 +70,15 @@ async fn list(State(app): State<App>, scope: Scope<ManageUsers>, pages: Pages) -
 
 /// Gives a person a role on the platform
 ///
-/// An admin neither touches a manager nor makes one; nobody changes himself. Repeating it changes nothing.
+/// An admin neither touches a manager nor makes one; nobody changes himself. Repeating it changes nothing. 403 `proof_required`
+/// for who has not proved a moment ago that it is them.
 #[utoipa::path(patch, path = "/v1/users/{id}/role", operation_id = "set_user_role", tag = "Users",
     params(("id" = UserId, Path, description = "The person.")), request_body = RoleInput,
     responses((status = 200, body = UserView)))]
 async fn set_role(
     State(app): State<App>,
     scope: Scope<ManageUsers>,
+    _: Proved,
     Path(id): Path<UserId>,
     Json(input): Json<RoleInput>,
 ) -> Result<Json<UserView>> {
@@ -112,11 +114,17 @@ async fn reactivate(
 
 /// Ends all sessions of a person: their tokens stop working within a minute, and they may log in again
 ///
-/// Managers alone may. It does so each time, with what was opened meanwhile.
+/// Managers alone may. It does so each time, with what was opened meanwhile. 403 `proof_required` for who has not proved a
+/// moment ago that it is them.
 #[utoipa::path(delete, path = "/v1/users/{id}/sessions", operation_id = "end_user_sessions", tag = "Users",
     params(("id" = UserId, Path, description = "The person.")),
     responses((status = 204, description = "They have ended.")))]
-async fn end_sessions(State(app): State<App>, scope: Scope<EndSessions>, Path(id): Path<UserId>) -> Result<StatusCode> {
+async fn end_sessions(
+    State(app): State<App>,
+    scope: Scope<EndSessions>,
+    _: Proved,
+    Path(id): Path<UserId>,
+) -> Result<StatusCode> {
     User::end_all_sessions(&app, &scope, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -124,7 +132,7 @@ async fn end_sessions(State(app): State<App>, scope: Scope<EndSessions>, Path(id
 /// Removes all factors of a person who has lost them, ends their sessions, and tells them by mail
 ///
 /// Managers alone may, once they know who asks; their own they remove themselves (409 `own_account`). Nothing happens if the
-/// person has none.
+/// person has none. 403 `proof_required` for who has not proved a moment ago that it is them.
 #[utoipa::path(delete, path = "/v1/users/{id}/factors", operation_id = "remove_user_factors", tag = "Users",
     params(("id" = UserId, Path, description = "The person.")),
     responses((status = 204, description = "They have none.")))]
@@ -132,6 +140,7 @@ async fn remove_factors(
     State(app): State<App>,
     State(desk): State<Desk>,
     scope: Scope<ResetFactors>,
+    _: Proved,
     Path(id): Path<UserId>,
 ) -> Result<StatusCode> {
     enrolment::reset(&app, &desk, &scope, id).await?;

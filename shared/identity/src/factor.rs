@@ -8,6 +8,7 @@ mod challenge;
 mod code;
 pub mod enrolment;
 pub mod second_step;
+pub mod step_up;
 mod store;
 mod totp;
 

@@ -44,6 +44,8 @@ pub(crate) const WHO: &[(&str, &str, &str)] = &[
     ("POST",   "/v1/auth/factors/{id}/confirm",                         "ManageOwnAccount"),
     ("DELETE", "/v1/auth/factors/{id}",                                 "ManageOwnAccount"),
 
+    ("POST",   "/v1/auth/step-up",                                      "ManageOwnAccount"),
+
     ("GET",    "/v1/users",                                             "ManageUsers"),
     ("PATCH",  "/v1/users/{id}/role",                                   "ManageUsers"),
     ("DELETE", "/v1/users/{id}",                                        "ManageUsers"),

@@ -66,6 +66,7 @@ mod secrets;
 mod security_logs;
 mod sessions;
 mod shop;
+mod step_up;
 mod subscriptions;
 mod template;
 mod tidy;
