@@ -8,6 +8,7 @@ use identity::factor::second_step::LoggedIn;
 use identity::oidc::{self, Answer, LIFETIME_SECONDS};
 use identity::{Google, Issuer};
 use lambda::{App, Json, Problem, Query, Result};
+use notifications::Desk;
 use serde::Deserialize;
 
 use crate::{Auth, On};
@@ -53,6 +54,7 @@ struct Return {
     params(Return), responses((status = 200, body = LoggedIn), Problem))]
 async fn finish(
     State(app): State<App>,
+    State(desk): State<Desk>,
     State(issuer): State<Issuer>,
     State(google): State<Google>,
     On(device): On,
@@ -67,7 +69,7 @@ async fn finish(
     };
     let cookie = Cookie::of(&google);
     let browser = cookie.read(&headers);
-    let entered = oidc::finish(&app, &issuer, &google, answer, browser, device).await?;
+    let entered = oidc::finish(&app, &desk, &issuer, &google, answer, browser, device).await?;
     let gone = [(header::SET_COOKIE, cookie.set("", 0))];
     Ok((gone, Json(entered)).into_response())
 }

@@ -177,12 +177,13 @@ async fn register(
     responses((status = 200, body = LoggedIn)))]
 async fn log_in(
     State(app): State<App>,
+    State(desk): State<Desk>,
     State(issuer): State<Issuer>,
     State(bootstrap): State<Bootstrap>,
     On(device): On,
     Json(input): Json<Credentials>,
 ) -> Result<Json<LoggedIn>> {
-    let entered = account::log_in(&app, &issuer, &bootstrap, &input.email, &input.password, device).await?;
+    let entered = account::log_in(&app, &desk, &issuer, &bootstrap, &input.email, &input.password, device).await?;
     Ok(Json(entered))
 }
 

@@ -70,20 +70,22 @@ async fn list(State(app): State<App>, scope: Scope<ManageUsers>, pages: Pages) -
 
 /// Gives a person a role on the platform
 ///
-/// An admin neither touches a manager nor makes one; nobody changes himself. Repeating it changes nothing. 403 `proof_required`
+/// An admin neither touches a manager nor makes one; nobody changes himself. Repeating it changes nothing. They are
+/// told by mail, if they have proved their address. 403 `proof_required`
 /// for who has not proved a moment ago that it is them.
 #[utoipa::path(patch, path = "/v1/users/{id}/role", operation_id = "set_user_role", tag = "Users",
     params(("id" = UserId, Path, description = "The person.")), request_body = RoleInput,
     responses((status = 200, body = UserView)))]
 async fn set_role(
     State(app): State<App>,
+    State(desk): State<Desk>,
     scope: Scope<ManageUsers>,
     _: Proved,
     Path(id): Path<UserId>,
     Json(input): Json<RoleInput>,
 ) -> Result<Json<UserView>> {
     let user = User::load(&app.table, &scope, id).await?;
-    let user = user.save_role(&app, &scope, input.role).await?;
+    let user = user.save_role(&app, &desk, &scope, input.role).await?;
     Ok(Json(user.into()))
 }
 

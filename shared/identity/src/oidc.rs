@@ -18,6 +18,7 @@ use std::sync::Arc;
 use app::App;
 use commit::{Commit, NotDone};
 use kernel::{Check, Error, Origin, PlatformRole, Result};
+use notifications::Desk;
 use serde_json::json;
 use table::Write;
 use trail::{Chain, Change};
@@ -145,6 +146,7 @@ pub struct Answer<'a> {
 /// `bad_id_token`; 409 `email_unverified`, `google_account_changed`; 503 `busy` when the provider does not answer.
 pub async fn finish(
     app: &App,
+    desk: &Desk,
     issuer: &Issuer,
     google: &Google,
     answer: Answer<'_>,
@@ -163,7 +165,7 @@ pub async fn finish(
     let code = answer.code.ok_or_else(provider::bad_code)?;
     let account = provider.account(now, code, &secrets).await?;
     check(&account)?;
-    enter(app, issuer, &account, device).await
+    enter(app, desk, issuer, &account, device).await
 }
 
 fn bad_state() -> Error {
@@ -199,7 +201,7 @@ fn check(account: &Account) -> Result<()> {
 }
 
 /// Logs the account's person in; registers them if nobody has come with this account before.
-async fn enter(app: &App, issuer: &Issuer, account: &Account, device: Device) -> Result<LoggedIn> {
+async fn enter(app: &App, desk: &Desk, issuer: &Issuer, account: &Account, device: Device) -> Result<LoggedIn> {
     let known = match GoogleLogin::find(&app.table, &account.email).await? {
         Some(login) => Some(login),
         None => match register(app, issuer, account, device.clone()).await? {
@@ -217,7 +219,7 @@ async fn enter(app: &App, issuer: &Issuer, account: &Account, device: Device) ->
     }
     let user = User::find(&app.table, login.user).await?.ok_or(Error::Busy)?;
     user.must_be_active()?;
-    account::open(app, issuer, user, device).await
+    account::open(app, desk, issuer, user, device).await
 }
 
 /// Registers and logs in; nothing if somebody has come with this account meanwhile.

@@ -247,7 +247,22 @@ fn password_changed(desk: &Desk, now: Time, user: &User) -> Result<Job> {
     mail(desk, now, user, letter)
 }
 
+/// Adds a mail that tells a person what became of their account. Who has not proved their address gets none: anybody could have
+/// such mails sent to a stranger, by registering with their address.
+pub(crate) fn telling<'a>(
+    commit: Commit<'a>,
+    desk: &Desk,
+    now: Time,
+    user: &User,
+    letter: Letter,
+) -> Result<Commit<'a>> {
+    if user.email_verified_at.is_none() {
+        return Ok(commit);
+    }
+    commit.due(mail(desk, now, user, letter)?.later())
+}
+
 /// A mail to a person about their account.
-pub(crate) fn mail(desk: &Desk, now: Time, user: &User, letter: Letter) -> Result<Job> {
+fn mail(desk: &Desk, now: Time, user: &User, letter: Letter) -> Result<Job> {
     desk.mail(now, Owner::User(user.id), "account", Mail::to(&user.email, letter))
 }

@@ -112,6 +112,28 @@ pub enum Letter {
         /// Where they ask for another password if it was not them.
         link: Line,
     },
+    /// Says that somebody logged in from where they never had before.
+    NewDevice {
+        /// Whose account it is.
+        name: Line,
+        /// From which address.
+        address: Line,
+        /// When.
+        changed_at: Time,
+        /// Where they ask for another password if it was not them.
+        link: Line,
+    },
+    /// Says that somebody has another role on the platform.
+    PlatformRoleChanged {
+        /// Who.
+        name: Line,
+        /// Which one.
+        role: Line,
+        /// When.
+        changed_at: Time,
+        /// Where they ask for another password if they know nothing of it.
+        link: Line,
+    },
     /// Invites to an organization.
     Invitation {
         /// Who invites.

@@ -5,14 +5,14 @@ use app::App;
 use commit::{Commit, Reply, again};
 use kernel::policy::{ManageOwnAccount, ResetFactors};
 use kernel::{Error, FactorId, Result, Scope, Time};
-use notifications::{Desk, Job, Letter};
+use notifications::{Desk, Letter};
 use serde::Serialize;
 use serde_json::json;
 use table::{Table, Write};
 use trail::{Chain, Change};
 
 use super::{Factor, FactorView, Factors, FactorsView};
-use crate::recovery::{FORGOT_PAGE, mail};
+use crate::recovery::{FORGOT_PAGE, telling};
 use crate::session;
 use crate::user::User;
 
@@ -95,12 +95,11 @@ pub async fn confirm(
         let is_first = !factors.any();
         let factor = factors.confirm(&app.sealing, id, code, now)?;
         let recovery_codes = is_first.then(|| factors.make_codes());
-        let job = mail(desk, now, &user, added(desk, now, &user, &factor))?;
         let new = json!({"type": factor.method(), "name": factor.name, "recoveryCodesMade": is_first});
         let mut commit = Commit::by(app, scope)
             .write("factors", Write::save(&factors)?)
-            .due(job.later())?
             .note(Chain::User(user.id), noted(scope, "factor.added", id).to(new));
+        commit = telling(commit, desk, now, &user, added(desk, now, &user, &factor))?;
         if is_first {
             user.has_factor = true;
             user.end_sessions();
@@ -127,10 +126,8 @@ pub async fn remove(app: &App, desk: &Desk, scope: &Scope<ManageOwnAccount>, id:
         let mut commit = Commit::by(app, scope).write("factors", Write::save(&factors)?);
         if removed.is_confirmed() {
             let old = json!({"type": removed.method(), "name": removed.name});
-            let job = removal(desk, now, &user, &removed.name)?;
-            commit = commit
-                .due(job.later())?
-                .note(Chain::User(user.id), noted(scope, "factor.removed", id).from(old));
+            commit = commit.note(Chain::User(user.id), noted(scope, "factor.removed", id).from(old));
+            commit = telling(commit, desk, now, &user, removal(desk, now, &user, &removed.name))?;
         }
         if user.has_factor && !factors.any() {
             user.has_factor = false;
@@ -177,10 +174,11 @@ pub async fn reset(app: &App, desk: &Desk, by: &Scope<ResetFactors>, id: kernel:
         }
         user.has_factor = false;
         user.end_sessions();
-        let job = removal(desk, app.now(), &user, &names.join(", "))?;
+        let letter = removal(desk, app.now(), &user, &names.join(", "));
         let change = Change::by(by.actor(), "factor.removed", "user", id).from(json!({"names": names}));
         let commit = user.saved(app, by, change).await?;
-        commit.write("factors", Write::delete(&factors)).due(job.later())?.await
+        let commit = commit.write("factors", Write::delete(&factors));
+        telling(commit, desk, app.now(), &user, letter)?.await
     })
     .await
 }
@@ -198,12 +196,11 @@ fn added(desk: &Desk, now: Time, user: &User, factor: &Factor) -> Letter {
     }
 }
 
-fn removal(desk: &Desk, now: Time, user: &User, names: &str) -> Result<Job> {
-    let letter = Letter::FactorRemoved {
+fn removal(desk: &Desk, now: Time, user: &User, names: &str) -> Letter {
+    Letter::FactorRemoved {
         name: user.name.as_str().into(),
         factor: names.into(),
         changed_at: now,
         link: desk.page(FORGOT_PAGE).into(),
-    };
-    mail(desk, now, user, letter)
+    }
 }

@@ -14,7 +14,7 @@ use super::{Factors, Method, Proof};
 use crate::account::{Opening, SignedIn, log_failure};
 use crate::devices::Devices;
 use crate::failures::{Guess, Subject};
-use crate::recovery::{FORGOT_PAGE, mail};
+use crate::recovery::{FORGOT_PAGE, telling};
 use crate::session::Device;
 use crate::token::Issuer;
 use crate::user::User;
@@ -106,17 +106,15 @@ async fn entered(
         }
         let opening = Opening::of(app, user, device).await?;
         let mut commit = opening
-            .commit(app, origin)?
+            .commit(app, desk, origin)?
             .write("factors", Write::replace(&factors)?)
             .write("challenge", Write::delete(&challenge))
             .write("failures", guess.forgotten());
         if proof.method() == Method::RecoveryCode {
             let left = factors.codes_left();
             let change = Change::by(asked.id, "recovery_code.used", "user", asked.id);
-            let job = mail(desk, app.now(), asked, used(desk, app.now(), asked, left))?;
-            commit = commit
-                .due(job.later())?
-                .note(Chain::User(asked.id), change.to(json!({"left": left})));
+            commit = commit.note(Chain::User(asked.id), change.to(json!({"left": left})));
+            commit = telling(commit, desk, app.now(), asked, used(desk, app.now(), asked, left))?;
         }
         commit.await?;
         Ok(opening.done(app, issuer, Some(proof.method()))?)

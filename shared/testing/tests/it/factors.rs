@@ -17,7 +17,7 @@ async fn meet(client: &Client, challenge: &str, field: &str, code: &str) -> Repl
 }
 
 async fn with_app(app: &TestApp) -> (Person, Authenticator) {
-    let ada = app.person().await;
+    let ada = app.proved_person().await;
     let phone = app.authenticator(&ada, "Phone").await;
     app.advance(30 * Time::SECOND);
     (ada, phone)
@@ -29,7 +29,8 @@ async fn noted(app: &TestApp, person: &Person) -> Vec<Value> {
     let about = trail
         .into_iter()
         .filter(|entry| entry["actorUserId"] == person.id.as_str());
-    let mut about: Vec<Value> = about.filter(|entry| entry["action"] != "user.registered").collect();
+    let known = [json!("user.registered"), json!("user.email_verified")];
+    let mut about: Vec<Value> = about.filter(|entry| !known.contains(&entry["action"])).collect();
     about.reverse();
     about
 }
@@ -42,7 +43,7 @@ fn subjects(app: &TestApp, person: &Person) -> Vec<String> {
 #[tokio::test]
 async fn who_has_a_factor_logs_in_with_it() {
     let app = TestApp::start().await;
-    let ada = app.person().await;
+    let ada = app.proved_person().await;
     let elsewhere = ada.logged_in_again(&app).await;
     let none = ada.client.get(FACTORS).await.expect(200).json;
     assert_eq!(none, json!({"factors": [], "recoveryCodesLeft": 0}));
@@ -440,4 +441,60 @@ async fn neither_tables_nor_the_log_have_a_secret_or_a_code() {
             "{secret}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_new_device_and_a_new_role_are_told_by_mail() {
+    let app = TestApp::start().await;
+    let ada = app.proved_person().await;
+    let log_in = async |client: Client| {
+        let body = json!({"email": ada.email, "password": PASSWORD});
+        client.post("/v1/auth/login", body).await.expect(200);
+        app.settle().await;
+    };
+    // From where she registered, and twice from elsewhere.
+    log_in(app.client()).await;
+    assert!(subjects(&app, &ada).is_empty());
+    for _ in 0..2 {
+        log_in(app.client().from("203.0.113.7")).await;
+    }
+    assert_eq!(subjects(&app, &ada), ["Your account was used from a new device"]);
+    let text = |place: usize| app.mails_to(&ada.email)[place].text.clone().unwrap();
+    assert!(text(1).contains("from 203.0.113.7"));
+    // Another program at a known place. What it says of itself is not repeated.
+    log_in(app.client().header("user-agent", "see www.evil.example")).await;
+    assert_eq!(subjects(&app, &ada).len(), 2);
+    assert!(!text(2).contains("evil"));
+
+    let manager = app.manager().await;
+    for _ in 0..2 {
+        let role = json!({"role": "admin"});
+        manager
+            .client
+            .patch(format!("/v1/users/{}/role", ada.id), role)
+            .await
+            .expect(200);
+        app.settle().await;
+    }
+    assert_eq!(subjects(&app, &ada)[2..], ["Your role on the platform was changed"]);
+    assert!(text(3).contains("“admin”"));
+}
+
+#[tokio::test]
+async fn whose_address_is_not_proved_is_mailed_nothing_of_their_account() {
+    let app = TestApp::start().await;
+    let ada = app.person().await;
+    for number in 0..3 {
+        let body = json!({"email": ada.email, "password": PASSWORD});
+        let stranger = app.client().from(&format!("203.0.113.{number}"));
+        stranger.post("/v1/auth/login", body).await.expect(200);
+    }
+    let phone = app.authenticator(&ada, "Phone").await;
+    let challenge = ada.challenge(&app).await;
+    let code = &phone.recovery_codes[0];
+    meet(&app.client(), &challenge, "recoveryCode", code).await.expect(200);
+    let path = format!("/v1/auth/factors/{}", phone.id);
+    ada.client.delete(path).await.expect(204);
+    app.settle().await;
+    assert!(subjects(&app, &ada).is_empty());
 }
