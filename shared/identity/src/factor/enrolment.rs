@@ -169,7 +169,7 @@ pub async fn reset(app: &App, desk: &Desk, by: &Scope<ResetFactors>, id: kernel:
         user.must_be_another(by.user()?)?;
         let factors = Factors::of(&app.table, id).await?;
         let names: Vec<&str> = factors.confirmed().map(|factor| factor.name.as_str()).collect();
-        if names.is_empty() {
+        if !user.has_factor {
             return Ok(());
         }
         user.has_factor = false;
@@ -177,7 +177,8 @@ pub async fn reset(app: &App, desk: &Desk, by: &Scope<ResetFactors>, id: kernel:
         let letter = removal(desk, app.now(), &user, &names.join(", "));
         let change = Change::by(by.actor(), "factor.removed", "user", id).from(json!({"names": names}));
         let commit = user.saved(app, by, change).await?;
-        let commit = commit.write("factors", Write::delete(&factors));
+        let stored = factors.any().then(|| Write::delete(&factors));
+        let commit = commit.write_all("factors", stored);
         telling(commit, desk, app.now(), &user, letter)?.await
     })
     .await

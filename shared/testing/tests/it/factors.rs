@@ -7,6 +7,7 @@ use testing::{Authenticator, Client, PASSWORD, Person, Reply, TestApp};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::payment_logs::Log;
+use crate::privileges::{client, key};
 
 const FACTORS: &str = "/v1/auth/factors";
 
@@ -497,4 +498,21 @@ async fn whose_address_is_not_proved_is_mailed_nothing_of_their_account() {
     ada.client.delete(path).await.expect(204);
     app.settle().await;
     assert!(subjects(&app, &ada).is_empty());
+}
+
+/// As after a table was restored without the other: the person is not locked out for ever.
+#[tokio::test]
+async fn a_person_whose_factors_are_gone_is_let_in_by_a_manager() {
+    let app = TestApp::start().await;
+    let (ada, phone) = with_app(&app).await;
+    let place = key(&format!("FACTORS#{}", ada.id), "FACTORS");
+    let table = app.table_name("LoginsTable");
+    let delete = client(&app, "tests").delete_item().table_name(table);
+    delete.set_key(Some(place)).send().await.unwrap();
+    ada.log_in_by_code(&app, &phone.code()).await.problem(401, "wrong_code");
+    let manager = app.manager().await;
+    let path = format!("/v1/users/{}/factors", ada.id);
+    manager.client.delete(path).await.expect(204);
+    app.settle().await;
+    ada.logged_in_again(&app).await;
 }
