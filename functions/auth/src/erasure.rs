@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use gate::{Routes, routes};
+use gate::{Proved, Routes, routes};
 use identity::erasure::{self, ErasureAccepted};
 use identity::export::{self, Export};
 use identity::password;
@@ -36,12 +36,14 @@ impl Input for Erasure {
 /// Erases you: your sessions end at once, and a minute later nothing is left of you but your id
 ///
 /// It cannot be taken back. 409 `sole_owner`, which names them, while organizations with others in them have no other owner; one
-/// that you are alone in is deleted. 409 `has_platform_role` and `no_password` say whom to ask.
+/// that you are alone in is deleted. 409 `has_platform_role` and `no_password` say whom to ask. 403
+/// `proof_required` for who has not proved a moment ago that it is them.
 #[utoipa::path(post, path = "/v1/auth/erasure", operation_id = "erase_me", tag = "Auth", request_body = Erasure,
     responses((status = 202, description = "Taken.", body = ErasureAccepted)))]
 async fn erase_me(
     State(app): State<App>,
     scope: Scope<ManageOwnAccount>,
+    _: Proved,
     Json(input): Json<Erasure>,
 ) -> Result<(StatusCode, Json<ErasureAccepted>)> {
     let accepted = erasure::begin_own(&app, &scope, &input.password).await?;

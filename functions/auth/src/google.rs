@@ -4,10 +4,11 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use gate::{Route, routes};
-use identity::account::SignedIn;
+use identity::factor::second_step::LoggedIn;
 use identity::oidc::{self, Answer, LIFETIME_SECONDS};
 use identity::{Google, Issuer};
 use lambda::{App, Json, Problem, Query, Result};
+use notifications::Desk;
 use serde::Deserialize;
 
 use crate::{Auth, On};
@@ -47,10 +48,13 @@ struct Return {
 }
 
 /// Logs in who comes back from the provider; registers who comes for the first time
+///
+/// Who has a factor is answered with a challenge, as by logging in with a password.
 #[utoipa::path(get, path = "/v1/auth/google/callback", operation_id = "finish_google_login", tag = "Auth",
-    params(Return), responses((status = 200, body = SignedIn), Problem))]
+    params(Return), responses((status = 200, body = LoggedIn), Problem))]
 async fn finish(
     State(app): State<App>,
+    State(desk): State<Desk>,
     State(issuer): State<Issuer>,
     State(google): State<Google>,
     On(device): On,
@@ -65,7 +69,7 @@ async fn finish(
     };
     let cookie = Cookie::of(&google);
     let browser = cookie.read(&headers);
-    let entered = oidc::finish(&app, &issuer, &google, answer, browser, device).await?;
+    let entered = oidc::finish(&app, &desk, &issuer, &google, answer, browser, device).await?;
     let gone = [(header::SET_COOKIE, cookie.set("", 0))];
     Ok((gone, Json(entered)).into_response())
 }

@@ -1,6 +1,7 @@
 //! /v1/auth: registering, logging in and out, refreshing, sessions; and the keys that verify access tokens.
 
 mod erasure;
+mod factors;
 mod google;
 mod recovery;
 mod settings;
@@ -11,6 +12,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use gate::{Gate, Routes, Serve, routes};
 use identity::account::{self, NewUser, SignedIn};
+use identity::factor::second_step::LoggedIn;
 use identity::session::{Device, SessionView};
 use identity::token::{Jwks, not_authenticated};
 use identity::{Bootstrap, Google, Issuer, Session, User, UserView, password};
@@ -20,6 +22,7 @@ use lambda::{App, Created, Env, Function, Json, List, Pages, Paging, Path, Probl
 use notifications::Desk;
 use serde::Deserialize;
 
+use factors::Product;
 use settings::Secrets;
 
 /// The function.
@@ -33,6 +36,7 @@ struct Auth {
     bootstrap: Bootstrap,
     google: Google,
     desk: Desk,
+    product: Product,
 }
 
 impl Start for Auth {
@@ -44,6 +48,7 @@ impl Start for Auth {
             bootstrap: secrets.bootstrap(env),
             google: secrets.google(env)?,
             desk: Desk::of(env, &app)?,
+            product: Product(env.variable("PRODUCT_NAME")?.to_owned()),
             app,
         })
     }
@@ -58,13 +63,16 @@ impl Serve for Auth {
         let costly = Routes::new()
             .public(routes![register])
             .open(routes![log_in])
+            .and(factors::second_step())
             .open(google::begins());
         Routes::new()
             .open(routes![refresh, jwks])
             .open(google::finishes())
             .by_address(costly)
             .anyone(routes![log_out])
-            .signed_in(routes![me, list_sessions, end_session])
+            .own_account(routes![me])
+            .signed_in(routes![list_sessions, end_session])
+            .and(factors::own())
             .and(recovery::routes())
             .and(erasure::routes())
     }
@@ -164,17 +172,20 @@ async fn register(
     Ok(Created(entered))
 }
 
-/// Logs a person in: opens a session
+/// Logs a person in: opens a session, or asks who has a factor for it
+///
+/// Who has a factor is answered with a challenge instead of tokens, to be met at `/v1/auth/login/factor`.
 #[utoipa::path(post, path = "/v1/auth/login", operation_id = "log_in", tag = "Auth", request_body = Credentials,
-    responses((status = 200, body = SignedIn)))]
+    responses((status = 200, body = LoggedIn)))]
 async fn log_in(
     State(app): State<App>,
+    State(desk): State<Desk>,
     State(issuer): State<Issuer>,
     State(bootstrap): State<Bootstrap>,
     On(device): On,
     Json(input): Json<Credentials>,
-) -> Result<Json<SignedIn>> {
-    let entered = account::log_in(&app, &issuer, &bootstrap, &input.email, &input.password, device).await?;
+) -> Result<Json<LoggedIn>> {
+    let entered = account::log_in(&app, &desk, &issuer, &bootstrap, &input.email, &input.password, device).await?;
     Ok(Json(entered))
 }
 

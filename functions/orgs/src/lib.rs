@@ -5,7 +5,7 @@ mod invitations;
 
 use axum::extract::{FromRef, State};
 use axum::http::StatusCode;
-use gate::{Gate, Routes, Serve, routes};
+use gate::{Gate, Proved, Proving, Routes, Serve, routes};
 use identity::invitation::InvitationView;
 use identity::member::MemberView;
 use identity::org::{BillingPatch, BillingSettings, OrgChange, OrgView};
@@ -94,6 +94,11 @@ struct OrgPatch {
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false, example = "Europe/Berlin")]
     time_zone: Option<String>,
+    /// Whether members without a factor get no further than to their own account. An owner says so who has one, and who proved a
+    /// moment ago that it is them.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
+    require_factor: Option<bool>,
     /// Where it is, as its invoices say.
     #[serde(default, deserialize_with = "given_object")]
     #[schema(value_type = Option<Address>)]
@@ -142,6 +147,7 @@ impl OrgPatch {
         OrgChange {
             billing: self.billing(),
             name: self.name,
+            require_factor: self.require_factor,
             time_zone: zone(self.time_zone),
         }
     }
@@ -242,7 +248,15 @@ async fn get(State(app): State<App>, scope: Scope<ReadOrg>) -> Result<Json<OrgVi
 #[utoipa::path(patch, path = "/v1/orgs/{orgId}", operation_id = "update_org", tag = "Organizations",
     params(("orgId" = OrgId, Path, description = "The organization.")), request_body = OrgPatch,
     responses((status = 200, body = OrgView)))]
-async fn update(State(app): State<App>, scope: Scope<UpdateOrg>, Json(input): Json<OrgPatch>) -> Result<Json<OrgView>> {
+async fn update(
+    State(app): State<App>,
+    scope: Scope<UpdateOrg>,
+    proving: Proving,
+    Json(input): Json<OrgPatch>,
+) -> Result<Json<OrgView>> {
+    if input.require_factor.is_some() {
+        proving.must_be_recent().await?;
+    }
     let org = Org::load(&app.table, &scope).await?;
     let besides = billing::platform::enrolment(app.now(), org.id)?;
     let (org, billing) = org.update(&app, &scope, input.change(), besides).await?;
@@ -250,10 +264,12 @@ async fn update(State(app): State<App>, scope: Scope<UpdateOrg>, Json(input): Js
 }
 
 /// Deletes an organization: from then on it is absent for everyone, and its API keys stop working within a minute
+///
+/// 403 `proof_required` for who has not proved a moment ago that it is them.
 #[utoipa::path(delete, path = "/v1/orgs/{orgId}", operation_id = "delete_org", tag = "Organizations",
     params(("orgId" = OrgId, Path, description = "The organization.")),
     responses((status = 204, description = "It is deleted.")))]
-async fn delete(State(app): State<App>, scope: Scope<DeleteOrg>) -> Result<StatusCode> {
+async fn delete(State(app): State<App>, scope: Scope<DeleteOrg>, _: Proved) -> Result<StatusCode> {
     let org = Org::load(&app.table, &scope).await?;
     let besides = billing::platform::enrolment(app.now(), org.id)?;
     org.delete(&app, &scope, besides).await?;
@@ -276,7 +292,8 @@ async fn list_members(
 /// Invites an address to an organization: whoever accepts by the token that is mailed there becomes a member
 ///
 /// Inviting again replaces the token, which is good for 7 days. An admin invites no owner. 409 `already_member`; 409
-/// `too_many_mails` after 5 mails to one address in an hour; 409 `too_many_invitations` when 200 are open.
+/// `too_many_mails` after 5 mails to one address in an hour; 409 `too_many_invitations` when 200 are open. 403 `proof_required`
+/// for who invites an owner and has not proved a moment ago that it is them.
 #[utoipa::path(post, path = "/v1/orgs/{orgId}/members", operation_id = "invite_member", tag = "Organizations",
     params(("orgId" = OrgId, Path, description = "The organization.")), request_body = NewMember,
     responses((status = 201, body = InvitationView)))]
@@ -284,15 +301,20 @@ async fn invite_member(
     State(app): State<App>,
     State(desk): State<Desk>,
     scope: Scope<ManageMembers>,
+    proving: Proving,
     Json(input): Json<NewMember>,
 ) -> Result<Created<InvitationView>> {
+    if input.role == OrgRole::Owner {
+        proving.must_be_recent().await?;
+    }
     let invitation = Invitation::create(&app, &desk, &scope, &input.email, input.role).await?;
     Ok(Created(invitation))
 }
 
 /// Gives a member another role
 ///
-/// An admin neither makes nor changes an owner; the last owner stays (409 `last_owner`).
+/// An admin neither makes nor changes an owner; the last owner stays (409 `last_owner`). 403 `proof_required` for who makes an
+/// owner and has not proved a moment ago that it is them.
 #[utoipa::path(patch, path = "/v1/orgs/{orgId}/members/{userId}", operation_id = "set_member_role",
     tag = "Organizations",
     params(("orgId" = OrgId, Path, description = "The organization."),
@@ -301,9 +323,13 @@ async fn invite_member(
 async fn set_member_role(
     State(app): State<App>,
     scope: Scope<ManageMembers>,
+    proving: Proving,
     Path((_org, user)): Path<(OrgId, UserId)>,
     Json(input): Json<MemberPatch>,
 ) -> Result<Json<MemberView>> {
+    if input.role == OrgRole::Owner {
+        proving.must_be_recent().await?;
+    }
     let member = Member::set_role(&app, &scope, user, input.role).await?;
     Ok(Json(member.view(&app.table).await?))
 }

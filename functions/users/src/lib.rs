@@ -1,27 +1,52 @@
 //! /v1/users: the people of the platform, their roles, keeping them out and letting them in again, ending their sessions,
-//! erasing them.
+//! erasing them, removing factors that they have lost.
 
-use axum::extract::State;
+use axum::extract::{FromRef, State};
 use axum::http::StatusCode;
-use gate::{Guarded, Routes, Serve, routes};
+use gate::{Gate, Proved, Routes, Serve, routes};
 use identity::erasure::{self, ErasureAccepted};
+use identity::factor::enrolment;
 use identity::user::UserStatus;
 use identity::{User, UserView};
-use kernel::policy::{EndSessions, ErasePeople, ManageUsers};
+use kernel::policy::{EndSessions, ErasePeople, ManageUsers, ResetFactors};
 use kernel::{Check, Input, PlatformRole, Scope, UserId};
-use lambda::{App, Function, Json, List, Pages, Paging, Path, Result};
+use lambda::{App, Env, Function, Json, List, Pages, Paging, Path, Result, Start};
+use notifications::Desk;
 use serde::Deserialize;
 
 /// The function.
 pub const FUNCTION: Function = gate::function::<Users>("users");
 
-struct Users;
+#[derive(Clone, FromRef)]
+struct Users {
+    app: App,
+    gate: Gate,
+    desk: Desk,
+}
+
+impl Start for Users {
+    async fn start(env: &Env, app: App) -> anyhow::Result<Self> {
+        Ok(Self {
+            gate: Gate::of(env, &app)?,
+            desk: Desk::of(env, &app)?,
+            app,
+        })
+    }
+}
 
 impl Serve for Users {
-    type State = Guarded;
+    type State = Self;
 
-    fn routes() -> Routes<Guarded> {
-        Routes::new().signed_in(routes![list, set_role, deactivate, reactivate, end_sessions, erase])
+    fn routes() -> Routes<Self> {
+        Routes::new().signed_in(routes![
+            list,
+            set_role,
+            deactivate,
+            reactivate,
+            end_sessions,
+            remove_factors,
+            erase
+        ])
     }
 }
 
@@ -47,18 +72,22 @@ async fn list(State(app): State<App>, scope: Scope<ManageUsers>, pages: Pages) -
 
 /// Gives a person a role on the platform
 ///
-/// An admin neither touches a manager nor makes one; nobody changes himself. Repeating it changes nothing.
+/// An admin neither touches a manager nor makes one; nobody changes himself. Repeating it changes nothing. They are
+/// told by mail, if they have proved their address. 403 `proof_required`
+/// for who has not proved a moment ago that it is them.
 #[utoipa::path(patch, path = "/v1/users/{id}/role", operation_id = "set_user_role", tag = "Users",
     params(("id" = UserId, Path, description = "The person.")), request_body = RoleInput,
     responses((status = 200, body = UserView)))]
 async fn set_role(
     State(app): State<App>,
+    State(desk): State<Desk>,
     scope: Scope<ManageUsers>,
+    _: Proved,
     Path(id): Path<UserId>,
     Json(input): Json<RoleInput>,
 ) -> Result<Json<UserView>> {
     let user = User::load(&app.table, &scope, id).await?;
-    let user = user.save_role(&app, &scope, input.role).await?;
+    let user = user.save_role(&app, &desk, &scope, input.role).await?;
     Ok(Json(user.into()))
 }
 
@@ -89,11 +118,17 @@ async fn reactivate(
 
 /// Ends all sessions of a person: their tokens stop working within a minute, and they may log in again
 ///
-/// Managers alone may. It does so each time, with what was opened meanwhile.
+/// Managers alone may. It does so each time, with what was opened meanwhile. 403 `proof_required` for who has not proved a
+/// moment ago that it is them.
 #[utoipa::path(delete, path = "/v1/users/{id}/sessions", operation_id = "end_user_sessions", tag = "Users",
     params(("id" = UserId, Path, description = "The person.")),
     responses((status = 204, description = "They have ended.")))]
-async fn end_sessions(State(app): State<App>, scope: Scope<EndSessions>, Path(id): Path<UserId>) -> Result<StatusCode> {
+async fn end_sessions(
+    State(app): State<App>,
+    scope: Scope<EndSessions>,
+    _: Proved,
+    Path(id): Path<UserId>,
+) -> Result<StatusCode> {
     User::end_all_sessions(&app, &scope, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -101,15 +136,35 @@ async fn end_sessions(State(app): State<App>, scope: Scope<EndSessions>, Path(id
 /// Erases a person: they are kept out at once, and a minute later nothing is left of them but their id
 ///
 /// Managers alone may. It cannot be taken back. 409 `has_platform_role` while they have a role on the platform, and `sole_owner`,
-/// which names them, while organizations with others in them have no other owner. One that they are alone in is deleted.
+/// which names them, while organizations with others in them have no other owner. One that they are alone in is deleted. 403
+/// `proof_required` for who has not proved a moment ago that it is them.
 #[utoipa::path(post, path = "/v1/users/{id}/erasure", operation_id = "erase_user", tag = "Users",
     params(("id" = UserId, Path, description = "The person.")),
     responses((status = 202, description = "Taken.", body = ErasureAccepted)))]
 async fn erase(
     State(app): State<App>,
     scope: Scope<ErasePeople>,
+    _: Proved,
     Path(id): Path<UserId>,
 ) -> Result<(StatusCode, Json<ErasureAccepted>)> {
     let accepted = erasure::begin(&app, &scope, id).await?;
     Ok((StatusCode::ACCEPTED, Json(accepted)))
+}
+
+/// Removes all factors of a person who has lost them, ends their sessions, and tells them by mail
+///
+/// Managers alone may, once they know who asks; their own they remove themselves (409 `own_account`). Nothing happens if the
+/// person has none. 403 `proof_required` for who has not proved a moment ago that it is them.
+#[utoipa::path(delete, path = "/v1/users/{id}/factors", operation_id = "remove_user_factors", tag = "Users",
+    params(("id" = UserId, Path, description = "The person.")),
+    responses((status = 204, description = "They have none.")))]
+async fn remove_factors(
+    State(app): State<App>,
+    State(desk): State<Desk>,
+    scope: Scope<ResetFactors>,
+    _: Proved,
+    Path(id): Path<UserId>,
+) -> Result<StatusCode> {
+    enrolment::reset(&app, &desk, &scope, id).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

@@ -12,7 +12,8 @@ use crate::{Clock, Env, Memory, Queues, Sealing, Shutdown};
 /// Names the parameter with the keys of what goes out to clients and comes back: cursors, and whatever else of a request
 /// is signed or sealed.
 pub const REQUEST_KEYS: &str = "REQUEST_KEYS_PARAMETER";
-/// Names the parameter with the keys that seal what is stored: notices under way, secrets of webhooks.
+/// Names the parameter with the keys that seal what is stored: notices under way, secrets of webhooks and
+/// of authenticator apps.
 pub const SEALING_KEYS: &str = "SEALING_KEYS_PARAMETER";
 
 /// The parts that everything shares. Cheap to clone.

@@ -18,8 +18,9 @@ use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use identity::api_key::{ApiKey, KeyStatus, Secret};
+use identity::entrance::{self, Membership, Standing};
+use identity::org::{self, factor_required};
 use identity::token::{Claims, PublicKeys, not_authenticated};
-use identity::{entrance, org};
 use kernel::{Caller, Error, OrgId, PlatformRole, Result, Time};
 use lambda::{App, Env, Problem, Recent};
 use limits::{Limits, Rates, Verdict};
@@ -41,14 +42,19 @@ pub struct Gate(Arc<Inner>);
 struct Inner {
     app: App,
     keys: PublicKeys,
-    people: Recent<Claims, PlatformRole>,
+    people: Recent<Claims, Standing>,
     api_keys: Recent<String, Option<ApiKey>>,
     limits: Limits,
+    /// Whether roles on the platform demand a factor.
+    factor_for_platform: bool,
+    /// How old a proof may be where one is wanted; any age if that is 0.
+    step_up_minutes: i64,
 }
 
 impl Gate {
     /// A gate with the keys of `JWT_PUBLIC_KEYS` that limits by `RATE_LIMIT_PER_KEY`, `RATE_LIMIT_PER_TENANT`,
-    /// `RATE_LIMIT_PER_ADDRESS` and `RATE_LIMIT_PER_VISITOR`.
+    /// `RATE_LIMIT_PER_ADDRESS` and `RATE_LIMIT_PER_VISITOR`, and demands what `FACTOR_FOR_PLATFORM` and `STEP_UP_MINUTES`
+    /// say.
     pub fn of(env: &Env, app: &App) -> anyhow::Result<Self> {
         let keys = PublicKeys::parse(env.variable("JWT_PUBLIC_KEYS")?)?;
         let rates = Rates {
@@ -57,7 +63,12 @@ impl Gate {
             per_address: rate(env, "RATE_LIMIT_PER_ADDRESS")?,
             per_visitor: rate(env, "RATE_LIMIT_PER_VISITOR")?,
         };
+        let minutes = env.variable("STEP_UP_MINUTES")?;
+        let step_up_minutes = minutes.parse::<u16>();
+        let step_up_minutes = step_up_minutes.with_context(|| format!("STEP_UP_MINUTES is {minutes:?}"))?;
         Ok(Self(Arc::new(Inner {
+            factor_for_platform: env.variable("FACTOR_FOR_PLATFORM")? != "false",
+            step_up_minutes: step_up_minutes.into(),
             app: app.clone(),
             keys,
             people: Recent::new(REMEMBERED),
@@ -66,9 +77,14 @@ impl Gate {
         })))
     }
 
-    /// Who holds an access token, if it, its session and the person are good now; else 401.
-    pub async fn holder(&self, token: &str) -> Result<Caller> {
-        self.0.holder(token).await
+    /// Fails unless who calls in this session proved a moment ago that it is them: 403 `proof_required`.
+    pub(crate) async fn must_have_proved(&self, claims: Claims) -> Result<()> {
+        let gate = &self.0;
+        let now = gate.app.now();
+        let known = gate.standing(claims, now).await?;
+        let oldest = now.plus_millis(-gate.step_up_minutes * Time::MINUTE);
+        let proved = |standing: &Standing| gate.step_up_minutes == 0 || standing.proved_at >= oldest;
+        gate.demand(claims, known, proved, proof_required).await
     }
 }
 
@@ -105,14 +121,31 @@ pub(crate) async fn pass(verdict: &Verdict, request: Request, next: Next) -> Res
     response
 }
 
-pub(crate) async fn person(
+pub(crate) async fn person(State(gate): State<Gate>, mut request: Request, next: Next) -> Result<Response, Problem> {
+    let Gate(inner) = &gate;
+    let (claims, standing) = inner.person(request.headers()).await?;
+    inner.demand_factor(claims, standing, false).await?;
+    request.extensions_mut().insert(caller(claims, standing));
+    Ok(next.run(request).await)
+}
+
+/// As [`person`], also for who has yet to add the factor that is demanded of them.
+pub(crate) async fn own_account(
     State(Gate(gate)): State<Gate>,
     mut request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    let caller = gate.person(request.headers()).await?;
-    request.extensions_mut().insert(caller);
+    let (claims, standing) = gate.person(request.headers()).await?;
+    request.extensions_mut().insert(caller(claims, standing));
     Ok(next.run(request).await)
+}
+
+fn caller(claims: Claims, standing: Standing) -> Caller {
+    Caller::Person {
+        user: claims.user,
+        platform_role: standing.role,
+        session: claims.session,
+    }
 }
 
 pub(crate) async fn person_or_nobody(
@@ -121,8 +154,8 @@ pub(crate) async fn person_or_nobody(
     next: Next,
 ) -> Result<Response, Problem> {
     match gate.person(request.headers()).await {
-        Ok(caller) => {
-            request.extensions_mut().insert(caller);
+        Ok((claims, standing)) => {
+            request.extensions_mut().insert(caller(claims, standing));
         }
         Err(Error::Unauthenticated { .. }) => {}
         Err(error) => return Err(error.into()),
@@ -141,14 +174,19 @@ pub(crate) async fn member(State(Gate(gate)): State<Gate>, request: Request, nex
             Err(_) => Ok(None),
         }
     };
-    let (platform_role, membership) = tokio::join!(gate.standing(claims, now), membership);
-    let (platform_role, org) = (platform_role?, org?);
-    let (member, anchors) = membership?.ok_or(Error::NotFound(org::NAME))?;
+    let (standing, membership) = tokio::join!(gate.standing(claims, now), membership);
+    let (standing, org) = (standing?, org?);
+    let Membership {
+        member,
+        anchors,
+        requires_factor,
+    } = membership?.ok_or(Error::NotFound(org::NAME))?;
+    gate.demand_factor(claims, standing, requires_factor).await?;
     let verdict = gate.limits.tenant(org, || gate.app.now()).await?;
     let Claims { user, session } = claims;
     parts.extensions.insert(Caller::Member {
         user,
-        platform_role,
+        platform_role: standing.role,
         session,
         org,
         role: member.role,
@@ -183,6 +221,13 @@ pub(crate) async fn key_limits_again(Gate(gate): &Gate, key: &ApiKey, calls: Non
 /// How many calls a minute a key may make at most.
 pub(crate) fn most_calls(Gate(gate): &Gate, key: &ApiKey) -> u32 {
     gate.limits.most_by_key(key.rate_limit_per_minute)
+}
+
+fn proof_required() -> Error {
+    Error::Forbidden {
+        code: "proof_required",
+        detail: "this takes a recent proof that it is you; send your password or a code to /v1/auth/step-up, then try again",
+    }
 }
 
 fn bad_api_key() -> Error {
@@ -227,35 +272,53 @@ impl Inner {
         self.keys.verify(now, bearer(headers).ok_or_else(not_authenticated)?)
     }
 
-    /// Who is logged in.
-    async fn person(&self, headers: &HeaderMap) -> Result<Caller> {
-        self.holder(bearer(headers).ok_or_else(not_authenticated)?).await
-    }
-
-    /// Who holds a token. Read each time: what such routes are for may depend on the role on the platform.
-    async fn holder(&self, token: &str) -> Result<Caller> {
+    /// Who is logged in. Read each time: what such routes are for may depend on the role on the platform.
+    async fn person(&self, headers: &HeaderMap) -> Result<(Claims, Standing)> {
         let now = self.app.now();
-        let claims = self.keys.verify(now, token)?;
-        let platform_role = self.read_standing(claims, now).await?;
-        Ok(Caller::Person {
-            user: claims.user,
-            platform_role,
-            session: claims.session,
-        })
+        let claims = self.claims(headers, now)?;
+        Ok((claims, self.read_standing(claims, now).await?))
     }
 
-    /// The person's role on the platform, if they and their session are still good; as it was at most 30 seconds ago.
-    async fn standing(&self, claims: Claims, now: Time) -> Result<PlatformRole> {
+    /// The person's standing, if they and their session are still good; as it was at most 30 seconds ago.
+    async fn standing(&self, claims: Claims, now: Time) -> Result<Standing> {
         match self.people.get(&claims, now) {
-            Some(role) => Ok(role),
+            Some(standing) => Ok(standing),
             None => self.read_standing(claims, now).await,
         }
     }
 
-    async fn read_standing(&self, claims: Claims, now: Time) -> Result<PlatformRole> {
-        let role = entrance::standing(&self.app.table, claims, now).await?;
-        self.people.put(claims, role, now);
-        Ok(role)
+    async fn read_standing(&self, claims: Claims, now: Time) -> Result<Standing> {
+        let standing = entrance::standing(&self.app.table, claims, now).await?;
+        self.people.put(claims, standing, now);
+        Ok(standing)
+    }
+
+    /// Fails if a factor is demanded, by the organization or for the role on the platform, and there is none: 403
+    /// `factor_required`.
+    async fn demand_factor(&self, claims: Claims, known: Standing, by_org: bool) -> Result<()> {
+        let meets = |standing: &Standing| {
+            let of_role = self.factor_for_platform && standing.role > PlatformRole::User;
+            standing.has_factor || !(by_org || of_role)
+        };
+        self.demand(claims, known, meets, factor_required).await
+    }
+
+    /// Fails if a standing does not meet what is demanded. Nobody is refused by what was so a moment ago: who has just done
+    /// what the refusal says gets in.
+    async fn demand(
+        &self,
+        claims: Claims,
+        known: Standing,
+        meets: impl Fn(&Standing) -> bool,
+        refusal: fn() -> Error,
+    ) -> Result<()> {
+        if meets(&known) {
+            return Ok(());
+        }
+        let now = self.app.now();
+        let standing = entrance::standing_now(&self.app.table, claims, now).await?;
+        self.people.put(claims, standing, now);
+        if meets(&standing) { Ok(()) } else { Err(refusal()) }
     }
 
     /// The key that a secret opens, if it works.

@@ -28,6 +28,7 @@ mod describe;
 mod gate;
 mod metered;
 mod once;
+mod proved;
 mod routes;
 
 use anyhow::Result;
@@ -40,6 +41,7 @@ pub use limits::Rates;
 pub use metered::Metered;
 #[doc(hidden)]
 pub use pastey::paste;
+pub use proved::{Proved, Proving};
 pub use routes::{Route, Routes};
 
 /// A function that serves HTTP.

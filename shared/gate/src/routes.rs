@@ -167,6 +167,21 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         self.group(routes, vec![remembering(), person])
     }
 
+    /// Adds routes that let in who is logged in, also before they have the factor that is demanded of them: those that add it.
+    pub fn own_account(self, routes: Vec<Route<S>>) -> Self
+    where
+        App: FromRef<S>,
+        Gate: FromRef<S>,
+    {
+        let person = Guard {
+            kind: Kind::Person,
+            layer: Box::new(|state, routes| {
+                routes.route_layer(from_fn_with_state(Gate::from_ref(state), gate::own_account))
+            }),
+        };
+        self.group(routes, vec![remembering(), person])
+    }
+
     /// Adds routes that let everyone in, and find out who is logged in.
     pub fn anyone(self, routes: Vec<Route<S>>) -> Self
     where

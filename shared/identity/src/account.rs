@@ -6,7 +6,7 @@ use app::App;
 use aws_lc_rs::digest::{SHA256, digest};
 use commit::{Commit, NotDone, Reply, again};
 use kernel::{Error, Origin, PlatformRole, Result, UserId};
-use notifications::Desk;
+use notifications::{Desk, Letter};
 use serde::Serialize;
 use serde_json::json;
 use table::Write;
@@ -14,10 +14,12 @@ use trail::{Chain, Change};
 
 use crate::bootstrap::Bootstrap;
 use crate::devices::Devices;
+use crate::factor::Method;
+use crate::factor::second_step::{self, LoggedIn};
 use crate::failures::{Guess, Subject};
 use crate::mailed::Mailed;
 use crate::org::Org;
-use crate::recovery;
+use crate::recovery::{self, FORGOT_PAGE, telling};
 use crate::session::{self, Device, RefreshToken, Session, bad_refresh_token};
 use crate::token::LIFETIME_SECONDS;
 use crate::user::{Address, Login, User, UserView};
@@ -130,20 +132,22 @@ async fn enter(commit: Commit<'_>, user: &User, password_hash: String, action: &
     }
 }
 
-/// Logs a person in. A wrong address and a wrong password are one answer, after the same time: 401 `bad_credentials`; after
-/// some of those 429 `too_many_failures`. Whoever has the right password of a deactivated account is told so.
+/// Logs a person in; who has a factor gets a challenge. A wrong address and a wrong password are one answer, after the same
+/// time: 401 `bad_credentials`; after some of those 429 `too_many_failures`. Whoever has the right password of a deactivated
+/// account is told so.
 pub async fn log_in(
     app: &App,
+    desk: &Desk,
     issuer: &Issuer,
     bootstrap: &Bootstrap,
     email: &str,
     password: &str,
     device: Device,
-) -> Result<SignedIn> {
+) -> Result<LoggedIn> {
     let email = email.to_lowercase();
     let login = Login::find(&app.table, &email).await?;
     let (whose, from) = (login.as_ref().map(|login| login.user), device.ip_address);
-    let entered = by_password(app, issuer, bootstrap, &email, login, password, device).await;
+    let entered = by_password(app, desk, issuer, bootstrap, &email, login, password, device).await;
     if let Err(error) = &entered {
         log_failure(&email, whose, from, error);
     }
@@ -151,7 +155,7 @@ pub async fn log_in(
 }
 
 /// One line of the log for a login that failed for what was sent, or came too early.
-fn log_failure(email: &str, whose: Option<UserId>, from: Option<IpAddr>, error: &Error) {
+pub(crate) fn log_failure(email: &str, whose: Option<UserId>, from: Option<IpAddr>, error: &Error) {
     let code = match error {
         Error::Unauthenticated { code, .. } => code,
         Error::TooManyFailures { .. } => "too_many_failures",
@@ -172,15 +176,17 @@ fn address_hash(email: &str) -> String {
 }
 
 /// Opens a session for a password. The address is in lower case, and the login the one that it has.
+#[expect(clippy::too_many_arguments, reason = "each is one part of a login")]
 async fn by_password(
     app: &App,
+    desk: &Desk,
     issuer: &Issuer,
     bootstrap: &Bootstrap,
     email: &str,
     mut login: Option<Login>,
     password: &str,
     device: Device,
-) -> Result<SignedIn> {
+) -> Result<LoggedIn> {
     let guess = guess(app, email, login.as_ref(), &device).await?;
     if login.is_none() && bootstrap.is(email) && bootstrap.accepts(password) {
         make_manager(app, email, password).await?;
@@ -196,7 +202,7 @@ async fn by_password(
     if bootstrap.is(email) {
         Org::own_platform(app, user.id).await?;
     }
-    open(app, issuer, user, device).await
+    open(app, desk, issuer, user, device).await
 }
 
 /// Charges an attempt at the password for an address. Does the same, and as much, whether or not anybody has it.
@@ -206,28 +212,85 @@ async fn guess(app: &App, email: &str, login: Option<&Login>, device: &Device) -
     Guess::begin(app, Subject::Login { email, from }).await
 }
 
-/// Opens a session of a person who logs in.
-pub(crate) async fn open(app: &App, issuer: &Issuer, user: User, device: Device) -> Result<SignedIn> {
-    let now = app.now();
-    let (session, refresh) = Session::open(now, &user, device.clone());
-    again(|| async {
-        let mut devices = Devices::of(&app.table, user.id).await?;
-        let is_new = devices.remember(&device, now);
-        Commit::of(app, &Origin::default())
-            .write("session", Write::create(&session)?)
-            .write_all("devices", is_new.then(|| Write::save(&devices)).transpose()?)
-            .await
+/// Opens a session of a person who logs in, or asks them for their factor.
+pub(crate) async fn open(app: &App, desk: &Desk, issuer: &Issuer, user: User, device: Device) -> Result<LoggedIn> {
+    if user.has_factor {
+        return second_step::challenge(app, &user).await.map(LoggedIn::Challenged);
+    }
+    let entered = again(|| async {
+        let opening = Opening::of(app, user.clone(), &device).await?;
+        opening.commit(app, desk, &Origin::default())?.await?;
+        Ok(opening.done(app, issuer, None)?)
     })
     .await?;
-    let access = issuer.issue(now, user.id, session.id)?;
-    tracing::info!(
-        user.id = %user.id,
-        user.address_sha256 = address_hash(&user.email),
-        session.id = %session.id,
-        client.address = session.ip_address,
-        "a person logged in"
-    );
-    Ok(SignedIn::of(user, Tokens { access, refresh }))
+    Ok(LoggedIn::SignedIn(Box::new(entered)))
+}
+
+/// A session that is about to be opened.
+pub(crate) struct Opening {
+    user: User,
+    session: Session,
+    refresh: RefreshToken,
+    devices: Devices,
+    /// Whether the device is remembered from now on.
+    is_new_device: bool,
+    /// Whether the person has logged in before, and never on this one.
+    is_strange: bool,
+}
+
+impl Opening {
+    /// A session of a person on a device.
+    pub(crate) async fn of(app: &App, user: User, device: &Device) -> Result<Self> {
+        let now = app.now();
+        let (session, refresh) = Session::open(now, &user, device.clone());
+        let mut devices = Devices::of(&app.table, user.id).await?;
+        let is_strange = !devices.knows(device);
+        let is_new_device = devices.remember(device, now);
+        Ok(Self {
+            user,
+            session,
+            refresh,
+            devices,
+            is_new_device,
+            is_strange,
+        })
+    }
+
+    /// What opens it, and tells the person of a device that they have never used before.
+    pub(crate) fn commit<'a>(&self, app: &'a App, desk: &Desk, origin: &Origin) -> Result<Commit<'a>> {
+        let devices = self.is_new_device.then(|| Write::save(&self.devices));
+        let commit = Commit::of(app, origin)
+            .write("session", Write::create(&self.session)?)
+            .write_all("devices", devices.transpose()?);
+        if !self.is_strange {
+            return Ok(commit);
+        }
+        // Not what the program says of itself: whoever logs in chooses that, and it would stand in a mail of ours.
+        let address = self.session.ip_address.as_deref().unwrap_or("an unknown address");
+        let letter = Letter::NewDevice {
+            name: self.user.name.as_str().into(),
+            address: address.into(),
+            changed_at: self.session.created_at,
+            link: desk.page(FORGOT_PAGE).into(),
+        };
+        telling(commit, desk, self.session.created_at, &self.user, letter)
+    }
+
+    /// Its tokens, once it is open; and a line of the log, with what was proved besides a password.
+    pub(crate) fn done(self, app: &App, issuer: &Issuer, factor: Option<Method>) -> Result<SignedIn> {
+        let Self { user, session, .. } = self;
+        let access = issuer.issue(app.now(), user.id, session.id)?;
+        tracing::info!(
+            user.id = %user.id,
+            user.address_sha256 = address_hash(&user.email),
+            session.id = %session.id,
+            client.address = session.ip_address,
+            factor = factor.map(Method::name),
+            "a person logged in"
+        );
+        let refresh = self.refresh;
+        Ok(SignedIn::of(user, Tokens { access, refresh }))
+    }
 }
 
 fn bad_credentials() -> Error {

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use table::{Slice, Write};
 use trail::{Chain, Change, Subject};
 
+use crate::factor::Factors;
 use crate::failures::{self, Guess};
 use crate::member::Member;
 use crate::org::{self, Org};
@@ -156,6 +157,9 @@ pub async fn erase(
     };
     leave_all(app, origin, user.id, besides).await?;
     oidc::forget(table, &user).await?;
+    table
+        .write([Write::remove(&Factors::of(table, user.id).await?)])
+        .await?;
     user::forget(table, &user).await?;
     jobs::store::forget(table, Owner::User(user.id), running.id()).await?;
     for subject in [Subject::of(user.id), Subject::address(&user.email)] {

@@ -10,6 +10,7 @@ use table::{Page, Slice};
 use trail::{Chain, Change, EntryView};
 
 use crate::devices::{DeviceView, Devices};
+use crate::factor::{FactorView, Factors};
 use crate::member::Member;
 use crate::oidc;
 use crate::session::{Session, SessionView};
@@ -27,6 +28,8 @@ pub struct Export {
     /// How they log in.
     #[schema(example = json!(["password"]))]
     logins: Vec<&'static str>,
+    /// What they prove on top of that.
+    factors: Vec<FactorView>,
     /// The sessions that are stored, newest first; those that have ended are for a week.
     sessions: Vec<SessionView>,
     /// From where they have logged in, oldest first.
@@ -84,6 +87,7 @@ pub async fn export(app: &App, scope: &Scope<ManageOwnAccount>) -> Result<Export
             .into_iter()
             .map(|session| SessionView::of(session, scope.session()))
             .collect(),
+        factors: Factors::of(table, user.id).await?.views(),
         devices: Devices::of(table, user.id).await?.views(),
         memberships: memberships.into_iter().map(Into::into).collect(),
         history,

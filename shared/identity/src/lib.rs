@@ -5,7 +5,7 @@
 //! of people who prove their address by them; it has projects, which have API keys.
 //!
 //! Invariants: an email belongs to one user for each way to log in; passwords and refresh tokens are stored as hashes
-//! only, an API key and a token in a mail as its SHA-256; a refresh token has one successor; a token in a mail is spent
+//! only, an API key and a token in a mail as its SHA-256, an app's secret sealed; who has a factor gets no session without it; a refresh token has one successor; a token in a mail is spent
 //! once; an organization always has an owner; whatever a person changes is noted in the audit trail in the same
 //! transaction.
 //!
@@ -23,6 +23,7 @@ mod devices;
 pub mod entrance;
 pub mod erasure;
 pub mod export;
+pub mod factor;
 mod failures;
 pub mod grant;
 pub mod invitation;

@@ -18,12 +18,14 @@ use std::sync::Arc;
 use app::App;
 use commit::{Commit, NotDone};
 use kernel::{Check, Error, Origin, PlatformRole, Result};
+use notifications::Desk;
 use serde_json::json;
 use table::Write;
 use trail::{Chain, Change};
 
 use crate::account::{self, SignedIn, Tokens};
 use crate::devices::Devices;
+use crate::factor::second_step::LoggedIn;
 use crate::session::{Device, Session};
 use crate::token::Issuer;
 use crate::user::User;
@@ -138,18 +140,20 @@ pub struct Answer<'a> {
     pub issuer: Option<&'a str>,
 }
 
-/// Finishes a login in the browser that began it; who comes for the first time is registered.
+/// Finishes a login in the browser that began it; who comes for the first time is registered, and who has a factor gets a
+/// challenge.
 ///
 /// 401 `bad_state` if this browser began no such attempt, or it is used or too old; `google_denied`, `bad_code`,
 /// `bad_id_token`; 409 `email_unverified`, `google_account_changed`; 503 `busy` when the provider does not answer.
 pub async fn finish(
     app: &App,
+    desk: &Desk,
     issuer: &Issuer,
     google: &Google,
     answer: Answer<'_>,
     browser: Option<&str>,
     device: Device,
-) -> Result<SignedIn> {
+) -> Result<LoggedIn> {
     let (provider, now) = (google.provider()?, app.now());
     let secrets = claim(app, answer.state, browser).await?;
     let metadata = provider.metadata(now).await?;
@@ -162,7 +166,7 @@ pub async fn finish(
     let code = answer.code.ok_or_else(provider::bad_code)?;
     let account = provider.account(now, code, &secrets).await?;
     check(&account)?;
-    enter(app, issuer, &account, device).await
+    enter(app, desk, issuer, &account, device).await
 }
 
 fn bad_state() -> Error {
@@ -198,11 +202,11 @@ fn check(account: &Account) -> Result<()> {
 }
 
 /// Logs the account's person in; registers them if nobody has come with this account before.
-async fn enter(app: &App, issuer: &Issuer, account: &Account, device: Device) -> Result<SignedIn> {
+async fn enter(app: &App, desk: &Desk, issuer: &Issuer, account: &Account, device: Device) -> Result<LoggedIn> {
     let known = match GoogleLogin::find(&app.table, &account.email).await? {
         Some(login) => Some(login),
         None => match register(app, issuer, account, device.clone()).await? {
-            Some(entered) => return Ok(entered),
+            Some(entered) => return Ok(LoggedIn::SignedIn(Box::new(entered))),
             // Their other tab was faster.
             None => GoogleLogin::find(&app.table, &account.email).await?,
         },
@@ -216,7 +220,7 @@ async fn enter(app: &App, issuer: &Issuer, account: &Account, device: Device) ->
     }
     let user = User::find(&app.table, login.user).await?.ok_or(Error::Busy)?;
     user.must_be_active()?;
-    account::open(app, issuer, user, device).await
+    account::open(app, desk, issuer, user, device).await
 }
 
 /// Registers and logs in; nothing if somebody has come with this account meanwhile.

@@ -30,6 +30,9 @@ pub struct Org {
     pub updated_at: Time,
     /// When it was deleted.
     pub deleted_at: Option<Time>,
+    /// Whether members without a factor get no further than to their own account.
+    #[serde(default)]
+    pub require_factor: bool,
     /// How many of its members are owners; never 0. Counted here, so that two owners who leave at once meet.
     owners: u32,
     #[serde(default)]
@@ -47,6 +50,7 @@ impl Org {
             created_at: now,
             updated_at: now,
             deleted_at: None,
+            require_factor: false,
             owners: 1,
             version: 0,
         }
@@ -73,6 +77,14 @@ impl Org {
             _ => return Ok(false),
         }
         Ok(true)
+    }
+}
+
+/// What who has no factor is told where one is demanded.
+pub fn factor_required() -> Error {
+    Error::Forbidden {
+        code: "factor_required",
+        detail: "this takes an account with a factor; add one at /v1/auth/factors/totp",
     }
 }
 
@@ -121,6 +133,8 @@ pub struct OrgView {
     /// So many days after the due one of a subscription's invoice that is not paid its contract is suspended; null for never.
     #[schema(required, example = 30)]
     pub suspend_after_days: Option<u16>,
+    /// Whether members without a factor get no further than to their own account.
+    pub require_factor: bool,
     /// Your role in it.
     pub role: OrgRole,
     /// When it was made.
@@ -145,6 +159,7 @@ impl OrgView {
             usage_grace_hours: billing.usage_grace_hours,
             reminder_days: billing.reminder_days,
             suspend_after_days: billing.suspend_after_days,
+            require_factor: org.require_factor,
             role,
             created_at: org.created_at,
             updated_at: org.updated_at,

@@ -27,7 +27,7 @@ const RESETS: Queue = Queue("RESET_QUEUE_URL");
 /// Pages of the console that mails lead to.
 const VERIFY_PAGE: &str = "/verify-email";
 const RESET_PAGE: &str = "/reset-password";
-const FORGOT_PAGE: &str = "/forgot-password";
+pub(crate) const FORGOT_PAGE: &str = "/forgot-password";
 
 /// Somebody, who may be anybody, asks for a new password for this address.
 #[derive(Debug, Serialize, Deserialize)]
@@ -245,6 +245,21 @@ fn password_changed(desk: &Desk, now: Time, user: &User) -> Result<Job> {
         link: desk.page(FORGOT_PAGE).into(),
     };
     mail(desk, now, user, letter)
+}
+
+/// Adds a mail that tells a person what became of their account. Who has not proved their address gets none: anybody could have
+/// such mails sent to a stranger, by registering with their address.
+pub(crate) fn telling<'a>(
+    commit: Commit<'a>,
+    desk: &Desk,
+    now: Time,
+    user: &User,
+    letter: Letter,
+) -> Result<Commit<'a>> {
+    if user.email_verified_at.is_none() {
+        return Ok(commit);
+    }
+    commit.due(mail(desk, now, user, letter)?.later())
 }
 
 /// A mail to a person about their account.

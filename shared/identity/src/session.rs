@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::user::User;
 
-pub(crate) use store::{end_by_token, kept, key, must_be_current, rotate};
+pub(crate) use store::{end_by_token, kept, key, must_be_current, own, rotate};
 
 /// A session ends that long after its last refresh.
 const LIFETIME: i64 = 7 * Time::DAY;
@@ -129,6 +129,9 @@ pub struct Session {
     /// refreshed next.
     #[serde(default)]
     ends_at: Option<Time>,
+    /// When its person proved again that it is them; nothing if they did only by logging in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    proved_again_at: Option<Time>,
     /// The person's `session_epoch` when it was opened or kept.
     #[serde(default)]
     epoch: u32,
@@ -182,6 +185,7 @@ impl Session {
             current: token.hash(),
             until: now.plus_millis(LIFETIME),
             ends_at: Some(now.plus_millis(LONGEST)),
+            proved_again_at: None,
             epoch: user.session_epoch,
             version: 0,
         };
@@ -213,6 +217,16 @@ impl Session {
         } else {
             bad_refresh_token()
         })
+    }
+
+    /// When its person proved last that it is them.
+    pub(crate) fn proved_at(&self) -> Time {
+        self.proved_again_at.unwrap_or(self.created_at)
+    }
+
+    /// Notes that its person proved again that it is them.
+    pub(crate) fn prove(&mut self, now: Time) {
+        self.proved_again_at = Some(now);
     }
 
     /// Keeps it when its person's other sessions end.

@@ -49,8 +49,16 @@ pub struct User {
     /// When they were erased.
     #[serde(default)]
     erased_at: Option<Time>,
+    /// Whether they have a factor: then a password alone opens no session. Kept with their factors.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) has_factor: bool,
     #[serde(default)]
     version: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over references")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl User {
@@ -67,6 +75,7 @@ impl User {
             session_epoch: 0,
             erasing_since: None,
             erased_at: None,
+            has_factor: false,
             version: 0,
         }
     }
@@ -92,6 +101,7 @@ impl User {
         self.email = format!("{}@erased.invalid", self.id);
         ERASED.clone_into(&mut self.name);
         self.email_verified_at = None;
+        self.has_factor = false;
         self.erased_at = Some(now);
     }
 
@@ -113,6 +123,11 @@ impl User {
     /// Ends all of their sessions.
     pub(crate) fn end_sessions(&mut self) {
         self.session_epoch = self.session_epoch.wrapping_add(1);
+    }
+
+    /// Fails if it is they themselves who act: 409 `own_account`.
+    pub(crate) fn must_be_another(&self, actor: UserId) -> Result<()> {
+        if self.id == actor { Err(own_account()) } else { Ok(()) }
     }
 
     /// Gives them a role; says whether that is a change. Nobody gives more than they have.
@@ -146,13 +161,14 @@ pub(crate) fn deactivated() -> Error {
     }
 }
 
+fn own_account() -> Error {
+    Error::refused("own_account", "another manager has to do this to your account")
+}
+
 /// A manager changes everybody, an admin everybody but managers, nobody himself.
 fn may_change(actor: UserId, role: PlatformRole, target: &User) -> Result<()> {
     match (actor == target.id, role) {
-        (true, PlatformRole::Manager) => Err(Error::refused(
-            "own_account",
-            "another manager has to change your role or status",
-        )),
+        (true, PlatformRole::Manager) => Err(own_account()),
         (true, _) => Err(Error::Denied),
         (false, _) if target.role > role => Err(Error::Denied),
         (false, _) => Ok(()),

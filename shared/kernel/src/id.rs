@@ -149,6 +149,8 @@ ids! {
     GrantId "grt_";
     /// Names an invitation to an organization; `inv_` is for invoices.
     InvitationId "ivt_";
+    /// Names a factor: what a person proves with, besides a password, that it is them.
+    FactorId "fac_";
     /// Names an audit entry.
     AuditId "aud_";
     /// Names an alert: a rule over a project's metrics.

@@ -28,9 +28,9 @@ pub use check::{Check, Input};
 pub use color::Color;
 pub use error::{Error, FieldProblem, Result};
 pub use id::{
-    AlertId, ApiKeyId, AuditId, ClientId, ContractId, CouponId, CreditGrantId, CreditNoteId, EventId, GrantId,
-    IncidentId, InvitationId, InvoiceId, JobId, LeaseId, LedgerEntryId, MessageId, OrgId, PaymentId, PlanId, ProjectId,
-    RecurringInvoiceId, RefundId, SessionId, SubscriptionId, UserId, WebhookId,
+    AlertId, ApiKeyId, AuditId, ClientId, ContractId, CouponId, CreditGrantId, CreditNoteId, EventId, FactorId,
+    GrantId, IncidentId, InvitationId, InvoiceId, JobId, LeaseId, LedgerEntryId, MessageId, OrgId, PaymentId, PlanId,
+    ProjectId, RecurringInvoiceId, RefundId, SessionId, SubscriptionId, UserId, WebhookId,
 };
 pub use money::{Currency, Minor, Money};
 pub use network::Network;

@@ -198,6 +198,7 @@ policy! {
     // The platform.
     ManageUsers        => Audience::Platform(PlatformRole::Admin);
     EndSessions        => Audience::Platform(PlatformRole::Manager);
+    ResetFactors       => Audience::Platform(PlatformRole::Manager);
     ReadPlatformAudit  => Audience::Platform(PlatformRole::Manager);
     ErasePeople        => Audience::Platform(PlatformRole::Manager);
 

@@ -79,6 +79,61 @@ pub enum Letter {
         /// Where they ask for another one if it was not them.
         link: Line,
     },
+    /// Says that a factor was added to an account.
+    FactorAdded {
+        /// Whose account it is.
+        name: Line,
+        /// What they call the factor.
+        factor: Line,
+        /// When.
+        changed_at: Time,
+        /// Where they ask for another password if it was not them.
+        link: Line,
+    },
+    /// Says that factors were removed from an account.
+    FactorRemoved {
+        /// Whose account it is.
+        name: Line,
+        /// What they called them.
+        factor: Line,
+        /// When.
+        changed_at: Time,
+        /// Where they ask for another password if it was not them.
+        link: Line,
+    },
+    /// Says that somebody logged in with a recovery code.
+    RecoveryCodeUsed {
+        /// Whose account it is.
+        name: Line,
+        /// How many are left.
+        left: u64,
+        /// When.
+        changed_at: Time,
+        /// Where they ask for another password if it was not them.
+        link: Line,
+    },
+    /// Says that somebody logged in from where they never had before.
+    NewDevice {
+        /// Whose account it is.
+        name: Line,
+        /// From which address.
+        address: Line,
+        /// When.
+        changed_at: Time,
+        /// Where they ask for another password if it was not them.
+        link: Line,
+    },
+    /// Says that somebody has another role on the platform.
+    PlatformRoleChanged {
+        /// Who.
+        name: Line,
+        /// Which one.
+        role: Line,
+        /// When.
+        changed_at: Time,
+        /// Where they ask for another password if they know nothing of it.
+        link: Line,
+    },
     /// Invites to an organization.
     Invitation {
         /// Who invites.

@@ -2,6 +2,7 @@
 //! test. Each function calls AWS under its own name, so a call that `template.yaml` does not grant it is refused here
 //! as it would be there.
 
+mod authenticator;
 mod client;
 pub mod ledger;
 mod people;
@@ -32,6 +33,7 @@ use stack::template::{Function, Queue, Route, Template};
 use stack::{gateway, runtime};
 use table::Table;
 
+pub use authenticator::Authenticator;
 pub use client::{Client, Reply};
 pub use gate::Rates;
 pub use people::{MANAGER_EMAIL, MANAGER_PASSWORD, PASSWORD, Person, Tenant};

@@ -64,6 +64,14 @@ impl TestApp {
         self.known(email.to_owned(), &reply)
     }
 
+    /// Registers someone new who proves their address.
+    pub async fn proved_person(&self) -> Person {
+        let person = self.person().await;
+        let token = json!({"token": self.token_mailed_to(&person.email)});
+        person.client.post("/v1/auth/email/verify", token).await.expect(204);
+        person
+    }
+
     /// Logs the first platform manager in.
     pub async fn manager(&self) -> Person {
         let body = json!({"email": MANAGER_EMAIL, "password": MANAGER_PASSWORD});
@@ -71,7 +79,8 @@ impl TestApp {
         self.known(MANAGER_EMAIL.to_owned(), &reply)
     }
 
-    fn known(&self, email: String, reply: &crate::Reply) -> Person {
+    /// Who a reply with tokens lets in.
+    pub fn known(&self, email: String, reply: &crate::Reply) -> Person {
         let access_token = reply.text("accessToken");
         Person {
             client: self.client().bearer(&access_token),

@@ -41,7 +41,7 @@ impl Guess {
         again(|| async {
             let found = app.table.get(&key(&name)).await?;
             let mut failures = found.unwrap_or_else(|| Failures::none(&name));
-            failures.charge(app.now())?;
+            failures.charge(app.now(), subject.longest())?;
             Commit::of(app, &Origin::default())
                 .write("failures", Write::save(&failures)?)
                 .await?;
@@ -50,9 +50,14 @@ impl Guess {
         .await
     }
 
-    /// Forgets the failures before an attempt that was right, and the charge for it.
+    /// What forgets the failures before an attempt that was right, and the charge for it.
+    pub(crate) fn forgotten(&self) -> Write {
+        Write::remove(&self.0)
+    }
+
+    /// Forgets them at once.
     pub(crate) async fn was_right(&self, app: &App) -> Result<()> {
-        let forgotten = Commit::of(app, &Origin::default()).write("failures", Write::remove(&self.0));
+        let forgotten = Commit::of(app, &Origin::default()).write("failures", self.forgotten());
         Ok(forgotten.await?)
     }
 }

@@ -9,7 +9,7 @@ use table::{Key, Page, Record, Slice, Table, TableName, Write};
 use trail::{Chain, Change, Noted, Subject};
 
 use super::billing::store as billing;
-use super::{BillingPatch, BillingSettings, Org, OrgView};
+use super::{BillingPatch, BillingSettings, Org, OrgView, factor_required};
 use crate::member::Member;
 use crate::user::User;
 
@@ -43,6 +43,8 @@ pub struct OrgChange {
     pub name: Option<String>,
     /// The zone of its days and months.
     pub time_zone: Option<Zone>,
+    /// Whether members need a factor.
+    pub require_factor: Option<bool>,
     /// What its invoices need to know of it.
     pub billing: BillingPatch,
 }
@@ -53,6 +55,7 @@ fn noted(org: &Org, billing: &BillingSettings) -> Value {
     json!({
         "name": org.name,
         "timeZone": org.time_zone,
+        "requireFactor": org.require_factor,
         "address": billing.address,
         "taxRate": billing.tax_rate,
         "taxId": billing.tax_id,
@@ -68,6 +71,18 @@ fn noted(org: &Org, billing: &BillingSettings) -> Value {
 /// What the audit trail says of an organization: what its letterhead does, beside it, for it may be one person.
 fn about(org: OrgId, value: Value) -> Noted {
     Noted::about(Subject::of(org), value, &["name", "address", "taxId", "logo"])
+}
+
+/// Fails unless the caller may say whether members need a factor: 403.
+async fn may_demand(app: &App, scope: &Scope<UpdateOrg>, required: bool) -> Result<()> {
+    if scope.role() != Some(OrgRole::Owner) {
+        return Err(Error::Denied);
+    }
+    let user = User::find(&app.table, scope.user()?).await?;
+    if required && !user.is_some_and(|user| user.has_factor) {
+        return Err(factor_required());
+    }
+    Ok(())
 }
 
 /// Reads organizations and what they have said of their invoices, in no order.
@@ -153,7 +168,7 @@ impl Org {
     }
 
     /// Changes it and its billing settings, and notes it, with what else is to be written then; nothing happens if they are so
-    /// already.
+    /// already. Whether members need a factor is an owner's to say, who has one: 403.
     pub async fn update(
         mut self,
         app: &App,
@@ -165,6 +180,10 @@ impl Org {
         let (was, before) = (self.clone(), noted(&self, &old));
         self.name = change.name.unwrap_or(self.name);
         self.time_zone = change.time_zone.unwrap_or(self.time_zone);
+        self.require_factor = change.require_factor.unwrap_or(self.require_factor);
+        if self.require_factor != was.require_factor {
+            may_demand(app, scope, self.require_factor).await?;
+        }
         let settings = old.clone().changed(change.billing)?;
         let mut commit = Commit::by(app, scope);
         if settings != old {
@@ -172,7 +191,8 @@ impl Org {
             commit = commit
                 .write("billing settings", Write::save(&settings)?)
                 .write_all("past logo", past);
-        } else if (&self.name, &self.time_zone) == (&was.name, &was.time_zone) {
+        } else if (&self.name, &self.time_zone, self.require_factor) == (&was.name, &was.time_zone, was.require_factor)
+        {
             return Ok((self, settings));
         }
         self.updated_at = app.now();

@@ -77,6 +77,15 @@ pub(crate) async fn kept(table: &Table, now: Time, scope: &Scope<ManageOwnAccoun
     Ok(session)
 }
 
+/// The session that this person calls in.
+pub(crate) async fn own(table: &Table, now: Time, scope: &Scope<ManageOwnAccount>, user: &User) -> Result<Session> {
+    let id = scope.session().ok_or(Error::Denied)?;
+    let session = lasting(table, now, user.id, id).await?;
+    session
+        .filter(|session| session.is_live(user, now))
+        .ok_or_else(session_ended)
+}
+
 async fn spent(table: &Table, session: &Session, token: &RefreshToken) -> Result<Option<Spent>> {
     if session.is_current(token) {
         return Ok(None);

@@ -7,12 +7,14 @@ use app::App;
 use commit::Commit;
 use kernel::policy::{EndSessions, ManageOwnAccount, ManageUsers};
 use kernel::{Error, Permission, PlatformRole, Result, Scope, UserId};
+use notifications::{Desk, Letter};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use table::{Key, Page, Query, Record, Slice, Table, TableName, Write};
 use trail::{Chain, Change, Noted, Subject};
 
 use super::{User, UserStatus};
+use crate::recovery::{FORGOT_PAGE, telling};
 
 impl Record for User {
     const KIND: &'static str = "user";
@@ -159,12 +161,25 @@ impl User {
         table.get_many(&ids.map(key).collect::<Vec<_>>(), false).await
     }
 
-    /// Changes their role and notes it; nothing happens if they have it already.
-    pub async fn save_role(mut self, app: &App, by: &Scope<ManageUsers>, role: PlatformRole) -> Result<Self> {
+    /// Changes their role, notes it and tells them by mail; nothing happens if they have it already.
+    pub async fn save_role(
+        mut self,
+        app: &App,
+        desk: &Desk,
+        by: &Scope<ManageUsers>,
+        role: PlatformRole,
+    ) -> Result<Self> {
         let old = json!({"role": self.role});
         if self.set_role(by, role)? {
             let change = self.changed_by(by, "user.role_changed");
-            self.save(app, by, change.from(old).to(json!({"role": role}))).await?;
+            let commit = self.saved(app, by, change.from(old).to(json!({"role": role}))).await?;
+            let letter = Letter::PlatformRoleChanged {
+                name: self.name.as_str().into(),
+                role: role.name().into(),
+                changed_at: app.now(),
+                link: desk.page(FORGOT_PAGE).into(),
+            };
+            telling(commit, desk, app.now(), &self, letter)?.await?;
         }
         Ok(self)
     }
@@ -202,9 +217,17 @@ impl User {
     }
 
     async fn save<P: Permission>(&self, app: &App, by: &Scope<P>, change: Change) -> Result<()> {
-        let commit = self.replaced_by(app, by).await?;
-        commit.note(Chain::User(self.id), change).await?;
-        Ok(())
+        Ok(self.saved(app, by, change).await?.await?)
+    }
+
+    /// What stores a change of a person by another, and notes it.
+    pub(crate) async fn saved<'a, P: Permission>(
+        &self,
+        app: &'a App,
+        by: &Scope<P>,
+        change: Change,
+    ) -> Result<Commit<'a>> {
+        Ok(self.replaced_by(app, by).await?.note(Chain::User(self.id), change))
     }
 
     /// A commit that stores them, by somebody who is still who they were.

@@ -51,11 +51,48 @@ pub fn samples() -> Vec<Letter> {
             link: alert(),
         },
     ];
+    samples.extend(of_accounts(now, page));
     samples.extend(of_wallets(page));
     samples.extend(of_payments(page));
     samples.extend(to_clients());
     samples.extend(of_dunning());
     samples
+}
+
+/// Mails that tell a person of their account.
+fn of_accounts(now: Time, page: impl Fn(&str) -> Line) -> [Letter; 5] {
+    [
+        Letter::FactorAdded {
+            name: "Ada Lovelace".into(),
+            factor: "Phone".into(),
+            changed_at: now,
+            link: page("/forgot-password"),
+        },
+        Letter::FactorRemoved {
+            name: "Ada Lovelace".into(),
+            factor: "Phone".into(),
+            changed_at: now,
+            link: page("/forgot-password"),
+        },
+        Letter::RecoveryCodeUsed {
+            name: "Ada Lovelace".into(),
+            left: 9,
+            changed_at: now,
+            link: page("/forgot-password"),
+        },
+        Letter::NewDevice {
+            name: "Ada Lovelace".into(),
+            address: "192.0.2.1".into(),
+            changed_at: now,
+            link: page("/forgot-password"),
+        },
+        Letter::PlatformRoleChanged {
+            name: "Ada Lovelace".into(),
+            role: "admin".into(),
+            changed_at: now,
+            link: page("/forgot-password"),
+        },
+    ]
 }
 
 /// Mails of an organization's wallet.

@@ -157,7 +157,7 @@ async fn writers_of_one_chain_all_get_their_entry() {
 async fn passed(app: &TestApp, acme: &Tenant, who: &Person) -> Scope<ManageMembers> {
     let (org, user): (OrgId, UserId) = (acme.org.parse().unwrap(), who.id.parse().unwrap());
     let membership = entrance::membership(&app.table(), org, user, false).await.unwrap();
-    let (member, anchors) = membership.unwrap();
+    let entrance::Membership { member, anchors, .. } = membership.unwrap();
     let caller = Caller::Member {
         user,
         platform_role: PlatformRole::User,

@@ -24,6 +24,7 @@ pub(crate) const WHO: &[(&str, &str, &str)] = &[
 
     ("POST",   "/v1/auth/register",                                     PUBLIC),
     ("POST",   "/v1/auth/login",                                        PUBLIC),
+    ("POST",   "/v1/auth/login/factor",                                 PUBLIC),
     ("POST",   "/v1/auth/refresh",                                      PUBLIC),
     ("POST",   "/v1/auth/logout",                                       PUBLIC),
     ("GET",    "/v1/auth/google",                                       PUBLIC),
@@ -39,12 +40,21 @@ pub(crate) const WHO: &[(&str, &str, &str)] = &[
     ("GET",    "/v1/auth/export",                                       "ManageOwnAccount"),
     ("POST",   "/v1/auth/erasure",                                      "ManageOwnAccount"),
 
+    ("GET",    "/v1/auth/factors",                                      "ManageOwnAccount"),
+    ("POST",   "/v1/auth/factors/totp",                                 "ManageOwnAccount"),
+    ("POST",   "/v1/auth/factors/recovery-codes",                       "ManageOwnAccount"),
+    ("POST",   "/v1/auth/factors/{id}/confirm",                         "ManageOwnAccount"),
+    ("DELETE", "/v1/auth/factors/{id}",                                 "ManageOwnAccount"),
+
+    ("POST",   "/v1/auth/step-up",                                      "ManageOwnAccount"),
+
     ("GET",    "/v1/users",                                             "ManageUsers"),
     ("PATCH",  "/v1/users/{id}/role",                                   "ManageUsers"),
     ("DELETE", "/v1/users/{id}",                                        "ManageUsers"),
     ("PATCH",  "/v1/users/{id}/reactivate",                             "ManageUsers"),
     ("DELETE", "/v1/users/{id}/sessions",                               "EndSessions"),
     ("POST",   "/v1/users/{id}/erasure",                                "ErasePeople"),
+    ("DELETE", "/v1/users/{id}/factors",                                "ResetFactors"),
     ("GET",    "/v1/audit",                                             "ReadPlatformAudit"),
     ("GET",    "/v1/audit/export",                                      "ReadPlatformAudit"),
 
@@ -245,6 +255,8 @@ impl Operation {
         let mut path = self.path.clone();
         let person = if path.contains("/sessions/") {
             kernel::SessionId::new(app.now()).to_string()
+        } else if path.contains("/auth/factors/") {
+            kernel::FactorId::new(app.now()).to_string()
         } else if path.contains("/clients/") {
             kernel::ClientId::new(app.now()).to_string()
         } else if path.contains("/plans/") {

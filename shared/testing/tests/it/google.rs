@@ -435,6 +435,20 @@ async fn only_a_verified_address_registers() {
 }
 
 #[tokio::test]
+async fn who_has_a_factor_is_asked_for_it_here_too() {
+    let fake = Fake::start().await;
+    let app = fake.app().await;
+    let ada = app.known("ada@example.com".to_owned(), &log_in(&app, &fake).await.expect(200));
+    let phone = app.authenticator(&ada, "Phone").await;
+    app.advance(30_000);
+    let asked = log_in(&app, &fake).await.expect(200);
+    assert!(asked.json["accessToken"].is_null() && asked.json["refreshToken"].is_null());
+    let body = json!({"challenge": asked.text("challenge"), "code": phone.code()});
+    let entered = app.client().post("/v1/auth/login/factor", body).await.expect(200);
+    assert_eq!(entered.json["user"]["id"], ada.id.as_str());
+}
+
+#[tokio::test]
 async fn an_address_given_to_another_account_does_not_open_the_old_ones() {
     let fake = Fake::start().await;
     let app = fake.app().await;

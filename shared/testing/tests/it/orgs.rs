@@ -40,6 +40,7 @@ async fn who_makes_an_organization_owns_it() {
         "id": id, "name": "Acme", "timeZone": "UTC", "address": null, "taxRate": null, "taxId": null, "logo": null,
         "color": null, "dueInDays": 14, "usageGraceHours": 1, "reminderDays": [3, 10, 20],
         "suspendAfterDays": null,
+        "requireFactor": false,
         "role": "owner", "createdAt": now, "updatedAt": now,
     });
     assert_eq!(acme.json, expected);

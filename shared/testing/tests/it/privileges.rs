@@ -12,18 +12,18 @@ use aws_sdk_dynamodb::types::{
 use table::TableName;
 use testing::{Person, TestApp};
 
-type Item = HashMap<String, AttributeValue>;
+pub(crate) type Item = HashMap<String, AttributeValue>;
 
 fn text(value: &str) -> AttributeValue {
     AttributeValue::S(value.to_owned())
 }
 
-fn key(pk: &str, sk: &str) -> Item {
+pub(crate) fn key(pk: &str, sk: &str) -> Item {
     Item::from([("pk".to_owned(), text(pk)), ("sk".to_owned(), text(sk))])
 }
 
 /// Calls as a function does, once.
-fn client(app: &TestApp, function: &str) -> Client {
+pub(crate) fn client(app: &TestApp, function: &str) -> Client {
     let config = aws_sdk_dynamodb::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("us-east-1"))
@@ -93,6 +93,33 @@ async fn only_what_lets_people_in_reads_a_login() {
             .send()
     };
     assert_eq!(granted(&app, put).await, set(["Auth"]));
+
+    // Factors lie there too; who removes them for people who have lost them reaches no password.
+    let factors = key(&format!("FACTORS#{}", ada.id), "FACTORS");
+    let get = |client: Client| {
+        client
+            .get_item()
+            .table_name(&table)
+            .set_key(Some(factors.clone()))
+            .send()
+    };
+    assert_eq!(granted(&app, get).await, set(["Auth", "ResetMailer", "Users"]));
+    let delete = |client: Client| {
+        client
+            .delete_item()
+            .table_name(&table)
+            .set_key(Some(factors.clone()))
+            .send()
+    };
+    assert_eq!(granted(&app, delete).await, set(["Auth", "Users"]));
+    let delete = |client: Client| {
+        client
+            .delete_item()
+            .table_name(&table)
+            .set_key(Some(login.clone()))
+            .send()
+    };
+    assert_eq!(granted(&app, delete).await, set(["Auth"]));
 }
 
 /// An entry of the audit trail that is there.

@@ -1,0 +1,147 @@
+//! The second step of a login: who has a factor and gave their password, or came from a provider, proves that too.
+
+use app::App;
+use commit::{Commit, again};
+use kernel::{Error, Network, Origin, Result, Time};
+use notifications::{Desk, Letter};
+use serde::Serialize;
+use serde_json::json;
+use table::Write;
+use trail::{Chain, Change};
+
+use super::challenge::{Challenge, ChallengeToken, bad_challenge};
+use super::{Factors, Method, Proof};
+use crate::account::{Opening, SignedIn, log_failure};
+use crate::devices::Devices;
+use crate::failures::{Guess, Subject};
+use crate::recovery::{FORGOT_PAGE, telling};
+use crate::session::Device;
+use crate::token::Issuer;
+use crate::user::User;
+
+/// What is still to be proved before there are tokens.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FactorChallenge {
+    /// To be sent to `/v1/auth/login/factor` with a proof. Good once.
+    pub challenge: String,
+    /// It is good until then.
+    pub expires_at: Time,
+    /// By what it may be met.
+    pub methods: Vec<Method>,
+}
+
+/// What logging in gives: the tokens of a session, or a challenge for who has a factor.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(untagged)]
+pub enum LoggedIn {
+    /// Whoever has no factor is in.
+    SignedIn(Box<SignedIn>),
+    /// Who has one proves it first.
+    Challenged(FactorChallenge),
+}
+
+/// Asks a person for their factor.
+pub(crate) async fn challenge(app: &App, user: &User) -> Result<FactorChallenge> {
+    let factors = Factors::of(&app.table, user.id).await?;
+    let (challenge, token) = Challenge::new(user, app.now());
+    Commit::of(app, &Origin::default())
+        .write("challenge", Write::create(&challenge)?)
+        .await?;
+    Ok(FactorChallenge {
+        challenge: token.reveal(),
+        expires_at: challenge.until,
+        methods: factors.methods(),
+    })
+}
+
+/// Logs in who meets a challenge. The challenge and the proof are spent with the session that they open: 401
+/// `bad_challenge`, 401 `wrong_code`; after some of those 429 `too_many_failures`. Who used a recovery code is told by mail.
+pub async fn meet(
+    app: &App,
+    desk: &Desk,
+    issuer: &Issuer,
+    origin: &Origin,
+    challenge: &str,
+    proof: Proof<'_>,
+    device: Device,
+) -> Result<SignedIn> {
+    let token = ChallengeToken::parse(challenge).ok_or_else(bad_challenge)?;
+    let user = whose(app, &token).await?;
+    let entered = entered(app, desk, issuer, origin, (&user, &token), proof, &device).await;
+    if let Err(error) = &entered {
+        log_failure(&user.email, Some(user.id), device.ip_address, error);
+    }
+    entered
+}
+
+/// Whom a challenge asks, if it is still good.
+async fn whose(app: &App, token: &ChallengeToken) -> Result<User> {
+    let challenge = Challenge::find(&app.table, token).await?.ok_or_else(bad_challenge)?;
+    let user = User::find(&app.table, challenge.user).await?;
+    let user = user
+        .filter(|user| challenge.is_open(user, app.now()))
+        .ok_or_else(bad_challenge)?;
+    user.must_be_active()?;
+    Ok(user)
+}
+
+async fn entered(
+    app: &App,
+    desk: &Desk,
+    issuer: &Issuer,
+    origin: &Origin,
+    (asked, token): (&User, &ChallengeToken),
+    proof: Proof<'_>,
+    device: &Device,
+) -> Result<SignedIn> {
+    let from = Devices::of(&app.table, asked.id).await?.known_network(device);
+    let guess = Guess::begin(app, subject(asked, proof, from)).await?;
+    again(|| async {
+        let user = whose(app, token).await?;
+        let challenge = Challenge::find(&app.table, token).await?.ok_or_else(bad_challenge)?;
+        let mut factors = Factors::of(&app.table, user.id).await?;
+        if !factors.accept(&app.sealing, proof, app.now())? {
+            return Err(wrong_code().into());
+        }
+        let opening = Opening::of(app, user, device).await?;
+        let mut commit = opening
+            .commit(app, desk, origin)?
+            .write("factors", Write::replace(&factors)?)
+            .write("challenge", Write::delete(&challenge))
+            .write("failures", guess.forgotten());
+        if proof.method() == Method::RecoveryCode {
+            let left = factors.codes_left();
+            let change = Change::by(asked.id, "recovery_code.used", "user", asked.id);
+            commit = commit.note(Chain::User(asked.id), change.to(json!({"left": left})));
+            commit = telling(commit, desk, app.now(), asked, used(desk, app.now(), asked, left))?;
+        }
+        commit.await?;
+        Ok(opening.done(app, issuer, Some(proof.method()))?)
+    })
+    .await
+}
+
+/// Whose guesses these are; who comes from a network that the person is known to use is counted apart.
+fn subject<'a>(user: &User, proof: Proof<'_>, from: Option<Network>) -> Subject<'a> {
+    match proof {
+        Proof::Code(_) => Subject::Code { user: user.id, from },
+        Proof::RecoveryCode(_) => Subject::RecoveryCode { user: user.id, from },
+    }
+}
+
+fn used(desk: &Desk, now: Time, user: &User, left: usize) -> Letter {
+    Letter::RecoveryCodeUsed {
+        name: user.name.as_str().into(),
+        left: left as u64,
+        changed_at: now,
+        link: desk.page(FORGOT_PAGE).into(),
+    }
+}
+
+fn wrong_code() -> Error {
+    Error::Unauthenticated {
+        code: "wrong_code",
+        detail: "this code is wrong, or was used before; wait for the next one",
+    }
+}

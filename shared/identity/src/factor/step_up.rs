@@ -1,0 +1,85 @@
+//! Proving again, within a session, that it is still its person: by their factor if they have one, else by their password.
+
+use app::App;
+use commit::{Commit, Reply, again};
+use kernel::policy::ManageOwnAccount;
+use kernel::{Error, Result, Scope};
+use table::Write;
+
+use super::{Factors, Proof};
+use crate::devices::Devices;
+use crate::failures::{Guess, Subject};
+use crate::password;
+use crate::session::{self, Device};
+use crate::user::{Login, User};
+
+/// What is sent as a proof.
+#[derive(Clone, Copy)]
+pub enum Again<'a> {
+    /// The password, of who has no factor.
+    Password(&'a str),
+    /// The code of an app.
+    Code(&'a str),
+}
+
+impl std::fmt::Debug for Again<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Password(_) => "password",
+            Self::Code(_) => "code",
+        })
+    }
+}
+
+/// Notes in the caller's session that they proved now that it is them. 422 `password` or `code`, 409 `no_password`, 429
+/// `too_many_failures`.
+pub async fn prove(app: &App, scope: &Scope<ManageOwnAccount>, given: Again<'_>, device: &Device) -> Result<()> {
+    let user = User::me(&app.table, scope).await?;
+    match given {
+        Again::Password(_) if user.has_factor => Err(Error::invalid(
+            "password",
+            "is not enough for who has a factor; send its code",
+        )),
+        Again::Code(_) if !user.has_factor => {
+            Err(Error::invalid("code", "is of no factor of yours; send your password"))
+        }
+        Again::Password(password) => by_password(app, scope, &user, password).await,
+        Again::Code(code) => by_code(app, scope, &user, code, device).await,
+    }
+}
+
+async fn by_password(app: &App, scope: &Scope<ManageOwnAccount>, user: &User, password: &str) -> Result<()> {
+    let login = Login::find(&app.table, &user.email).await?;
+    let login = login.filter(|login| login.user == user.id);
+    let no_password = || Error::refused("no_password", "you log in without a password; log in again instead");
+    let login = login.ok_or_else(no_password)?;
+    let guess = Guess::begin(app, Subject::Password(user.id)).await?;
+    if !password::verify(password, Some(&login.password_hash)).await? {
+        return Err(Error::invalid("password", "is not your password"));
+    }
+    again(|| async { proved(app, scope, user, &guess).await?.await }).await
+}
+
+async fn by_code(app: &App, scope: &Scope<ManageOwnAccount>, user: &User, code: &str, device: &Device) -> Result<()> {
+    let from = Devices::of(&app.table, user.id).await?.known_network(device);
+    let guess = Guess::begin(app, Subject::Code { user: user.id, from }).await?;
+    again(|| async {
+        let mut factors = Factors::of(&app.table, user.id).await?;
+        if !factors.accept(&app.sealing, Proof::Code(code), app.now())? {
+            return Err(Error::invalid("code", "is wrong, or was used before; wait for the next one").into());
+        }
+        let commit = proved(app, scope, user, &guess).await?;
+        commit.write("factors", Write::replace(&factors)?).await
+    })
+    .await
+}
+
+/// What notes the proof in the caller's session.
+async fn proved<'a>(app: &'a App, scope: &Scope<ManageOwnAccount>, user: &User, guess: &Guess) -> Result<Commit<'a>> {
+    let mut session = session::own(&app.table, app.now(), scope, user).await?;
+    session.prove(app.now());
+    Ok(Commit::by(app, scope)
+        .write("session", Write::replace(&session)?)
+        .write("failures", guess.forgotten())
+        .reply(Reply::no_content()))
+}
