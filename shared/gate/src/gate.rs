@@ -47,10 +47,10 @@ struct Inner {
 }
 
 impl Gate {
-    /// A gate with the keys of `JWT_PUBLIC_KEYS` that limits by `RATE_LIMIT_PER_KEY`, `RATE_LIMIT_PER_TENANT`,
+    /// A gate with the keys of `JWT_PUBLIC_KEYS`, for tokens of `PUBLIC_URL`, that limits by `RATE_LIMIT_PER_KEY`, `RATE_LIMIT_PER_TENANT`,
     /// `RATE_LIMIT_PER_ADDRESS` and `RATE_LIMIT_PER_VISITOR`.
     pub fn of(env: &Env, app: &App) -> anyhow::Result<Self> {
-        let keys = PublicKeys::parse(env.variable("JWT_PUBLIC_KEYS")?)?;
+        let keys = PublicKeys::parse(env.variable("JWT_PUBLIC_KEYS")?, env.variable("PUBLIC_URL")?)?;
         let rates = Rates {
             per_key: rate(env, "RATE_LIMIT_PER_KEY")?,
             per_tenant: rate(env, "RATE_LIMIT_PER_TENANT")?,

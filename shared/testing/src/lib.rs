@@ -96,6 +96,13 @@ impl Setup {
         self
     }
 
+    /// Where browsers reach the app.
+    fn public_url(&self) -> &str {
+        let mut given = self.parameters.iter().rev();
+        let url = given.find(|(name, _)| *name == "PublicUrl");
+        url.map_or(PUBLIC_URL, |(_, url)| url.as_str())
+    }
+
     /// Limits by these rates.
     #[must_use]
     pub fn rates(self, rates: Rates) -> Self {
@@ -157,7 +164,7 @@ impl TestApp {
     pub async fn start_as(setup: Setup) -> Self {
         let clock = Clock::at(START);
         let (private_key, public_keys) = identity::token::new_key().expect("a key");
-        let keys = PublicKeys::parse(&public_keys).expect("the keys");
+        let keys = PublicKeys::parse(&public_keys, setup.public_url()).expect("the keys");
         let issuer = Issuer::new(&private_key, keys).expect("an issuer");
         let template = template(public_keys, &setup);
         let secrets = secrets(&template, STANDARD.encode(&private_key), &setup);

@@ -435,7 +435,7 @@ fn every_operation_has_one_row_and_every_permission_is_used() {
 fn nobodies(app: &TestApp, tenant: &Tenant, expired: &Person) -> Vec<(&'static str, Client)> {
     let client = app.client().within(&tenant.org);
     let (user, session) = (tenant.owner.id.parse().unwrap(), kernel::SessionId::new(app.now()));
-    let forged = identity::Issuer::of_new_key()
+    let forged = identity::Issuer::of_new_key(testing::PUBLIC_URL)
         .unwrap()
         .issue(app.now(), user, session)
         .unwrap();
@@ -464,7 +464,7 @@ async fn nobody_gets_in_where_the_policy_does_not_let_them() {
         members.insert(role, app.member(&acme, role).await);
     }
     let manager = app.manager().await;
-    let admin = app.person().await;
+    let admin = app.proved_person().await;
     manager
         .client
         .patch(format!("/v1/users/{}/role", admin.id), json!({"role": "admin"}))

@@ -14,16 +14,16 @@ use testing::{Person, TestApp};
 
 type Item = HashMap<String, AttributeValue>;
 
-fn text(value: &str) -> AttributeValue {
+pub(crate) fn text(value: &str) -> AttributeValue {
     AttributeValue::S(value.to_owned())
 }
 
-fn key(pk: &str, sk: &str) -> Item {
+pub(crate) fn key(pk: &str, sk: &str) -> Item {
     Item::from([("pk".to_owned(), text(pk)), ("sk".to_owned(), text(sk))])
 }
 
 /// Calls as a function does, once.
-fn client(app: &TestApp, function: &str) -> Client {
+pub(crate) fn client(app: &TestApp, function: &str) -> Client {
     let config = aws_sdk_dynamodb::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("us-east-1"))
