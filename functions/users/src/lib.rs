@@ -45,7 +45,8 @@ async fn list(State(app): State<App>, scope: Scope<ManageUsers>, pages: Pages) -
 
 /// Gives a person a role on the platform
 ///
-/// An admin neither touches a manager nor makes one; nobody changes himself. Repeating it changes nothing.
+/// An admin neither touches a manager nor makes one; nobody changes himself. Repeating it changes nothing. 409 `user_unproved`
+/// for more than they are, unless they have proved their address.
 #[utoipa::path(patch, path = "/v1/users/{id}/role", operation_id = "set_user_role", tag = "Users",
     params(("id" = UserId, Path, description = "The person.")), request_body = RoleInput,
     responses((status = 200, body = UserView)))]

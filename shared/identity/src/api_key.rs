@@ -10,6 +10,7 @@ use kernel::check::given;
 use kernel::{ApiKeyId, Check, Error, Input, KeyScope, OrgId, ProjectId, Result, Time, UserId};
 use serde::{Deserialize, Serialize};
 
+use crate::org::Org;
 use crate::project::{Environment, Project};
 
 pub(crate) use store::open;
@@ -283,6 +284,12 @@ impl ApiKey {
         let end = now.plus_seconds(i64::from(rotation.grace_seconds));
         self.until = Some(self.until.map_or(end, |until| until.min(end)));
         Ok(successor)
+    }
+
+    /// As it is in its organization, which may have made it void.
+    fn within(mut self, org: &Org) -> Self {
+        self.revoked_at = self.revoked_at.or(org.voided(self.created_at));
+        self
     }
 
     fn must_not_be_over(&self, now: Time) -> Result<()> {

@@ -16,6 +16,7 @@
 //! - Nobody is ever erased: a deactivated person's record and what the trail says of them stay.
 
 pub mod account;
+mod anew;
 pub mod api_key;
 pub mod bootstrap;
 mod devices;

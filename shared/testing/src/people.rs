@@ -64,6 +64,19 @@ impl TestApp {
         self.known(email.to_owned(), &reply)
     }
 
+    /// Registers someone new who proves their address.
+    pub async fn proved_person(&self) -> Person {
+        let person = self.person().await;
+        self.prove(&person).await;
+        person
+    }
+
+    /// Proves a person's address by the mail that they got last.
+    pub async fn prove(&self, person: &Person) {
+        let token = json!({"token": self.token_mailed_to(&person.email)});
+        self.client().post("/v1/auth/email/verify", token).await.expect(204);
+    }
+
     /// Logs the first platform manager in.
     pub async fn manager(&self) -> Person {
         let body = json!({"email": MANAGER_EMAIL, "password": MANAGER_PASSWORD});

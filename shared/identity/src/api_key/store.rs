@@ -86,8 +86,13 @@ pub(crate) async fn open(table: &Table, secret: &Secret) -> Result<Option<ApiKey
         table.get::<Project>(&project),
         table.get::<Org>(&org)
     )?;
-    let there = project.is_some() && org.is_some_and(|org| org.is_live());
-    Ok(key.filter(|_| there))
+    let org = org.filter(|org| project.is_some() && org.is_live());
+    Ok(key.zip(org).map(|(key, org)| key.within(&org)))
+}
+
+/// The organization that keys are within.
+async fn org_of(table: &Table, id: OrgId) -> Result<Org> {
+    table.get(&org::key(id)).await?.ok_or(Error::NotFound(org::NAME))
 }
 
 /// What the audit trail says of a key.
@@ -132,7 +137,8 @@ impl ApiKey {
     {
         let org = scope.org_of(project.id)?;
         let found = table.get::<Self>(&key(project.id, id)).await?;
-        found.filter(|key| key.org == org).ok_or(Error::NotFound("API key"))
+        let found = found.filter(|key| key.org == org).ok_or(Error::NotFound("API key"))?;
+        Ok(found.within(&org_of(table, org).await?))
     }
 
     /// Where changes of it are noted; `Denied` if the caller's permission does not reach its project.
@@ -147,9 +153,11 @@ impl ApiKey {
         project: &Project,
         slice: Slice,
     ) -> Result<Page<Self>> {
-        scope.org_of(project.id)?;
+        let org = org_of(table, scope.org_of(project.id)?).await?;
         let query = Query::slice(partition(project.id), slice).prefix("KEY#").descending();
-        table.query(query.consistent()).await
+        let Page { records, next } = table.query::<Self>(query.consistent()).await?;
+        let records = records.into_iter().map(|key| key.within(&org)).collect();
+        Ok(Page { records, next })
     }
 
     /// Changes it and notes it; nothing happens if it is so already.
