@@ -16,7 +16,7 @@ use crate::Auth;
 pub(crate) fn routes() -> Routes<Auth> {
     // A token of 256 bits cannot be tried out, and mails are counted by person.
     Routes::new()
-        .open(routes![verify_email])
+        .strangers(Routes::new().open(routes![verify_email]))
         .signed_in(routes![resend_verification])
         .by_address(
             Routes::new()

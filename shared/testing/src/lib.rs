@@ -55,6 +55,8 @@ pub const RATES: Rates = Rates {
     per_tenant: 600_000,
     per_address: 600,
     per_visitor: 600,
+    per_person: 600_000,
+    per_stranger: 600_000,
 };
 
 /// What an app is started with, besides what `template.yaml` says.
@@ -110,6 +112,8 @@ impl Setup {
             .parameter("RateLimitPerTenant", rates.per_tenant)
             .parameter("RateLimitPerAddress", rates.per_address)
             .parameter("RateLimitPerVisitor", rates.per_visitor)
+            .parameter("RateLimitPerPerson", rates.per_person)
+            .parameter("RateLimitPerStranger", rates.per_stranger)
     }
 }
 

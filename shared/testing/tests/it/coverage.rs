@@ -391,6 +391,8 @@ async fn every_limited_operation_refuses_and_says_when_to_call_again() {
         per_tenant: 40,
         per_address: 40,
         per_visitor: 40,
+        per_person: 40,
+        per_stranger: 40,
         ..RATES
     };
     let app = TestApp::start_with(rates, 1).await;
@@ -399,6 +401,9 @@ async fn every_limited_operation_refuses_and_says_when_to_call_again() {
         acme.client.get("/v1/projects").await;
         app.client().post("/v1/auth/login", json!({})).await;
         app.client().get("/pay/none").await;
+        acme.server.post("/v1/ingest/events", json!({})).await;
+        acme.client.get("/v1/auth/me").await;
+        app.client().post("/v1/auth/refresh", json!({})).await;
     }
     for operation in operations().iter().filter(|operation| operation.is_limited()) {
         let client = match operation.grant() {
