@@ -29,6 +29,9 @@ async fn view<P: Permission>(app: &App, scope: &Scope<P>, project: &Project, key
 }
 
 /// Makes an API key for a project, and shows it this once
+///
+/// 409 `quota_reached` when the project has as many as the quota of its organization says, 50 unless it was raised. One that
+/// ended counts for a day more.
 #[utoipa::path(post, path = "/v1/projects/{projectId}/api-keys", operation_id = "create_api_key", tag = "API keys",
     params(("projectId" = ProjectId, Path, description = "The project.")), request_body = NewApiKey,
     responses((status = 201, body = NewApiKeyView)))]
@@ -118,6 +121,8 @@ async fn revoke(
 }
 
 /// Makes the key that takes an API key's place, and shows it this once; the old one works through its grace
+///
+/// 409 `quota_reached` as for any other new key.
 #[utoipa::path(post, path = "/v1/projects/{projectId}/api-keys/{keyId}/rotate", operation_id = "rotate_api_key",
     tag = "API keys",
     params(("projectId" = ProjectId, Path, description = "The project."),

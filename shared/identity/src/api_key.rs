@@ -246,6 +246,12 @@ impl ApiKey {
         }
     }
 
+    /// Whether it counts among the keys of its project at `now`: it works, or did within the last day.
+    fn counts(&self, now: Time) -> bool {
+        let ended = [self.revoked_at, self.until].into_iter().flatten().min();
+        ended.is_none_or(|ended| now < ended.plus_millis(Time::DAY))
+    }
+
     /// Changes it; says whether that is a change. 409 `key_revoked` or `key_expired`.
     fn apply(&mut self, now: Time, patch: ApiKeyPatch) -> Result<bool> {
         self.must_not_be_over(now)?;

@@ -199,6 +199,7 @@ policy! {
     ManageUsers        => Audience::Platform(PlatformRole::Admin);
     EndSessions        => Audience::Platform(PlatformRole::Manager);
     ReadPlatformAudit  => Audience::Platform(PlatformRole::Manager);
+    ManageQuotas       => Audience::Platform(PlatformRole::Manager);
 
     // An organization.
     ReadOrg            => Audience::Org(EVERYONE);

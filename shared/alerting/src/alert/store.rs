@@ -1,11 +1,13 @@
 //! An alert:               pk ORG#<org>#ALERTS       sk <alert>
 //! While it is enabled:    gsi1pk ALERTS#<shard>     gsi1sk <project>#<alert>
 //! A project's alerts:     pk PRJ#<project>#ALERTS   sk ROSTER      (their ids; bounds them, and lists them)
+//! A turnstile:            pk ORG#<org>#ALERTQUOTA   sk TURNSTILE   (written with each one that is enabled, so that two meet)
 
 use std::collections::BTreeSet;
 
 use app::App;
 use commit::{Commit, NotDone, Reply, again};
+use identity::quota::{Quota, Quotas};
 use identity::{Project, postage};
 use kernel::policy::{ManageAlerts, ReadAlerts};
 use kernel::{AlertId, Error, OrgId, ProjectId, Result, Scope};
@@ -140,7 +142,7 @@ fn noted(alert: &Alert) -> Value {
 
 impl Alert {
     /// Makes an alert of a project and notes it; the secret of its webhook, if it has one, is shown once. 409
-    /// `too_many_alerts` when the project has 200.
+    /// `too_many_alerts` when the project has 200, `quota_reached` when as many of the organization are enabled as may be.
     pub async fn create(
         app: &App,
         scope: &Scope<ManageAlerts>,
@@ -164,6 +166,7 @@ impl Alert {
             roster.alerts.insert(alert.id);
             Commit::by(app, scope)
                 .write("alert", Write::create(&alert)?)
+                .write_all("quota", one_more(&app.table, scope, &alert).await?)
                 .write("roster", Write::save(&roster)?)
                 .note(Chain::Org(org), change.clone())
                 .reply(Reply::created(&view)?)
@@ -212,7 +215,8 @@ impl Alert {
     }
 
     /// Changes it and notes it; nothing happens if it is so already. Disabling one that fires resolves its incident.
-    /// Where its notices go somewhere else, a webhook gets another secret, which is shown once.
+    /// Where its notices go somewhere else, a webhook gets another secret, which is shown once. 409 `quota_reached` when it is to
+    /// be enabled and as many of the organization are as may be.
     pub async fn save(
         mut self,
         app: &App,
@@ -245,10 +249,22 @@ impl Alert {
             told = self.end(&app.table, &scope.narrow()?, notices, ending).await?;
         }
         let change = Change::by(scope.actor(), "alert.updated", "alert", self.id);
-        telling(Commit::by(app, scope), told.as_ref())?
-            .write("alert", Write::replace(&self)?)
-            .note(chain, change.from(noted(&old)).to(noted(&self)))
-            .await?;
+        let change = change.from(noted(&old)).to(noted(&self));
+        again(|| async {
+            let counted = if old.settings.enabled {
+                None
+            } else {
+                one_more(&app.table, scope, &self).await?
+            };
+            let done = telling(Commit::by(app, scope), told.as_ref())?
+                .write("alert", Write::replace(&self)?)
+                .write_all("quota", counted)
+                .note(chain, change.clone())
+                .await;
+            // What is to be changed is what the caller has seen.
+            done.map_err(|failed| failed.if_failed("alert", || Error::Stale))
+        })
+        .await?;
         Ok((self, secret))
     }
 
@@ -304,6 +320,55 @@ impl Alert {
             .write("alert", Write::replace(self)?)
             .await
     }
+}
+
+/// Lets those who enable alerts of one organization pass one at a time.
+#[derive(Debug, Serialize, Deserialize)]
+struct Turnstile {
+    org: OrgId,
+    #[serde(default)]
+    version: u64,
+}
+
+impl Record for Turnstile {
+    const KIND: &'static str = "alertTurnstile";
+    const TABLE: TableName = TableName::Operations;
+
+    fn key(&self) -> Key {
+        turnstile_key(self.org)
+    }
+
+    fn version(&self) -> u64 {
+        self.version
+    }
+}
+
+fn turnstile_key(org: OrgId) -> Key {
+    Key::of(format!("ORG#{org}#ALERTQUOTA"), "TURNSTILE")
+}
+
+/// What is to be written with an alert, if it is enabled and was not. 409 `quota_reached`.
+async fn one_more(table: &Table, scope: &Scope<ManageAlerts>, alert: &Alert) -> Result<Option<Write>> {
+    if !alert.settings.enabled {
+        return Ok(None);
+    }
+    let found = table.get(&turnstile_key(alert.org)).await?;
+    let turnstile = found.unwrap_or(Turnstile {
+        org: alert.org,
+        version: 0,
+    });
+    let (mut there, mut after) = (0, None);
+    loop {
+        let query = Query::of(partition(alert.org), PAGE).consistent();
+        let page = table.query::<Alert>(query.after(after)).await?;
+        there += page.records.iter().filter(|one| one.settings.enabled).count();
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    Quotas::admit(table, scope, alert.project, Quota::EnabledAlerts, there).await?;
+    Write::save(&turnstile).map(Some)
 }
 
 /// Wants, where notices are mails and proof is wanted, what [`postage::may_mail`] does.

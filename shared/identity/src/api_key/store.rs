@@ -2,7 +2,7 @@
 //! Where a secret leads to:    pk KEY#<sha256>    sk KEY          (never changed; the key says whether it works)
 
 use app::App;
-use commit::{Commit, Reply};
+use commit::{Commit, Reply, again};
 use kernel::policy::kind::WithinOrg;
 use kernel::policy::{ManageApiKeys, ReadApiKeys};
 use kernel::{ApiKeyId, Error, OrgId, Permission, ProjectId, Result, Scope, Time};
@@ -14,6 +14,10 @@ use trail::{Chain, Change};
 use super::{ApiKey, ApiKeyPatch, NewApiKey, NewApiKeyView, Rotation, Secret};
 use crate::org::{self, Org};
 use crate::project::{self, Project};
+use crate::quota::{Quota, Quotas};
+
+/// Keys are read in pages of this many.
+const PAGE: u16 = 100;
 
 impl Record for ApiKey {
     const KIND: &'static str = "apiKey";
@@ -90,6 +94,21 @@ pub(crate) async fn open(table: &Table, secret: &Secret) -> Result<Option<ApiKey
     Ok(key.zip(org).map(|(key, org)| key.within(&org)))
 }
 
+/// What is to be written with one more key of a project. 409 `quota_reached`.
+async fn one_more(table: &Table, new: &ApiKey) -> Result<Write> {
+    let quotas = Quotas::of(table, new.org).await?;
+    let (mut there, mut after) = (0, None);
+    loop {
+        let query = Query::of(partition(new.project), PAGE).prefix("KEY#").consistent();
+        let page = table.query::<ApiKey>(query.after(after)).await?;
+        there += page.records.iter().filter(|key| key.counts(new.created_at)).count();
+        after = page.next;
+        if after.is_none() {
+            return quotas.one_more(Quota::KeysPerProject, there);
+        }
+    }
+}
+
 /// The organization that keys are within.
 async fn org_of(table: &Table, id: OrgId) -> Result<Org> {
     table.get(&org::key(id)).await?.ok_or(Error::NotFound(org::NAME))
@@ -110,7 +129,7 @@ fn noted(key: &ApiKey, now: Time) -> Value {
 
 impl ApiKey {
     /// Makes a key for a project and notes it. The secret is shown this once; it is stored nowhere but in the reply that is
-    /// kept for who sends the same request again.
+    /// kept for who sends the same request again. 409 `quota_reached` when the project has as many as it may.
     pub async fn create(
         app: &App,
         scope: &Scope<ManageApiKeys>,
@@ -121,12 +140,17 @@ impl ApiKey {
         let (key, secret) = Self::new(now, project, scope.user()?, new)?;
         let change = Change::by(scope.actor(), "api_key.created", "api_key", key.id).to(noted(&key, now));
         let view = NewApiKeyView::of(key.clone(), &secret, now);
-        Commit::by(app, scope)
-            .write("key", Write::create(&key)?)
-            .write("hash of the key", Write::create(&Pointer::to(&key, &secret))?)
-            .note(key.chain(scope)?, change)
-            .reply(Reply::created(&view)?)
-            .await?;
+        let pointer = Pointer::to(&key, &secret);
+        again(|| async {
+            Commit::by(app, scope)
+                .write("key", Write::create(&key)?)
+                .write("hash of the key", Write::create(&pointer)?)
+                .write("quotas", one_more(&app.table, &key).await?)
+                .note(key.chain(scope)?, change.clone())
+                .reply(Reply::created(&view)?)
+                .await
+        })
+        .await?;
         Ok(view)
     }
 
@@ -190,7 +214,8 @@ impl ApiKey {
         Ok(())
     }
 
-    /// Makes the key that takes its place and notes it; this one works for the grace only.
+    /// Makes the key that takes its place and notes it; this one works for the grace only. 409 `quota_reached` when the project
+    /// has as many as it may.
     pub async fn replace(
         mut self,
         app: &App,
@@ -204,13 +229,20 @@ impl ApiKey {
         let new = json!({"expiresAt": self.until, "successor": key.id});
         let change = Change::by(scope.actor(), "api_key.rotated", "api_key", self.id);
         let view = NewApiKeyView::of(key.clone(), &secret, now);
-        Commit::by(app, scope)
-            .write("old key", Write::replace(&self)?)
-            .write("key", Write::create(&key)?)
-            .write("hash of the key", Write::create(&Pointer::to(&key, &secret))?)
-            .note(key.chain(scope)?, change.from(old).to(new))
-            .reply(Reply::created(&view)?)
-            .await?;
+        let (change, pointer) = (change.from(old).to(new), Pointer::to(&key, &secret));
+        again(|| async {
+            let done = Commit::by(app, scope)
+                .write("old key", Write::replace(&self)?)
+                .write("key", Write::create(&key)?)
+                .write("hash of the key", Write::create(&pointer)?)
+                .write("quotas", one_more(&app.table, &key).await?)
+                .note(key.chain(scope)?, change.clone())
+                .reply(Reply::created(&view)?)
+                .await;
+            // What is to be replaced is what the caller has seen.
+            done.map_err(|failed| failed.if_failed("old key", || Error::Stale))
+        })
+        .await?;
         Ok(view)
     }
 }

@@ -48,6 +48,8 @@ pub(crate) const WHO: &[(&str, &str, &str)] = &[
     ("GET",    "/v1/admin/prices",                                      "ManagePrices"),
     ("PUT",    "/v1/admin/prices",                                      "ManagePrices"),
     ("POST",   "/v1/admin/orgs/{orgId}/credits",                        "GrantCredits"),
+    ("GET",    "/v1/admin/orgs/{orgId}/quotas",                         "ManageQuotas"),
+    ("PATCH",  "/v1/admin/orgs/{orgId}/quotas",                         "ManageQuotas"),
 
     ("POST",   "/v1/orgs",                                              "CreateOrg"),
     ("GET",    "/v1/orgs",                                              "ListOwnOrgs"),
