@@ -195,6 +195,9 @@ async fn by_password(
     user.must_be_active()?;
     hash_anew(app, login, password).await?;
     if bootstrap.is(email) {
+        if bootstrap.accepts(password) {
+            tracing::warn!(user.id = %user.id, "the first manager still has the password of the deployment; change it");
+        }
         Org::own_platform(app, user.id).await?;
     }
     open(app, issuer, user, device).await

@@ -342,6 +342,10 @@ pub struct ApiKeyView {
     pub last_used_at: Option<Time>,
     /// How much it was used.
     pub usage: UsageView,
+    /// Who made it.
+    pub created_by: UserId,
+    /// Whether they still are a member: a key goes on working without who made it.
+    pub created_by_member: bool,
     /// When it was made.
     pub created_at: Time,
     /// From when on it does not work; null: it has no end.
@@ -350,8 +354,8 @@ pub struct ApiKeyView {
 }
 
 impl ApiKeyView {
-    /// Shows a key at `now`, used so much.
-    pub fn of(key: ApiKey, events: u64, last_used_at: Option<Time>, now: Time) -> Self {
+    /// Shows a key at `now`, used so much, whose organization has these members among those who make keys.
+    pub fn of(key: ApiKey, events: u64, last_used_at: Option<Time>, members: &[UserId], now: Time) -> Self {
         Self {
             id: key.id,
             status: key.status(now),
@@ -361,6 +365,8 @@ impl ApiKeyView {
             rate_limit_per_minute: key.rate_limit_per_minute,
             last_used_at,
             usage: UsageView { events },
+            created_by: key.created_by,
+            created_by_member: members.contains(&key.created_by),
             created_at: key.created_at,
             expires_at: key.until,
         }
@@ -384,7 +390,7 @@ impl NewApiKeyView {
     fn of(key: ApiKey, secret: &Secret, now: Time) -> Self {
         Self {
             key: secret.reveal().to_owned(),
-            about: ApiKeyView::of(key, 0, None, now),
+            about: ApiKeyView::of(key.clone(), 0, None, &[key.created_by], now),
         }
     }
 }

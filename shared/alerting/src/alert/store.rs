@@ -132,11 +132,12 @@ impl Roster {
     }
 }
 
-/// What the audit trail says of an alert: neither its secret nor, for it holds texts and whole numbers only, a fraction.
+/// What the audit trail says of an alert: neither its secret nor the whole URL of its webhook nor, for it holds texts and whole numbers only, a fraction.
 fn noted(alert: &Alert) -> Value {
     let mut settings = json!(alert.settings);
     settings["threshold"] = json!(alert.settings.threshold.to_string());
     settings["projectId"] = json!(alert.project);
+    settings["target"] = json!(alert.settings.channel.shown(&alert.settings.target));
     settings
 }
 
@@ -155,6 +156,7 @@ impl Alert {
         may_mail(&app.table, scope, org, notices, &settings).await?;
         let mut alert = Self::new(app.now(), org, project.id, scope.user()?, settings);
         let secret = notices.sign(&mut alert)?;
+        notices.conceal(&mut alert)?;
         let change = Change::by(scope.actor(), "alert.created", "alert", alert.id).to(noted(&alert));
         let view = SignedAlertView::of(alert.clone(), secret);
         again(|| async {
@@ -227,17 +229,22 @@ impl Alert {
     ) -> Result<(Self, Option<Secret>)> {
         let (now, chain) = (app.now(), Chain::Org(scope.org_of(self.project)?));
         let old = self.clone();
-        self.settings = old.settings.clone().changed(patch);
-        if self.settings == old.settings {
-            return Ok((self, None));
+        let before = Settings {
+            target: notices.target(&old)?,
+            ..old.settings.clone()
+        };
+        self.settings = before.clone().patched(patch);
+        if self.settings == before {
+            return Ok((old, None));
         }
         self.settings.check(notices.allowed())?;
-        let moved = self.settings.moved_from(&old.settings);
+        let moved = self.settings.moved_from(&before);
         if moved {
             let org = scope.org_of(self.project)?;
             may_mail(&app.table, scope, org, notices, &self.settings).await?;
         }
         let secret = if moved { notices.sign(&mut self)? } else { None };
+        notices.conceal(&mut self)?;
         self.updated_at = now;
         let mut told = None;
         if !self.settings.enabled {
@@ -318,6 +325,20 @@ impl Alert {
     ) -> Result<(), NotDone> {
         telling(Commit::by(app, scope), told)?
             .write("alert", Write::replace(self)?)
+            .await
+    }
+
+    /// Stores that the system disabled it, with the incident and the notice, and notes it.
+    pub(crate) async fn disable(
+        &self,
+        app: &App,
+        scope: &Scope<ReadAlerts>,
+        told: Option<&(Incident, Job)>,
+    ) -> Result<(), NotDone> {
+        let change = Change::by(scope.actor(), "alert.disabled", "alert", self.id);
+        telling(Commit::by(app, scope), told)?
+            .write("alert", Write::replace(self)?)
+            .note(Chain::Org(self.org), change.to(json!({"because": "project_deleted"})))
             .await
     }
 }

@@ -1,17 +1,20 @@
 //! A key:                      pk PRJ#<project>   sk KEY#<key>
 //! Where a secret leads to:    pk KEY#<sha256>    sk KEY          (never changed; the key says whether it works)
 
+use std::collections::BTreeSet;
+
 use app::App;
 use commit::{Commit, Reply, again};
 use kernel::policy::kind::WithinOrg;
 use kernel::policy::{ManageApiKeys, ReadApiKeys};
-use kernel::{ApiKeyId, Error, OrgId, Permission, ProjectId, Result, Scope, Time};
+use kernel::{ApiKeyId, Error, OrgId, Permission, ProjectId, Result, Scope, Time, UserId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use table::{Key, Page, Query, Record, Slice, Table, TableName, Write};
 use trail::{Chain, Change};
 
 use super::{ApiKey, ApiKeyPatch, NewApiKey, NewApiKeyView, Rotation, Secret};
+use crate::member::{self, Member};
 use crate::org::{self, Org};
 use crate::project::{self, Project};
 use crate::quota::{Quota, Quotas};
@@ -182,6 +185,18 @@ impl ApiKey {
         let Page { records, next } = table.query::<Self>(query.consistent()).await?;
         let records = records.into_iter().map(|key| key.within(&org)).collect();
         Ok(Page { records, next })
+    }
+
+    /// Reads which of those who made these keys of a project are members still.
+    pub async fn makers<P>(table: &Table, scope: &Scope<P>, project: &Project, keys: &[Self]) -> Result<Vec<UserId>>
+    where
+        P: Permission<Kind: WithinOrg>,
+    {
+        let org = scope.org_of(project.id)?;
+        let makers: BTreeSet<UserId> = keys.iter().map(|key| key.created_by).collect();
+        let makers: Vec<Key> = makers.into_iter().map(|user| member::key(org, user)).collect();
+        let members = table.get_many::<Member>(&makers, false).await?;
+        Ok(members.into_iter().map(|member| member.user).collect())
     }
 
     /// Changes it and notes it; nothing happens if it is so already.

@@ -61,7 +61,7 @@ impl Project {
     pub async fn create(app: &App, scope: &Scope<CreateProjects>, new: NewProject) -> Result<Self> {
         let project = Self::new(app.now(), scope.org(), scope.user()?, new);
         let change = Change::by(scope.actor(), "project.created", "project", project.id);
-        let change = change.to(json!(project.settings()));
+        let change = change.to(json!(project.noted()));
         again(|| async {
             let quotas = Quotas::of(&app.table, project.org).await?;
             let there = ids(&app.table, project.org, LIVE).await?.len();
@@ -99,17 +99,19 @@ impl Project {
 
     /// Changes it and notes it; nothing happens if it is so already. 412 when someone else changed it meanwhile.
     pub async fn save(mut self, app: &App, scope: &Scope<WriteProjects>, patch: ProjectPatch) -> Result<Self> {
-        let old = json!(self.settings());
+        let (before, old) = (json!(self.settings()), json!(self.noted()));
         self.apply(patch);
-        let new = json!(self.settings());
-        if old == new {
+        if before == json!(self.settings()) {
             return Ok(self);
         }
         self.updated_at = app.now();
         let change = Change::by(scope.actor(), "project.updated", "project", self.id);
         Commit::by(app, scope)
             .write("project", Write::replace(&self)?)
-            .note(Chain::Org(scope.org_of(self.id)?), change.from(old).to(new))
+            .note(
+                Chain::Org(scope.org_of(self.id)?),
+                change.from(old).to(json!(self.noted())),
+            )
             .await?;
         Ok(self)
     }
@@ -126,7 +128,7 @@ impl Project {
         Commit::by(app, scope)
             .write("project", Write::delete(&self))
             .write("deleted project", Write::create(&deleted)?)
-            .note(Chain::Org(scope.org_of(self.id)?), change.from(json!(self.settings())))
+            .note(Chain::Org(scope.org_of(self.id)?), change.from(json!(self.noted())))
             .await?;
         Ok(())
     }

@@ -4,7 +4,7 @@ use crate::privileges::{client, key, text};
 use futures::future::join_all;
 use kernel::Time;
 use serde_json::{Value, json};
-use testing::{Client, PASSWORD, Reply, TestApp};
+use testing::{Client, MANAGER_EMAIL, PASSWORD, Reply, Setup, TestApp};
 
 const LOGIN: &str = "/v1/auth/login";
 
@@ -165,6 +165,17 @@ async fn a_password_is_hashed_anew_at_login_when_what_hashes_became_stronger() {
     // Once is enough.
     log_in(&app.client(), &ada.email, PASSWORD).await.expect(200);
     assert_eq!(stored().await, renewed);
+}
+
+#[tokio::test]
+async fn a_first_manager_whose_password_others_would_try_is_let_in_by_nothing() {
+    for bad in ["password", "manager@countinghouse.test", "short"] {
+        let setup = Setup::default().secret("BootstrapManagerPasswordParameter", bad);
+        let app = TestApp::start_as(setup).await;
+        log_in(&app.client(), MANAGER_EMAIL, bad)
+            .await
+            .problem(401, "bad_credentials");
+    }
 }
 
 /// Passwords that are refused for who is called `Ada Lovelace` and has the address `ada.lovelace@engines.example`.
