@@ -10,7 +10,7 @@ AWS's own SAM transform makes plain CloudFormation of `template.yaml`. Of that:
   whichever parameters are read.
 - Conditions on `dynamodb:LeadingKeys` hold without any: ministack does not say which keys a request names, so it cannot
   tell a request without keys from others. Our own runner checks them.
-- `DeletionPolicy: Retain` goes, so that deleting the stack deletes everything.
+- `DeletionPolicy: Retain` and `DeletionProtectionEnabled` go, so that deleting the stack deletes everything.
 """
 
 import io
@@ -60,6 +60,7 @@ def load(folder):
     for resource in resources.values():
         resource.pop("DeletionPolicy", None)
         resource.pop("UpdateReplacePolicy", None)
+        resource.get("Properties", {}).pop("DeletionProtectionEnabled", None)
         if resource["Type"] == "AWS::Lambda::Function":
             resource["Properties"].pop("Architectures")
         if resource["Type"] == "AWS::IAM::Role":

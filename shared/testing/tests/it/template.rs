@@ -117,3 +117,82 @@ async fn leases_outlast_what_queues_hide() {
     let ends = metering::receipt::YOUNG + i64::from(writer.timeout_s) * Time::SECOND;
     assert!(ends + Time::MINUTE <= metering::recovery::GRACE);
 }
+
+/// The lines of the template's entry `id`, without its first.
+fn entry<'a>(text: &'a str, id: &str) -> &'a str {
+    let (_, rest) = text
+        .split_once(&format!("\n  {id}:\n"))
+        .unwrap_or_else(|| panic!("no {id}"));
+    let end = rest
+        .match_indices("\n  ")
+        .map(|(at, _)| at)
+        .find(|at| !rest[at + 3..].starts_with([' ', '#']));
+    &rest[..end.unwrap_or(rest.len())]
+}
+
+#[tokio::test]
+async fn whoever_runs_it_is_told_of_dead_letters_and_of_attacks() {
+    let (app, text) = (TestApp::start().await, text());
+    let alarms = entry(&text, "DeadLettersOfMoney").to_owned() + entry(&text, "OtherDeadLetters");
+    let dead: Vec<_> = app
+        .template()
+        .queues
+        .iter()
+        .filter_map(|queue| queue.redrive.as_ref())
+        .collect();
+    assert!(dead.len() >= 10, "only {} queues have one for dead letters", dead.len());
+    for redrive in dead {
+        let watched = format!("!GetAtt {}.QueueName}}", redrive.dead_letter_queue);
+        assert!(
+            alarms.contains(&watched),
+            "nobody is told of {}",
+            redrive.dead_letter_queue
+        );
+    }
+    // What the filters look for are the messages of lines that are tested in `security_logs`.
+    for (filter, line) in [
+        ("FailedLogins", "a login failed"),
+        ("CopiedRefreshTokens", "a spent refresh token came again"),
+    ] {
+        let pattern = format!("FilterPattern: '\"{line}\"'");
+        assert!(
+            entry(&text, filter).contains(&pattern),
+            "{filter} looks for another line"
+        );
+    }
+}
+
+#[tokio::test]
+async fn queues_are_reached_by_tls_and_tables_are_not_deleted_by_mistake() {
+    let (app, text) = (TestApp::start().await, text());
+    let by_tls = entry(&text, "QueuesByTls");
+    for queue in &app.template().queues {
+        assert!(
+            by_tls.contains(&format!("!Ref {}", queue.id)),
+            "{} is reached without TLS",
+            queue.id
+        );
+    }
+    for table in &app.template().tables {
+        assert_eq!(table.create["DeletionProtectionEnabled"], true, "{}", table.id);
+        assert!(
+            entry(&text, &table.id).contains("DeletionPolicy: Retain"),
+            "{}",
+            table.id
+        );
+    }
+}
+
+#[test]
+fn the_gateways_log_has_no_secret() {
+    let text = text();
+    let (_, format) = text.split_once("        Format: '").expect("an access log");
+    let (format, _) = format.split_once("'\n").unwrap();
+    let fields: serde_json::Value = serde_json::from_str(format).expect("a line of JSON");
+    // `$context.path` has the token of a payment link, and a query may have anything.
+    for (name, variable) in fields.as_object().unwrap() {
+        let variable = variable.as_str().unwrap();
+        assert!(!variable.contains("path") && !variable.contains("query"), "{name}");
+    }
+    assert_eq!(fields["route"], "$context.routeKey");
+}

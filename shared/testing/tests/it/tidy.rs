@@ -964,6 +964,40 @@ fn documents_mention_only_files_that_exist() {
     nothing("files that do not exist", &absent);
 }
 
+/// The names in the text that look like `file::test`.
+fn tests_named(text: &str) -> Vec<(&str, &str)> {
+    let quoted = text.split('`').skip(1).step_by(2);
+    let named = quoted.filter_map(|code| code.split_once("::"));
+    named
+        .filter(|(file, test)| {
+            [file, test].iter().all(|part| {
+                !part.is_empty()
+                    && part
+                        .chars()
+                        .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+            })
+        })
+        .collect()
+}
+
+#[test]
+fn what_is_said_of_security_is_shown_by_tests_that_exist() {
+    let text = read("docs/security.md");
+    let named = tests_named(&text);
+    assert!(named.len() > 100, "only {} tests are named", named.len());
+    let sources = sources();
+    let exists = |file: &str, test: &str| {
+        let declared = format!("fn {test}(");
+        sources.iter().any(|(path, source)| {
+            let stands = path.ends_with(&format!("/{file}.rs")) || path.contains(&format!("/{file}/"));
+            stands && source.contains(&declared)
+        })
+    };
+    let absent = named.iter().filter(|(file, test)| !exists(file, test));
+    let absent: Vec<_> = absent.map(|(file, test)| format!("{file}::{test}")).collect();
+    nothing("docs/security.md names tests that do not exist", &absent);
+}
+
 const DECISIONS: &str = "docs/decisions";
 /// The map stays one that is read at a sitting; reasons are decisions.
 const LONGEST_MAP: usize = 150;
