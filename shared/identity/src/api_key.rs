@@ -388,9 +388,10 @@ pub struct NewApiKeyView {
 impl NewApiKeyView {
     /// Shows a key that was made at `now`, and its secret.
     fn of(key: ApiKey, secret: &Secret, now: Time) -> Self {
+        let by = key.created_by;
         Self {
             key: secret.reveal().to_owned(),
-            about: ApiKeyView::of(key.clone(), 0, None, &[key.created_by], now),
+            about: ApiKeyView::of(key, 0, None, &[by], now),
         }
     }
 }
