@@ -1,8 +1,10 @@
-//! /v1/admin: what the platform's managers set: prices, and credits of organizations.
+//! /v1/admin: what the platform's managers set: prices, credits and quotas of organizations.
 
 use axum::extract::State;
 use gate::{Guarded, Routes, Serve, routes};
-use kernel::policy::{GrantCredits, ManagePrices};
+use identity::Quotas;
+use identity::quota::{QuotaChange, QuotasView};
+use kernel::policy::{GrantCredits, ManagePrices, ManageQuotas};
 use kernel::{Check, Input, OrgId, Scope, Time};
 use lambda::{App, Created, Function, Json, Path, Result};
 use metering::credit_grant::CreditGrant;
@@ -20,7 +22,7 @@ impl Serve for Admin {
     type State = Guarded;
 
     fn routes() -> Routes<Guarded> {
-        Routes::new().signed_in(routes![get_prices, set_prices, adjust_credits])
+        Routes::new().signed_in(routes![get_prices, set_prices, adjust_credits, get_quotas, set_quotas])
     }
 }
 
@@ -103,4 +105,30 @@ async fn adjust_credits(
 ) -> Result<Created<Adjusted>> {
     let adjusted = grants::adjust(&app, &scope, org, &input.into()).await?;
     Ok(Created(adjusted))
+}
+
+/// Shows the quotas of an organization
+#[utoipa::path(get, path = "/v1/admin/orgs/{orgId}/quotas", operation_id = "get_quotas", tag = "Platform",
+    params(("orgId" = OrgId, Path, description = "The organization.")), responses((status = 200, body = QuotasView)))]
+async fn get_quotas(
+    State(app): State<App>,
+    scope: Scope<ManageQuotas>,
+    Path(org): Path<OrgId>,
+) -> Result<Json<QuotasView>> {
+    Ok(Json(Quotas::show(&app.table, &scope, org).await?))
+}
+
+/// Sets quotas of an organization
+///
+/// What is there above a quota stays; nothing more is made (409 `quota_reached`).
+#[utoipa::path(patch, path = "/v1/admin/orgs/{orgId}/quotas", operation_id = "set_quotas", tag = "Platform",
+    params(("orgId" = OrgId, Path, description = "The organization.")), request_body = QuotaChange,
+    responses((status = 200, body = QuotasView)))]
+async fn set_quotas(
+    State(app): State<App>,
+    scope: Scope<ManageQuotas>,
+    Path(org): Path<OrgId>,
+    Json(input): Json<QuotaChange>,
+) -> Result<Json<QuotasView>> {
+    Ok(Json(Quotas::set(&app, &scope, org, &input).await?))
 }

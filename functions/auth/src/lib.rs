@@ -58,18 +58,22 @@ impl Serve for Auth {
     type State = Self;
 
     fn routes() -> Routes<Self> {
-        // What hashes a password, or begins something, is limited by address; a token of 256 bits cannot be tried out.
+        // What hashes a password, or begins something, is limited by address; a token of 256 bits cannot be tried out, so more
+        // of them may come.
         // Logging in and refreshing again does no harm and has its own rules, so only registering remembers its reply.
         let costly = Routes::new()
             .public(routes![register])
             .open(routes![log_in])
             .and(factors::second_step())
             .open(google::begins());
-        Routes::new()
-            .open(routes![refresh, jwks])
+        let by_token = Routes::new()
+            .open(routes![refresh])
             .open(google::finishes())
+            .anyone(routes![log_out]);
+        Routes::new()
+            .open(routes![jwks])
             .by_address(costly)
-            .anyone(routes![log_out])
+            .strangers(by_token)
             .own_account(routes![me])
             .signed_in(routes![list_sessions, end_session])
             .and(factors::own())

@@ -16,7 +16,7 @@ use crate::Auth;
 pub(crate) fn routes() -> Routes<Auth> {
     // A token of 256 bits cannot be tried out, and mails are counted by person.
     Routes::new()
-        .open(routes![verify_email])
+        .strangers(Routes::new().open(routes![verify_email]))
         .signed_in(routes![resend_verification])
         .by_address(
             Routes::new()
@@ -111,7 +111,9 @@ async fn forgot_password(
 
 /// Sets a new password with the token of a mail
 ///
-/// Ends every session, makes other such tokens worthless, and proves the address. 400 `bad_token` when the token is
+/// Ends every session, makes other such tokens worthless, and proves the address. If it was not proved before, somebody else
+/// may have registered it: you then leave organizations that have another owner, and in those that have none the API keys and
+/// invitations of before are void and nobody else is a member. 400 `bad_token` when the token is
 /// unknown, used or expired.
 #[utoipa::path(post, path = "/v1/auth/password/reset", operation_id = "reset_password", tag = "Auth",
     request_body = Reset, responses((status = 204, description = "The password is set.")))]

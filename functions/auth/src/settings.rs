@@ -39,7 +39,8 @@ impl Secrets {
         let pkcs8 = STANDARD
             .decode(text.trim())
             .with_context(|| format!("{name} is no base64"))?;
-        Issuer::new(&pkcs8, PublicKeys::parse(env.variable("JWT_PUBLIC_KEYS")?)?)
+        let keys = PublicKeys::parse(env.variable("JWT_PUBLIC_KEYS")?, env.variable("PUBLIC_URL")?)?;
+        Issuer::new(&pkcs8, keys)
     }
 
     /// The first manager; nobody while `BOOTSTRAP_MANAGER_EMAIL` or the password is not set.

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
+use aws_lc_rs::digest::{SHA256, digest};
 use axum::body::Bytes;
-use axum::http::{HeaderName, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use gate::{Routes, Serve, routes};
 use kernel::error::OutOfCredits;
@@ -18,6 +19,9 @@ use utoipa_swagger_ui::{Config, serve};
 
 /// What the page may load: its own files; the page's own style is inline.
 const PAGE_POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+
+/// The description changes with the next deployment only.
+const FOR_AN_HOUR: &str = "public, max-age=3600";
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -124,17 +128,41 @@ async fn page() -> lambda::Result<Response> {
     let headers = [
         (header::CONTENT_TYPE, "text/html; charset=utf-8"),
         (header::CONTENT_SECURITY_POLICY, PAGE_POLICY),
+        (header::CACHE_CONTROL, FOR_AN_HOUR),
     ];
     Ok((headers, html).into_response())
 }
 
 /// Answers with the OpenAPI 3.1 description
 #[utoipa::path(get, path = "/docs/json", operation_id = "get_openapi", tag = "Docs",
-    responses((status = 200, description = "OpenAPI 3.1.", body = Object)))]
-async fn description() -> impl IntoResponse {
+    responses((status = 200, description = "OpenAPI 3.1.", body = Object,
+        headers(("etag" = String, description = "Names this version of it."))),
+        (status = 304, description = "It is as `if-none-match` says.")))]
+async fn description(headers: HeaderMap) -> Response {
     // The functions do not change while this one runs.
-    static DESCRIPTION: LazyLock<Bytes> = LazyLock::new(|| serde_json::to_vec(&described()).unwrap_or_default().into());
-    ([(header::CONTENT_TYPE, "application/json")], DESCRIPTION.clone())
+    static DESCRIPTION: LazyLock<(Bytes, String)> = LazyLock::new(|| {
+        let bytes: Bytes = serde_json::to_vec(&described()).unwrap_or_default().into();
+        let tag = format!("\"{}\"", hex::encode(&digest(&SHA256, &bytes).as_ref()[..16]));
+        (bytes, tag)
+    });
+    let (bytes, tag) = &*DESCRIPTION;
+    let about = [(header::ETAG, tag.as_str()), (header::CACHE_CONTROL, FOR_AN_HOUR)];
+    if knows(&headers, tag) {
+        return (StatusCode::NOT_MODIFIED, about).into_response();
+    }
+    (about, [(header::CONTENT_TYPE, "application/json")], bytes.clone()).into_response()
+}
+
+/// Whether a request says that its sender has what this tag names (RFC 9110, section 13.1.2).
+fn knows(headers: &HeaderMap, tag: &str) -> bool {
+    let given = headers.get_all(header::IF_NONE_MATCH).iter();
+    let mut tags = given
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','));
+    tags.any(|given| {
+        let given = given.trim();
+        given == "*" || given.strip_prefix("W/").unwrap_or(given) == tag
+    })
 }
 
 /// Answers with a file of the page

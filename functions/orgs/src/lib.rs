@@ -211,6 +211,8 @@ impl Input for MemberPatch {
 }
 
 /// Makes an organization; you are its owner
+///
+/// 409 `quota_reached` when there are 20 that you have made.
 #[utoipa::path(post, path = "/v1/orgs", operation_id = "create_org", tag = "Organizations", request_body = NewOrg,
     responses((status = 201, body = OrgView)))]
 async fn create(

@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use identity::api_key::{ApiKeyPatch, ApiKeyView, NewApiKey, NewApiKeyView, Rotation};
 use identity::{ApiKey, Project};
+use kernel::policy::kind::WithinOrg;
 use kernel::policy::{ManageApiKeys, ReadApiKeys};
 use kernel::{ApiKeyId, Permission, ProjectId, Scope};
 use lambda::{App, Created, Json, List, Pages, Paging, Path, Result};
@@ -23,12 +24,27 @@ async fn usage<P: Permission>(app: &App, scope: &Scope<P>, project: &Project) ->
     Ok(telemetry::key_usage(&app.table, &scope.narrow()?, project.id, app.now()).await?)
 }
 
-async fn view<P: Permission>(app: &App, scope: &Scope<P>, project: &Project, key: ApiKey) -> Result<ApiKeyView> {
+async fn view<P: Permission<Kind: WithinOrg>>(
+    app: &App,
+    scope: &Scope<P>,
+    project: &Project,
+    key: ApiKey,
+) -> Result<ApiKeyView> {
     let usage = usage(app, scope, project).await?.remove(&key.id).unwrap_or_default();
-    Ok(ApiKeyView::of(key, usage.events, usage.last_used_at, app.now()))
+    let makers = ApiKey::makers(&app.table, scope, project, std::slice::from_ref(&key)).await?;
+    Ok(ApiKeyView::of(
+        key,
+        usage.events,
+        usage.last_used_at,
+        &makers,
+        app.now(),
+    ))
 }
 
 /// Makes an API key for a project, and shows it this once
+///
+/// 409 `quota_reached` when the project has as many as the quota of its organization says, 50 unless it was raised. One that
+/// ended counts for a day more.
 #[utoipa::path(post, path = "/v1/projects/{projectId}/api-keys", operation_id = "create_api_key", tag = "API keys",
     params(("projectId" = ProjectId, Path, description = "The project.")), request_body = NewApiKey,
     responses((status = 201, body = NewApiKeyView)))]
@@ -56,9 +72,10 @@ async fn list(
     let project = Project::load(&app.table, &scope, project).await?;
     let page = ApiKey::list(&app.table, &scope, &project, pages.slice()?).await?;
     let mut usage = usage(&app, &scope, &project).await?;
+    let makers = ApiKey::makers(&app.table, &scope, &project, &page.records).await?;
     let view = |key: ApiKey| {
         let usage = usage.remove(&key.id).unwrap_or_default();
-        ApiKeyView::of(key, usage.events, usage.last_used_at, app.now())
+        ApiKeyView::of(key, usage.events, usage.last_used_at, &makers, app.now())
     };
     Ok(Json(pages.list(page, view)?))
 }
@@ -118,6 +135,8 @@ async fn revoke(
 }
 
 /// Makes the key that takes an API key's place, and shows it this once; the old one works through its grace
+///
+/// 409 `quota_reached` as for any other new key.
 #[utoipa::path(post, path = "/v1/projects/{projectId}/api-keys/{keyId}/rotate", operation_id = "rotate_api_key",
     tag = "API keys",
     params(("projectId" = ProjectId, Path, description = "The project."),

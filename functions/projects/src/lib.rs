@@ -45,6 +45,8 @@ impl Serve for Projects {
 }
 
 /// Makes a project
+///
+/// 409 `quota_reached` when the organization has as many as its quota says, 100 unless it was raised.
 #[utoipa::path(post, path = "/v1/projects", operation_id = "create_project", tag = "Projects",
     request_body = NewProject, responses((status = 201, body = ProjectView)))]
 async fn create(

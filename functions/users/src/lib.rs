@@ -72,9 +72,9 @@ async fn list(State(app): State<App>, scope: Scope<ManageUsers>, pages: Pages) -
 
 /// Gives a person a role on the platform
 ///
-/// An admin neither touches a manager nor makes one; nobody changes himself. Repeating it changes nothing. They are
-/// told by mail, if they have proved their address. 403 `proof_required`
-/// for who has not proved a moment ago that it is them.
+/// An admin neither touches a manager nor makes one; nobody changes himself. Repeating it changes nothing. They are told by mail.
+/// 409 `user_unproved` for more than they are, unless they have proved their address. 403 `proof_required` for who has not
+/// proved a moment ago that it is them.
 #[utoipa::path(patch, path = "/v1/users/{id}/role", operation_id = "set_user_role", tag = "Users",
     params(("id" = UserId, Path, description = "The person.")), request_body = RoleInput,
     responses((status = 200, body = UserView)))]

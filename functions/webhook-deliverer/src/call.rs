@@ -10,6 +10,9 @@ use outbound::{Client, Request};
 
 /// How long a target may take in all, of which 5 s to connect; well within the job's lease.
 const TIMEOUT: Duration = Duration::from_secs(15);
+/// Whether nobody listens, the connection broke off or nothing came in time is told to nobody: whoever names targets would
+/// learn from it which ports of others are open.
+const NO_ANSWER: &str = "the target gave no answer";
 const ID: HeaderName = HeaderName::from_static("webhook-id");
 const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
@@ -24,7 +27,10 @@ pub(crate) async fn make(client: &Client, now: Time, running: &Running<'_, Webho
     let (status, headers) = match client.head(request).await {
         Ok(answer) => answer,
         Err(refused @ outbound::Failure::Refused(_)) => return Outcome::dead(refused.to_string()),
-        Err(failure) => return Outcome::again(failure.to_string()),
+        Err(failure) => {
+            tracing::info!(job.id = %running.id(), error = %failure, "a webhook's target gave no answer");
+            return Outcome::again(NO_ANSWER);
+        }
     };
     if status.is_success() {
         return Outcome::Done;

@@ -50,6 +50,10 @@ pub struct Alert {
     /// What its webhook is signed with, sealed; empty without a webhook.
     #[serde(default, with = "serde_bytes")]
     pub(crate) secret: Vec<u8>,
+    /// The whole URL of its webhook, sealed, of which `settings` have what is shown; empty without a webhook, and for one that was
+    /// stored before URLs were sealed.
+    #[serde(default, with = "serde_bytes")]
+    pub(crate) url: Vec<u8>,
     #[serde(default)]
     version: u64,
 }
@@ -76,6 +80,7 @@ impl Alert {
             incident: None,
             last_fired_at: None,
             secret: Vec::new(),
+            url: Vec::new(),
             version: 0,
         }
     }
@@ -155,8 +160,8 @@ pub struct AlertView {
     pub window: Window,
     /// How notices are sent.
     pub channel: Channel,
-    /// Where they are sent.
-    #[schema(example = "oncall@example.com")]
+    /// Where they are sent. Of a webhook's URL its origin and the end: the rest may be a secret.
+    #[schema(example = "https://hooks.example.com/…XYZ")]
     pub target: String,
     /// After it fired, it does not fire again for so many minutes.
     pub cool_down_minutes: u16,
@@ -188,7 +193,7 @@ impl From<Alert> for AlertView {
             threshold: settings.threshold,
             window: settings.window,
             channel: settings.channel,
-            target: settings.target,
+            target: settings.channel.shown(&settings.target),
             cool_down_minutes: settings.cool_down_minutes,
             enabled: settings.enabled,
             status,

@@ -102,22 +102,28 @@ impl Look<'_> {
             };
             let told = alert.end(&self.app.table, self.scope, self.notices, ending).await?;
             alert.settings.enabled = false;
-            self.store(alert, told).await?;
+            self.notices.seal_anew(&mut alert)?;
+            told_of(&alert, alert.disable(self.app, self.scope, told.as_ref()).await)?;
         }
         Ok(())
     }
 
     async fn store(&self, mut alert: Alert, told: Option<(Incident, Job)>) -> Result<()> {
         self.notices.seal_anew(&mut alert)?;
-        match alert.turn(self.app, self.scope, told.as_ref()).await {
-            Ok(()) => {
-                tracing::info!(alert.id = %alert.id, alert.status = ?alert.status(), "an alert's status changed");
-                Ok(())
-            }
-            // Another evaluator was faster, or a person changed it meanwhile: the next minute looks again.
-            Err(NotDone::Conditions(_)) => Ok(()),
-            Err(error) => Err(error.into()),
+        told_of(&alert, alert.turn(self.app, self.scope, told.as_ref()).await)
+    }
+}
+
+/// Says what became of storing an alert.
+fn told_of(alert: &Alert, stored: Result<(), NotDone>) -> Result<()> {
+    match stored {
+        Ok(()) => {
+            tracing::info!(alert.id = %alert.id, alert.status = ?alert.status(), "an alert's status changed");
+            Ok(())
         }
+        // Another evaluator was faster, or a person changed it meanwhile: the next minute looks again.
+        Err(NotDone::Conditions(_)) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }
 

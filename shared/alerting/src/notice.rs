@@ -95,9 +95,37 @@ impl Notices {
         Ok(Some(secret))
     }
 
-    /// Seals an alert's secret with the newest key, if an older one did: so that the older one can go.
+    /// Where an alert's notices go: an address, or the whole URL of its webhook.
+    pub(crate) fn target(&self, alert: &Alert) -> Result<String> {
+        if alert.url.is_empty() {
+            return Ok(alert.settings.target.clone());
+        }
+        let url = self.desk.sealing().open(&url_context(alert), &alert.url)?;
+        let url = url.ok_or_else(|| anyhow!("the URL of {} was sealed with a key that is gone", alert.id))?;
+        Ok(String::from_utf8(url).context("a webhook's URL")?)
+    }
+
+    /// Seals the URL of an alert's webhook, which its settings have whole; what is shown of it stays there.
+    pub(crate) fn conceal(&self, alert: &mut Alert) -> Result<()> {
+        alert.url = match alert.settings.channel {
+            Channel::Email => Vec::new(),
+            Channel::Webhook => {
+                let url = alert.settings.target.as_bytes();
+                self.desk.sealing().seal(&url_context(alert), url)?
+            }
+        };
+        alert.settings.target = alert.settings.channel.shown(&alert.settings.target);
+        Ok(())
+    }
+
+    /// Seals what an alert has sealed with the newest key, if an older one did: so that the older one can go; and the URL of its
+    /// webhook, if that was stored before URLs were sealed.
     pub(crate) fn seal_anew(&self, alert: &mut Alert) -> Result<()> {
         let sealing = self.desk.sealing();
+        if alert.settings.channel == Channel::Webhook && (alert.url.is_empty() || sealing.is_old(&alert.url)?) {
+            alert.settings.target = self.target(alert)?;
+            self.conceal(alert)?;
+        }
         if alert.secret.is_empty() || !sealing.is_old(&alert.secret)? {
             return Ok(());
         }
@@ -158,7 +186,7 @@ impl Notices {
         let secret = String::from_utf8(secret).context("a webhook's secret")?;
         let (owner, cause) = (Owner::Org(alert.org), alert.id.to_string());
         self.desk
-            .webhook(now, owner, &cause, &alert.settings.target, &secret, event, data)
+            .webhook(now, owner, &cause, &self.target(alert)?, &secret, event, data)
     }
 
     fn page(&self, alert: &Alert) -> String {
@@ -170,6 +198,11 @@ impl Notices {
 /// What an alert's secret is bound to.
 fn context(alert: &Alert) -> String {
     format!("ALERT#{}", alert.id)
+}
+
+/// What the URL of its webhook is bound to.
+fn url_context(alert: &Alert) -> String {
+    format!("ALERT#{}#URL", alert.id)
 }
 
 fn data(alert: &Alert, incident: &Incident) -> Value {

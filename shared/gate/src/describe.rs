@@ -68,7 +68,7 @@ fn guarded(operation: &mut Operation, path: &str, method: &HttpMethod, guard: Ki
         Kind::Remembering if *method == HttpMethod::Post => {
             takes(operation, IdempotencyKey::into_params(|| None));
         }
-        Kind::Remembering | Kind::Address | Kind::Visitor => {}
+        Kind::Remembering | Kind::Address | Kind::Visitor | Kind::Stranger => {}
         Kind::Person => operation.security = Some(vec![SecurityRequirement::new("bearer", nobody())]),
         Kind::PersonOrNobody => {
             let choices = [

@@ -3,9 +3,11 @@
 //! A person's status is read again after 30 seconds at the latest, an API key's too; whether someone is a member of an
 //! organization, with which role and which grants, is read each time.
 //!
-//! Whoever is known takes from their limits: an API key from its own and its tenant's, a member from the tenant's. Where
-//! nobody is known yet, the address does.
+//! Whoever is known takes from their limits: an API key from its own and its tenant's, a member from that of the tenant's
+//! members, a person outside of any tenant from their own. Where nobody is known yet, the address does; of API keys those only
+//! that nobody has.
 
+use std::net::IpAddr;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
@@ -43,7 +45,9 @@ struct Inner {
     app: App,
     keys: PublicKeys,
     people: Recent<Claims, Standing>,
-    api_keys: Recent<String, Option<ApiKey>>,
+    api_keys: Recent<String, ApiKey>,
+    /// Hashes that are no key's, apart: who makes some up must not have the keys forgotten.
+    no_keys: Recent<String, ()>,
     limits: Limits,
     /// Whether roles on the platform demand a factor.
     factor_for_platform: bool,
@@ -52,16 +56,18 @@ struct Inner {
 }
 
 impl Gate {
-    /// A gate with the keys of `JWT_PUBLIC_KEYS` that limits by `RATE_LIMIT_PER_KEY`, `RATE_LIMIT_PER_TENANT`,
-    /// `RATE_LIMIT_PER_ADDRESS` and `RATE_LIMIT_PER_VISITOR`, and demands what `FACTOR_FOR_PLATFORM` and `STEP_UP_MINUTES`
-    /// say.
+    /// A gate with the keys of `JWT_PUBLIC_KEYS`, for tokens of `PUBLIC_URL`, that limits by `RATE_LIMIT_PER_KEY`,
+    /// `RATE_LIMIT_PER_TENANT`, `RATE_LIMIT_PER_ADDRESS`, `RATE_LIMIT_PER_VISITOR`, `RATE_LIMIT_PER_PERSON` and
+    /// `RATE_LIMIT_PER_STRANGER`, and demands what `FACTOR_FOR_PLATFORM` and `STEP_UP_MINUTES` say.
     pub fn of(env: &Env, app: &App) -> anyhow::Result<Self> {
-        let keys = PublicKeys::parse(env.variable("JWT_PUBLIC_KEYS")?)?;
+        let keys = PublicKeys::parse(env.variable("JWT_PUBLIC_KEYS")?, env.variable("PUBLIC_URL")?)?;
         let rates = Rates {
             per_key: rate(env, "RATE_LIMIT_PER_KEY")?,
             per_tenant: rate(env, "RATE_LIMIT_PER_TENANT")?,
             per_address: rate(env, "RATE_LIMIT_PER_ADDRESS")?,
             per_visitor: rate(env, "RATE_LIMIT_PER_VISITOR")?,
+            per_person: rate(env, "RATE_LIMIT_PER_PERSON")?,
+            per_stranger: rate(env, "RATE_LIMIT_PER_STRANGER")?,
         };
         let minutes = env.variable("STEP_UP_MINUTES")?;
         let step_up_minutes = minutes.parse::<u16>();
@@ -73,6 +79,7 @@ impl Gate {
             keys,
             people: Recent::new(REMEMBERED),
             api_keys: Recent::new(REMEMBERED),
+            no_keys: Recent::new(REMEMBERED),
             limits: Limits::new(app.table.clone(), rates),
         })))
     }
@@ -107,13 +114,25 @@ pub(crate) async fn visitor(State(Gate(gate)): State<Gate>, request: Request, ne
     Ok(pass(&verdict, request, next).await)
 }
 
-/// Lets a call pass that its limits admit. Every reply tells what is left of them.
+pub(crate) async fn stranger(
+    State(Gate(gate)): State<Gate>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    let from = lambda::client_address(request.extensions());
+    let verdict = gate.limits.stranger(from, || gate.app.now()).await?;
+    Ok(pass(&verdict, request, next).await)
+}
+
+/// Lets a call pass that its limits admit. Every reply tells what is left of them, and of those that guards further in ask.
 pub(crate) async fn pass(verdict: &Verdict, request: Request, next: Next) -> Response {
     let mut response = match verdict.refusal() {
         Some(refusal) => Problem::from(refusal).into_response(),
         None => next.run(request).await,
     };
     for (name, value) in [(LIMIT_POLICY, verdict.policy()), (LIMIT, verdict.remaining())] {
+        let further_in = response.headers().get(&name).and_then(|value| value.to_str().ok());
+        let value = further_in.map_or(value.clone(), |further| format!("{value}, {further}"));
         if let Ok(value) = HeaderValue::try_from(value) {
             response.headers_mut().insert(name, value);
         }
@@ -125,8 +144,9 @@ pub(crate) async fn person(State(gate): State<Gate>, mut request: Request, next:
     let Gate(inner) = &gate;
     let (claims, standing) = inner.person(request.headers()).await?;
     inner.demand_factor(claims, standing, false).await?;
+    let verdict = inner.limits.person(claims.user, || inner.app.now()).await?;
     request.extensions_mut().insert(caller(claims, standing));
-    Ok(next.run(request).await)
+    Ok(pass(&verdict, request, next).await)
 }
 
 /// As [`person`], also for who has yet to add the factor that is demanded of them.
@@ -136,8 +156,9 @@ pub(crate) async fn own_account(
     next: Next,
 ) -> Result<Response, Problem> {
     let (claims, standing) = gate.person(request.headers()).await?;
+    let verdict = gate.limits.person(claims.user, || gate.app.now()).await?;
     request.extensions_mut().insert(caller(claims, standing));
-    Ok(next.run(request).await)
+    Ok(pass(&verdict, request, next).await)
 }
 
 fn caller(claims: Claims, standing: Standing) -> Caller {
@@ -182,7 +203,7 @@ pub(crate) async fn member(State(Gate(gate)): State<Gate>, request: Request, nex
         requires_factor,
     } = membership?.ok_or(Error::NotFound(org::NAME))?;
     gate.demand_factor(claims, standing, requires_factor).await?;
-    let verdict = gate.limits.tenant(org, || gate.app.now()).await?;
+    let verdict = gate.limits.members(org, || gate.app.now()).await?;
     let Claims { user, session } = claims;
     parts.extensions.insert(Caller::Member {
         user,
@@ -196,14 +217,26 @@ pub(crate) async fn member(State(Gate(gate)): State<Gate>, request: Request, nex
     Ok(pass(&verdict, Request::from_parts(parts, body), next).await)
 }
 
-/// The key that a request comes with, if it works.
-pub(crate) async fn api_key(Gate(gate): &Gate, headers: &HeaderMap) -> Result<ApiKey> {
+/// The key that a request comes with, if it works. One that nobody has is counted by the address that it comes from: 429 once
+/// there were too many.
+pub(crate) async fn api_key(Gate(gate): &Gate, headers: &HeaderMap, from: Option<IpAddr>) -> Result<ApiKey> {
     let given = headers.get(&KEY_HEADER).ok_or(Error::Unauthenticated {
         code: "missing_api_key",
         detail: "send your API key as `x-api-key`",
     })?;
     let secret = given.to_str().ok().and_then(Secret::parse).ok_or_else(bad_api_key)?;
-    gate.server(&secret).await
+    let Some(key) = gate.known(&secret).await? else {
+        let verdict = gate.limits.stranger(from, || gate.app.now()).await?;
+        return Err(verdict.refusal().unwrap_or_else(bad_api_key));
+    };
+    match key.status(gate.app.now()) {
+        KeyStatus::Active => Ok(key),
+        KeyStatus::Disabled => Err(Error::Unauthenticated {
+            code: "api_key_disabled",
+            detail: "this API key is disabled",
+        }),
+        KeyStatus::Revoked | KeyStatus::Expired => Err(bad_api_key()),
+    }
 }
 
 /// What the limits of a key and its tenant say to a call.
@@ -321,25 +354,21 @@ impl Inner {
         if meets(&standing) { Ok(()) } else { Err(refusal()) }
     }
 
-    /// The key that a secret opens, if it works.
-    async fn server(&self, secret: &Secret) -> Result<ApiKey> {
+    /// The key that a secret opens, if there is one; as it was at most 30 seconds ago.
+    async fn known(&self, secret: &Secret) -> Result<Option<ApiKey>> {
         let (now, hash) = (self.app.now(), secret.hash());
-        let found = if let Some(found) = self.api_keys.get(&hash, now) {
-            found
-        } else {
-            let found = entrance::api_key(&self.app.table, secret).await?;
-            self.api_keys.put(hash, found.clone(), now);
-            found
-        };
-        let key = found.ok_or_else(bad_api_key)?;
-        match key.status(now) {
-            KeyStatus::Active => Ok(key),
-            KeyStatus::Disabled => Err(Error::Unauthenticated {
-                code: "api_key_disabled",
-                detail: "this API key is disabled",
-            }),
-            KeyStatus::Revoked | KeyStatus::Expired => Err(bad_api_key()),
+        if let Some(key) = self.api_keys.get(&hash, now) {
+            return Ok(Some(key));
         }
+        if self.no_keys.get(&hash, now).is_some() {
+            return Ok(None);
+        }
+        let found = entrance::api_key(&self.app.table, secret).await?;
+        match &found {
+            Some(key) => self.api_keys.put(hash, key.clone(), now),
+            None => self.no_keys.put(hash, (), now),
+        }
+        Ok(found)
     }
 }
 

@@ -89,7 +89,8 @@ pub(crate) async fn server(
     mut request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    let key = gate::api_key(&till.gate, request.headers()).await?;
+    let from = lambda::client_address(request.extensions());
+    let key = gate::api_key(&till.gate, request.headers(), from).await?;
     let admission = till.meter.admit(buyer(&key, &request, &path), till.operation).await?;
     let verdict = gate::key_limits(&till.gate, &key).await?;
     let limited = Arc::new((till.gate.clone(), key.clone()));

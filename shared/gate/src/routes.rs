@@ -88,7 +88,9 @@ pub(crate) enum Kind {
     Address,
     /// Limits by address, as for pages.
     Visitor,
-    /// Wants a person.
+    /// Limits by address, as for what proves nothing yet.
+    Stranger,
+    /// Wants a person, and limits by them.
     Person,
     /// Looks whether there is a person.
     PersonOrNobody,
@@ -102,8 +104,8 @@ impl Kind {
     /// Whether it counts calls, and its replies tell what is left.
     pub(crate) fn limits(self) -> bool {
         match self {
-            Self::Address | Self::Visitor | Self::Member | Self::ApiKey => true,
-            Self::Remembering | Self::Person | Self::PersonOrNobody => false,
+            Self::Address | Self::Visitor | Self::Stranger | Self::Person | Self::Member | Self::ApiKey => true,
+            Self::Remembering | Self::PersonOrNobody => false,
         }
     }
 }
@@ -237,17 +239,36 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
 
     /// Adds routes that let in as many calls a minute as one address may make, all of this kind together, before their
     /// own guards are asked: for those that anyone may try, and that hash a password or send a mail.
-    pub fn by_address(mut self, routes: Routes<S>) -> Self
+    pub fn by_address(self, routes: Routes<S>) -> Self
     where
         Gate: FromRef<S>,
     {
+        self.behind(routes, || Guard {
+            kind: Kind::Address,
+            layer: Box::new(|state, routes| {
+                routes.route_layer(from_fn_with_state(Gate::from_ref(state), gate::address))
+            }),
+        })
+    }
+
+    /// Adds routes that let in as many calls a minute as one address may make that prove nothing yet, all of this kind
+    /// together: for those that anyone may try, with a token that cannot be guessed.
+    pub fn strangers(self, routes: Routes<S>) -> Self
+    where
+        Gate: FromRef<S>,
+    {
+        self.behind(routes, || Guard {
+            kind: Kind::Stranger,
+            layer: Box::new(|state, routes| {
+                routes.route_layer(from_fn_with_state(Gate::from_ref(state), gate::stranger))
+            }),
+        })
+    }
+
+    /// Adds routes, each group of them behind one more guard, which is asked before its own.
+    fn behind(mut self, routes: Routes<S>, guard: impl Fn() -> Guard<S>) -> Self {
         for mut group in routes.0 {
-            group.guards.push(Guard {
-                kind: Kind::Address,
-                layer: Box::new(|state, routes| {
-                    routes.route_layer(from_fn_with_state(Gate::from_ref(state), gate::address))
-                }),
-            });
+            group.guards.push(guard());
             self.0.push(group);
         }
         self

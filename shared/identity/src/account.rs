@@ -199,10 +199,28 @@ async fn by_password(
     guess.was_right(app).await?;
     let user = User::find(&app.table, login.user).await?.ok_or_else(bad_credentials)?;
     user.must_be_active()?;
+    hash_anew(app, login, password).await?;
     if bootstrap.is(email) {
+        if bootstrap.accepts(password) {
+            tracing::warn!(user.id = %user.id, "the first manager still has the password of the deployment; change it");
+        }
         Org::own_platform(app, user.id).await?;
     }
     open(app, desk, issuer, user, device).await
+}
+
+/// Stores a password that is right under a new hash, if its hash was made with other parameters than those of now.
+async fn hash_anew(app: &App, mut login: Login, password: &str) -> Result<()> {
+    if !password::is_outdated(&login.password_hash) {
+        return Ok(());
+    }
+    login.password_hash = password::hash(password).await?;
+    let stored = Commit::of(app, &Origin::default()).write("login", Write::replace(&login)?);
+    match stored.await {
+        // Somebody logged in or set another password meanwhile: that stands.
+        Err(NotDone::Conditions(_)) => Ok(()),
+        done => Ok(done?),
+    }
 }
 
 /// Charges an attempt at the password for an address. Does the same, and as much, whether or not anybody has it.

@@ -10,6 +10,7 @@ use kernel::check::given;
 use kernel::{ApiKeyId, Check, Error, Input, KeyScope, OrgId, ProjectId, Result, Time, UserId};
 use serde::{Deserialize, Serialize};
 
+use crate::org::Org;
 use crate::project::{Environment, Project};
 
 pub(crate) use store::open;
@@ -245,6 +246,12 @@ impl ApiKey {
         }
     }
 
+    /// Whether it counts among the keys of its project at `now`: it works, or did within the last day.
+    fn counts(&self, now: Time) -> bool {
+        let ended = [self.revoked_at, self.until].into_iter().flatten().min();
+        ended.is_none_or(|ended| now < ended.plus_millis(Time::DAY))
+    }
+
     /// Changes it; says whether that is a change. 409 `key_revoked` or `key_expired`.
     fn apply(&mut self, now: Time, patch: ApiKeyPatch) -> Result<bool> {
         self.must_not_be_over(now)?;
@@ -283,6 +290,12 @@ impl ApiKey {
         let end = now.plus_seconds(i64::from(rotation.grace_seconds));
         self.until = Some(self.until.map_or(end, |until| until.min(end)));
         Ok(successor)
+    }
+
+    /// As it is in its organization, which may have made it void.
+    fn within(mut self, org: &Org) -> Self {
+        self.revoked_at = self.revoked_at.or(org.voided(self.created_at));
+        self
     }
 
     fn must_not_be_over(&self, now: Time) -> Result<()> {
@@ -329,6 +342,10 @@ pub struct ApiKeyView {
     pub last_used_at: Option<Time>,
     /// How much it was used.
     pub usage: UsageView,
+    /// Who made it.
+    pub created_by: UserId,
+    /// Whether they still are a member: a key goes on working without who made it.
+    pub created_by_member: bool,
     /// When it was made.
     pub created_at: Time,
     /// From when on it does not work; null: it has no end.
@@ -337,8 +354,8 @@ pub struct ApiKeyView {
 }
 
 impl ApiKeyView {
-    /// Shows a key at `now`, used so much.
-    pub fn of(key: ApiKey, events: u64, last_used_at: Option<Time>, now: Time) -> Self {
+    /// Shows a key at `now`, used so much, whose organization has these members among those who make keys.
+    pub fn of(key: ApiKey, events: u64, last_used_at: Option<Time>, members: &[UserId], now: Time) -> Self {
         Self {
             id: key.id,
             status: key.status(now),
@@ -348,6 +365,8 @@ impl ApiKeyView {
             rate_limit_per_minute: key.rate_limit_per_minute,
             last_used_at,
             usage: UsageView { events },
+            created_by: key.created_by,
+            created_by_member: members.contains(&key.created_by),
             created_at: key.created_at,
             expires_at: key.until,
         }
@@ -369,9 +388,10 @@ pub struct NewApiKeyView {
 impl NewApiKeyView {
     /// Shows a key that was made at `now`, and its secret.
     fn of(key: ApiKey, secret: &Secret, now: Time) -> Self {
+        let by = key.created_by;
         Self {
             key: secret.reveal().to_owned(),
-            about: ApiKeyView::of(key, 0, None, now),
+            about: ApiKeyView::of(key, 0, None, &[by], now),
         }
     }
 }

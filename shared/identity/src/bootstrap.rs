@@ -1,6 +1,7 @@
 //! The first manager of a platform: whoever logs in with the address and the password that the deployment names, as
 //! long as nobody has that address yet.
 
+use kernel::Check;
 use subtle::ConstantTimeEq;
 
 use crate::password;
@@ -18,8 +19,15 @@ impl Bootstrap {
         Self::known("", "")
     }
 
-    /// Whoever knows this password; nobody, if it or the address is empty.
+    /// Whoever knows this password; nobody, if it or the address is empty, or if it is one that others would try: a first
+    /// manager has every power.
     pub fn known(email: &str, password: &str) -> Self {
+        if !password.is_empty() && !is_good(email, password) {
+            tracing::error!(
+                "the first manager's password is too short, common, or made of their address: it lets nobody in"
+            );
+            return Self::known(email, "");
+        }
         Self {
             email: email.to_lowercase(),
             password: password::normal(password),
@@ -38,6 +46,13 @@ impl Bootstrap {
     }
 }
 
+/// Whether a password keeps the rules of every new one.
+fn is_good(email: &str, password: &str) -> bool {
+    let mut check = Check::default();
+    password::check(&mut check, "password", password);
+    check.done().is_ok() && password::must_be_hard_to_guess("password", password, email, "").is_ok()
+}
+
 impl std::fmt::Debug for Bootstrap {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Bootstrap").finish_non_exhaustive()
@@ -53,6 +68,9 @@ mod tests {
         let bootstrap = Bootstrap::known("Boss@Example.com", "a long password");
         assert!(bootstrap.is("boss@example.com") && !bootstrap.is("other@example.com"));
         assert!(bootstrap.accepts("a long password"));
+        for bad in ["password", "short", "boss@example.com", "aaaaaaaaaaaa"] {
+            assert!(!Bootstrap::known("Boss@Example.com", bad).accepts(bad), "{bad}");
+        }
         assert!(!bootstrap.accepts("a long passwore"));
         assert!(Bootstrap::known("a@b.co", "e\u{301}te\u{301} 2026").accepts("\u{E9}t\u{E9} 2026"));
         assert!(!Bootstrap::nobody().is("") && !Bootstrap::nobody().accepts(""));

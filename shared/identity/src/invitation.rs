@@ -106,6 +106,11 @@ impl Invitation {
         Ok(InvitationToken(token))
     }
 
+    /// When its token was made.
+    fn sent_at(&self) -> Time {
+        self.until.plus_millis(-LIFETIME)
+    }
+
     /// Takes it back; the record stays to remember the mails that were sent.
     fn withdraw(&mut self) {
         self.hash = None;

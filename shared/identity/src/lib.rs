@@ -17,6 +17,7 @@
 //!   stays with them: `docs/erasure.md`.
 
 pub mod account;
+mod anew;
 pub mod api_key;
 pub mod bootstrap;
 mod devices;
@@ -34,6 +35,7 @@ pub mod org;
 pub mod password;
 pub mod postage;
 pub mod project;
+pub mod quota;
 pub mod recovery;
 pub mod session;
 mod ticket;
@@ -48,6 +50,7 @@ pub use member::Member;
 pub use oidc::Google;
 pub use org::Org;
 pub use project::Project;
+pub use quota::Quotas;
 pub use session::Session;
 pub use token::{Issuer, PublicKeys};
 pub use user::{User, UserView};

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::grant::Held;
 use crate::user::User;
 
-pub(crate) use store::key;
+pub(crate) use store::{end, key};
 
 /// A person's membership of an organization.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -35,6 +35,9 @@ pub struct Org {
     pub require_factor: bool,
     /// How many of its members are owners; never 0. Counted here, so that two owners who leave at once meet.
     owners: u32,
+    /// When it was taken from whoever made it, whose address was somebody else's. Keys and invitations of before are void.
+    #[serde(default)]
+    begun_anew_at: Option<Time>,
     #[serde(default)]
     version: u64,
 }
@@ -52,6 +55,7 @@ impl Org {
             deleted_at: None,
             require_factor: false,
             owners: 1,
+            begun_anew_at: None,
             version: 0,
         }
     }
@@ -64,6 +68,16 @@ impl Org {
     /// Whether one owner is all that it has.
     pub(crate) fn has_one_owner(&self) -> bool {
         self.owners <= 1
+    }
+
+    /// Voids the keys and invitations that were made until now.
+    pub(crate) fn begin_anew(&mut self, now: Time) {
+        (self.begun_anew_at, self.updated_at) = (Some(now), now);
+    }
+
+    /// When a key or an invitation of this time was made void, if it was.
+    pub(crate) fn voided(&self, made_at: Time) -> Option<Time> {
+        self.begun_anew_at.filter(|since| made_at <= *since)
     }
 
     /// Counts a member whose role was `old` and becomes `new` (none: not a member); says whether the count changes.
@@ -171,6 +185,16 @@ impl OrgView {
 mod tests {
     use super::*;
     use OrgRole::{Admin, Owner};
+
+    #[test]
+    fn what_was_made_before_it_began_anew_is_void() {
+        let now = Time::from_millis(1_000);
+        let mut org = Org::new(now, UserId::new(now), "Acme", Zone::utc());
+        assert_eq!(org.voided(now), None);
+        org.begin_anew(now);
+        assert_eq!(org.voided(now), Some(now));
+        assert_eq!(org.voided(now.plus_millis(1)), None);
+    }
 
     #[test]
     fn the_last_owner_stays() {

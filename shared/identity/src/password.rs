@@ -98,6 +98,16 @@ fn is_made_of(password: &str, words: &[String]) -> bool {
     rest.len() < password.len() && own < SHORTEST
 }
 
+/// What every hash begins with that is made now.
+fn made_now() -> String {
+    format!("$argon2id$v=19$m={MEMORY_KIB},t={PASSES},p={LANES}$")
+}
+
+/// Whether a stored hash was made with other parameters than those of now.
+pub(crate) fn is_outdated(hash: &str) -> bool {
+    !hash.starts_with(&made_now())
+}
+
 fn hasher() -> Result<Argon2<'static>> {
     let params = Params::new(MEMORY_KIB, PASSES, LANES, None).map_err(|error| anyhow!("argon2: {error}"))?;
     Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
@@ -142,6 +152,13 @@ mod tests {
     async fn only_the_password_itself_is_right() {
         let stored = hash("correct horse").await.unwrap();
         assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
+        assert!(!is_outdated(&stored) && !is_outdated(NOBODY));
+        for old in [
+            "$argon2id$v=19$m=19456,t=1,p=1$c2FsdA$aGFzaA",
+            "$argon2i$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA",
+        ] {
+            assert!(is_outdated(old), "{old}");
+        }
         assert!(verify("correct horse", Some(&stored)).await.unwrap());
         assert!(!verify("correct horsf", Some(&stored)).await.unwrap());
         assert!(!verify("correct horse", None).await.unwrap());

@@ -151,11 +151,24 @@ impl Project {
         }
     }
 
+    /// What the audit trail says of that.
+    fn noted(&self) -> NewProject {
+        let settings = self.settings();
+        NewProject {
+            alert_defaults: settings.alert_defaults.map(AlertDefaults::shown),
+            ..settings
+        }
+    }
+
     fn apply(&mut self, patch: ProjectPatch) {
         self.name = patch.name.unwrap_or_else(|| std::mem::take(&mut self.name));
         self.description = patch.description.unwrap_or_else(|| self.description.take());
         self.environment = patch.environment.unwrap_or(self.environment);
-        self.alert_defaults = patch.alert_defaults.unwrap_or_else(|| self.alert_defaults.take());
+        let before = self.alert_defaults.take();
+        self.alert_defaults = match patch.alert_defaults {
+            Some(new) => new.map(|new| new.after(before.as_ref())),
+            None => before,
+        };
     }
 }
 
@@ -199,7 +212,7 @@ impl From<Project> for ProjectView {
             name,
             description,
             environment,
-            alert_defaults,
+            alert_defaults: alert_defaults.map(AlertDefaults::shown),
             created_at,
             updated_at,
         }

@@ -15,6 +15,7 @@ use serde_json::json;
 use table::Write;
 use trail::{Chain, Change};
 
+use crate::anew;
 use crate::failures::{Guess, Subject};
 use crate::mailed::{MailToken, Mailed, Purpose};
 use crate::password;
@@ -85,7 +86,7 @@ pub async fn mail_reset(app: &App, desk: &Desk, message: &str) -> Result<()> {
 }
 
 /// Sets a new password with a token from a mail: ends every session, makes other such tokens worthless, proves the
-/// address, and says so by mail. 400 `bad_token`, 422 `common_password` and `personal_password`.
+/// address, and says so by mail. If it was not proved before, what the account made begins anew. 400 `bad_token`, 422 `common_password` and `personal_password`.
 pub async fn reset(app: &App, desk: &Desk, origin: &Origin, token: &str, password: &str) -> Result<()> {
     let token = MailToken::parse(token)?;
     again(|| async {
@@ -98,6 +99,9 @@ pub async fn reset(app: &App, desk: &Desk, origin: &Origin, token: &str, passwor
         let login = Login::find(table, &user.email).await?;
         let mut login = login.filter(|login| login.user == user.id).ok_or_else(bad_token)?;
         login.password_hash = password::hash(password).await?;
+        if user.email_verified_at.is_none() {
+            anew::begin(app, &user).await?;
+        }
         user.end_sessions();
         user.prove_email(now);
         let job = password_changed(desk, now, &user)?;

@@ -1,4 +1,5 @@
-//! Access tokens: EdDSA (Ed25519) JWTs of 15 minutes. Verifying needs only public keys, which the environment carries;
+//! Access tokens: EdDSA (Ed25519) JWTs of 15 minutes, in the form of RFC 9068: their type is `at+jwt`, and issuer and audience
+//! are the deployment, by the URL where browsers reach it. Verifying needs only public keys, which the environment carries;
 //! only `auth` has a signing key.
 
 use std::sync::Arc;
@@ -16,7 +17,8 @@ use serde::{Deserialize, Serialize};
 pub const LIFETIME_SECONDS: i64 = 15 * 60;
 /// How far the clocks of two machines may be apart: a token may come from that far ahead.
 const SKEW_SECONDS: i64 = 30;
-const ISSUER: &str = "countinghouse";
+/// What tells an access token from whatever else is signed with the same key.
+const TYPE: &str = "at+jwt";
 /// Ours have about 400 characters.
 const LONGEST: usize = 2_048;
 
@@ -32,6 +34,7 @@ pub struct Claims {
 #[derive(Debug, Serialize, Deserialize)]
 struct Payload {
     iss: String,
+    aud: String,
     sub: UserId,
     sid: SessionId,
     iat: i64,
@@ -80,12 +83,14 @@ pub struct PublicKeys(Arc<Keys>);
 struct Keys {
     published: Jwks,
     verifying: Vec<(String, DecodingKey)>,
+    deployment: String,
     rules: Validation,
 }
 
 impl PublicKeys {
-    /// Reads a JSON Web Key Set of Ed25519 keys; any other kind of key is an error.
-    pub fn parse(jwks: &str) -> anyhow::Result<Self> {
+    /// Reads a JSON Web Key Set of Ed25519 keys, which verify tokens of and for the deployment with this URL; any other kind
+    /// of key is an error.
+    pub fn parse(jwks: &str, deployment: &str) -> anyhow::Result<Self> {
         let published: Jwks = serde_json::from_str(jwks).context("JWT_PUBLIC_KEYS is no JSON Web Key Set")?;
         ensure!(!published.keys.is_empty(), "JWT_PUBLIC_KEYS holds no key");
         let verifying = published.keys.iter().map(|key| {
@@ -109,7 +114,8 @@ impl PublicKeys {
         Ok(Self(Arc::new(Keys {
             verifying,
             published,
-            rules: rules(),
+            rules: rules(deployment),
+            deployment: deployment.to_owned(),
         })))
     }
 
@@ -142,6 +148,7 @@ impl PublicKeys {
             return None;
         }
         let header = jsonwebtoken::decode_header(token).ok()?;
+        header.typ.as_deref().filter(|typ| *typ == TYPE)?;
         let (_, key) = self
             .0
             .verifying
@@ -151,14 +158,14 @@ impl PublicKeys {
     }
 }
 
-/// One algorithm, our issuer; the times are compared with our own clock, not with the system's.
-fn rules() -> Validation {
+/// One algorithm, one deployment; the times are compared with our own clock, not with the system's.
+fn rules(deployment: &str) -> Validation {
     let mut rules = Validation::new(Algorithm::EdDSA);
     rules.algorithms = vec![Algorithm::EdDSA];
     rules.validate_exp = false;
-    rules.validate_aud = false;
-    rules.set_required_spec_claims(&["iss", "sub", "exp"]);
-    rules.set_issuer(&[ISSUER]);
+    rules.set_required_spec_claims(&["iss", "aud", "sub", "exp"]);
+    rules.set_issuer(&[deployment]);
+    rules.set_audience(&[deployment]);
     rules
 }
 
@@ -198,10 +205,10 @@ impl Issuer {
         })
     }
 
-    /// An issuer with a key of its own that nobody else knows: for describing routes, and for tests.
-    pub fn of_new_key() -> anyhow::Result<Self> {
+    /// An issuer with a key of its own that nobody else knows, for this deployment: for tests.
+    pub fn of_new_key(deployment: &str) -> anyhow::Result<Self> {
         let (pkcs8, jwks) = new_key()?;
-        Self::new(&pkcs8, PublicKeys::parse(&jwks)?)
+        Self::new(&pkcs8, PublicKeys::parse(&jwks, deployment)?)
     }
 
     /// The keys that verify what this issuer signs.
@@ -212,10 +219,13 @@ impl Issuer {
     /// Signs a token for a session, good for 15 minutes from `now`.
     pub fn issue(&self, now: Time, user: UserId, session: SessionId) -> kernel::Result<String> {
         let mut header = Header::new(Algorithm::EdDSA);
+        header.typ = Some(TYPE.to_owned());
         header.kid = Some(self.kid.clone());
+        let deployment = &self.public.0.deployment;
         let iat = now.seconds();
         let payload = Payload {
-            iss: ISSUER.to_owned(),
+            iss: deployment.clone(),
+            aud: deployment.clone(),
             sub: user,
             sid: session,
             iat,
@@ -261,6 +271,7 @@ mod tests {
     use serde_json::{Value, json};
 
     const NOW: Time = Time::from_millis(1_700_000_000_000);
+    const HERE: &str = "https://api.example.com";
 
     fn code(result: kernel::Result<Claims>) -> &'static str {
         match result {
@@ -280,7 +291,7 @@ mod tests {
 
     #[test]
     fn a_token_is_good_for_15_minutes() {
-        let issuer = Issuer::of_new_key().unwrap();
+        let issuer = Issuer::of_new_key(HERE).unwrap();
         let (user, session) = (UserId::new(NOW), SessionId::new(NOW));
         let token = issuer.issue(NOW, user, session).unwrap();
         let verify = |seconds| issuer.public_keys().verify(NOW.plus_seconds(seconds), &token);
@@ -293,22 +304,22 @@ mod tests {
 
     #[test]
     fn another_key_and_another_algorithm_are_refused() {
-        let issuer = Issuer::of_new_key().unwrap();
+        let issuer = Issuer::of_new_key(HERE).unwrap();
         let token = issued(&issuer);
         let [_, payload, signature] = token.split('.').collect::<Vec<_>>().try_into().unwrap();
         let stranger = issued(&Issuer {
             kid: issuer.kid.clone(),
-            ..Issuer::of_new_key().unwrap()
+            ..Issuer::of_new_key(HERE).unwrap()
         });
 
-        let hs256 = part(&json!({"alg": "HS256", "typ": "JWT", "kid": issuer.kid}));
+        let hs256 = part(&json!({"alg": "HS256", "typ": TYPE, "kid": issuer.kid}));
         let public = URL_SAFE_NO_PAD.decode(&issuer.public.published().keys[0].x).unwrap();
         let message = format!("{hs256}.{payload}");
         let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &public);
         let mac = URL_SAFE_NO_PAD.encode(aws_lc_rs::hmac::sign(&key, message.as_bytes()));
 
-        let none = part(&json!({"alg": "none", "kid": issuer.kid}));
-        let unnamed = part(&json!({"alg": "EdDSA"}));
+        let none = part(&json!({"alg": "none", "typ": TYPE, "kid": issuer.kid}));
+        let unnamed = part(&json!({"alg": "EdDSA", "typ": TYPE}));
         for forged in [
             stranger,
             format!("{message}.{mac}"),
@@ -326,16 +337,39 @@ mod tests {
         }
     }
 
-    #[test]
-    fn another_issuer_is_refused() {
-        let issuer = Issuer::of_new_key().unwrap();
-        let mut header = Header::new(Algorithm::EdDSA);
+    /// What a token is worth that says this and is signed by us.
+    fn check_signed(typ: &Value, claims: &Value, expected: &str) {
+        let issuer = Issuer::of_new_key(HERE).unwrap();
+        let mut header: Header = serde_json::from_value(json!({"alg": "EdDSA", "typ": typ})).unwrap();
         header.kid = Some(issuer.kid.clone());
-        let exp = NOW.seconds() + 60;
-        let payload =
-            json!({"iss": "other", "sub": UserId::new(NOW), "sid": SessionId::new(NOW), "iat": 0, "exp": exp});
-        let token = jsonwebtoken::encode(&header, &payload, &issuer.key).unwrap();
-        assert_eq!(code(issuer.public.verify(NOW, &token)), "not_authenticated");
+        let mut said = json!({"iss": HERE, "aud": HERE, "sub": UserId::new(NOW), "sid": SessionId::new(NOW), "iat": 0,
+            "exp": NOW.seconds() + 60});
+        for (name, value) in claims.as_object().unwrap() {
+            said[name] = value.clone();
+        }
+        said.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+        let token = jsonwebtoken::encode(&header, &said, &issuer.key).unwrap();
+        assert_eq!(code(issuer.public.verify(NOW, &token)), expected, "{typ} {claims}");
+    }
+
+    #[test]
+    fn only_an_access_token_of_and_for_this_deployment_is_one() {
+        let good = json!("at+jwt");
+        check_signed(&good, &json!({}), "ok");
+        for typ in [json!(null), json!("JWT"), json!("webhook+jwt")] {
+            check_signed(&typ, &json!({}), "not_authenticated");
+        }
+        for claims in [
+            json!({"iss": "https://other.example"}),
+            json!({"iss": null}),
+            json!({"aud": "https://other.example"}),
+            json!({"aud": []}),
+            json!({"aud": null}),
+            // As tokens were before they had an audience.
+            json!({"iss": "countinghouse", "aud": null}),
+        ] {
+            check_signed(&good, &claims, "not_authenticated");
+        }
     }
 
     #[test]
@@ -347,11 +381,11 @@ mod tests {
             r#"{"keys":[{"kty":"oct","crv":"Ed25519","kid":"a","x":"AAAA"}]}"#,
             r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"a","x":"AAAA"}]}"#,
         ] {
-            assert!(PublicKeys::parse(bad).is_err(), "{bad}");
+            assert!(PublicKeys::parse(bad, HERE).is_err(), "{bad}");
         }
         let (pkcs8, _) = new_key().unwrap();
         let (_, other) = new_key().unwrap();
-        assert!(Issuer::new(&pkcs8, PublicKeys::parse(&other).unwrap()).is_err());
+        assert!(Issuer::new(&pkcs8, PublicKeys::parse(&other, HERE).unwrap()).is_err());
     }
 
     proptest! {
@@ -359,7 +393,7 @@ mod tests {
         #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.div_ceil(4), ..ProptestConfig::default() })]
         #[test]
         fn a_changed_token_is_refused(place: prop::sample::Index, letter in "[a-zA-Z0-9_.-]") {
-            let issuer = Issuer::of_new_key().unwrap();
+            let issuer = Issuer::of_new_key(HERE).unwrap();
             let token = issued(&issuer);
             let mut changed = token.clone();
             let place = place.index(token.len());
@@ -374,7 +408,7 @@ mod tests {
             header in "\\{\"alg\":\"(EdDSA|none|HS256|RS256|[a-z]{0,5})\"(,\"(kid|typ|jku|crit|b64)\":(\"[a-z]{0,5}\"|null|7|\\[\\]))?\\}",
             payload in "\\{(\"(exp|iat|sub|sid|iss)\":(\"[a-z_0-9]{0,30}\"|-?[0-9]{1,20}|null))?\\}", signature: Vec<u8>,
         ) {
-            let issuer = Issuer::of_new_key().unwrap();
+            let issuer = Issuer::of_new_key(HERE).unwrap();
             let [header, payload] = [header, payload].map(|text| URL_SAFE_NO_PAD.encode(text));
             let made = format!("{header}.{payload}.{}", URL_SAFE_NO_PAD.encode(signature));
             for text in [text, made] {

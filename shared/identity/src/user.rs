@@ -130,11 +130,15 @@ impl User {
         if self.id == actor { Err(own_account()) } else { Ok(()) }
     }
 
-    /// Gives them a role; says whether that is a change. Nobody gives more than they have.
+    /// Gives them a role; says whether that is a change. Nobody gives more than they have, nor to who may be somebody else: 409
+    /// `user_unproved`.
     pub fn set_role(&mut self, by: &Scope<ManageUsers>, role: PlatformRole) -> Result<bool> {
         may_change(by.user()?, by.platform_role(), self)?;
         if role > by.platform_role() {
             return Err(Error::Denied);
+        }
+        if role > self.role && self.email_verified_at.is_none() {
+            return Err(unproved());
         }
         Ok(std::mem::replace(&mut self.role, role) != role)
     }
@@ -163,6 +167,13 @@ pub(crate) fn deactivated() -> Error {
 
 fn own_account() -> Error {
     Error::refused("own_account", "another manager has to do this to your account")
+}
+
+fn unproved() -> Error {
+    Error::refused(
+        "user_unproved",
+        "this person has not proved their address, so anybody may be behind it; they prove it by the mail that they got when they registered",
+    )
 }
 
 /// A manager changes everybody, an admin everybody but managers, nobody himself.
@@ -230,7 +241,9 @@ mod tests {
     const NOW: Time = Time::from_millis(1_700_000_000_000);
 
     fn someone(role: PlatformRole) -> User {
-        User::new(NOW, "Ada@Example.com", "Ada", role)
+        let mut user = User::new(NOW, "Ada@Example.com", "Ada", role);
+        user.prove_email(NOW);
+        user
     }
 
     fn scope(user: UserId, platform_role: PlatformRole) -> Scope<ManageUsers> {
@@ -266,6 +279,21 @@ mod tests {
                 .set_status(&scope(UserId::new(NOW), Admin), UserStatus::Deactivated)
                 .is_err()
         );
+    }
+
+    #[test]
+    fn who_has_not_proved_their_address_is_not_raised() {
+        let by = scope(UserId::new(NOW), Manager);
+        let mut user = User::new(NOW, "ada@example.com", "Ada", Admin);
+        assert!(matches!(
+            user.set_role(&by, Manager),
+            Err(Error::Refused {
+                code: "user_unproved",
+                ..
+            })
+        ));
+        assert_eq!(user.role, Admin);
+        assert!(user.set_role(&by, Plain).unwrap());
     }
 
     #[test]

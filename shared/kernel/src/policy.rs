@@ -201,6 +201,7 @@ policy! {
     ResetFactors       => Audience::Platform(PlatformRole::Manager);
     ReadPlatformAudit  => Audience::Platform(PlatformRole::Manager);
     ErasePeople        => Audience::Platform(PlatformRole::Manager);
+    ManageQuotas       => Audience::Platform(PlatformRole::Manager);
 
     // An organization.
     ReadOrg            => Audience::Org(EVERYONE);

@@ -21,7 +21,7 @@ mod window;
 use std::net::IpAddr;
 use std::num::NonZeroU64;
 
-use kernel::{ApiKeyId, Error, Network, OrgId, Result, Time};
+use kernel::{ApiKeyId, Error, Network, OrgId, Result, Time, UserId};
 use lease::{Hold, Leases};
 use table::Table;
 
@@ -33,12 +33,16 @@ use window::{Limit, WINDOW};
 pub struct Rates {
     /// With one API key.
     pub per_key: u32,
-    /// To one tenant, by all its keys and members together.
+    /// To one tenant, by all its keys together; and by all its members together, counted apart.
     pub per_tenant: u32,
     /// From one address, to routes that anyone may try.
     pub per_address: u32,
     /// From one address, to pages for whoever has a link.
     pub per_visitor: u32,
+    /// By one person, outside of any tenant.
+    pub per_person: u32,
+    /// From one address, with what proves nothing yet: refresh tokens, tokens of mails, API keys that nobody has.
+    pub per_stranger: u32,
 }
 
 /// Whose calls are counted.
@@ -46,12 +50,18 @@ pub struct Rates {
 pub enum Subject {
     /// Those with an API key.
     Key(ApiKeyId),
-    /// All those to a tenant.
+    /// All those to a tenant with API keys.
     Tenant(OrgId),
+    /// All those to a tenant by its members: who looks at a page must not stop servers.
+    Members(OrgId),
+    /// Those by a person outside of any tenant.
+    Person(UserId),
     /// Those from a network; [`Subject::address`] makes it.
     Address(Option<Network>),
     /// Those from a network to pages for whoever has a link; [`Subject::visitor`] makes it.
     Visitor(Option<Network>),
+    /// Those from a network that prove nothing yet; [`Subject::stranger`] makes it.
+    Stranger(Option<Network>),
 }
 
 impl Subject {
@@ -66,13 +76,20 @@ impl Subject {
         Self::Visitor(address.map(Network::of))
     }
 
+    /// Those from an address that prove nothing yet, as [`Subject::address`].
+    pub fn stranger(address: Option<IpAddr>) -> Self {
+        Self::Stranger(address.map(Network::of))
+    }
+
     /// What the limit is called in headers.
     fn name(self) -> &'static str {
         match self {
             Self::Key(_) => "key",
-            Self::Tenant(_) => "tenant",
+            Self::Tenant(_) | Self::Members(_) => "tenant",
+            Self::Person(_) => "person",
             Self::Address(_) => "address",
             Self::Visitor(_) => "visitor",
+            Self::Stranger(_) => "stranger",
         }
     }
 
@@ -80,8 +97,9 @@ impl Subject {
     fn whose(self) -> &'static str {
         match self {
             Self::Key(_) => "API key",
-            Self::Tenant(_) => "organization",
-            Self::Address(_) | Self::Visitor(_) => "address",
+            Self::Tenant(_) | Self::Members(_) => "organization",
+            Self::Person(_) => "person",
+            Self::Address(_) | Self::Visitor(_) | Self::Stranger(_) => "address",
         }
     }
 }
@@ -91,8 +109,9 @@ impl Limit {
     fn log_refusal(&self) {
         let of = match self.subject {
             Subject::Key(key) => key.to_string(),
-            Subject::Tenant(org) => org.to_string(),
-            Subject::Address(network) | Subject::Visitor(network) => {
+            Subject::Tenant(org) | Subject::Members(org) => org.to_string(),
+            Subject::Person(user) => user.to_string(),
+            Subject::Address(network) | Subject::Visitor(network) | Subject::Stranger(network) => {
                 network.map_or_else(|| "unknown".to_owned(), |network| network.to_string())
             }
         };
@@ -201,9 +220,21 @@ impl Limits {
         rate.unwrap_or(self.rates.per_key).min(self.rates.per_tenant)
     }
 
-    /// Takes a call to a tenant.
-    pub async fn tenant(&self, org: OrgId, now: impl Fn() -> Time) -> Result<Verdict> {
-        self.admit(&[Limit::new(Subject::Tenant(org), self.rates.per_tenant)], now)
+    /// Takes a call to a tenant by one of its members.
+    pub async fn members(&self, org: OrgId, now: impl Fn() -> Time) -> Result<Verdict> {
+        self.admit(&[Limit::new(Subject::Members(org), self.rates.per_tenant)], now)
+            .await
+    }
+
+    /// Takes a call by a person outside of any tenant.
+    pub async fn person(&self, user: UserId, now: impl Fn() -> Time) -> Result<Verdict> {
+        self.admit(&[Limit::new(Subject::Person(user), self.rates.per_person)], now)
+            .await
+    }
+
+    /// Takes a call from an address that proves nothing yet.
+    pub async fn stranger(&self, address: Option<IpAddr>, now: impl Fn() -> Time) -> Result<Verdict> {
+        self.admit(&[Limit::new(Subject::stranger(address), self.rates.per_stranger)], now)
             .await
     }
 

@@ -37,10 +37,14 @@ fn pk(subject: Subject) -> String {
     match subject {
         Subject::Key(key) => format!("LIMIT#KEY#{key}"),
         Subject::Tenant(org) => format!("LIMIT#ORG#{org}"),
+        Subject::Members(org) => format!("LIMIT#MEMBERS#{org}"),
+        Subject::Person(user) => format!("LIMIT#PERSON#{user}"),
         Subject::Address(Some(network)) => format!("LIMIT#ADDRESS#{network}"),
         Subject::Address(None) => "LIMIT#ADDRESS#unknown".to_owned(),
         Subject::Visitor(Some(network)) => format!("LIMIT#VISITOR#{network}"),
         Subject::Visitor(None) => "LIMIT#VISITOR#unknown".to_owned(),
+        Subject::Stranger(Some(network)) => format!("LIMIT#STRANGER#{network}"),
+        Subject::Stranger(None) => "LIMIT#STRANGER#unknown".to_owned(),
     }
 }
 

@@ -5,6 +5,7 @@ use kernel::Time;
 use serde::{Deserialize, Serialize};
 
 use crate::mails::Mail;
+use crate::webhook;
 
 /// A mail that is to be sent. It may hold a token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,7 +64,7 @@ impl Job for WebhookNotice {
     }
 
     fn label(&self) -> Option<String> {
-        Some(self.url.clone())
+        Some(webhook::shown(&self.url))
     }
 
     /// Of one host's calls, however many, none holds up another host's.

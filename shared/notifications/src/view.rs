@@ -5,6 +5,7 @@ use kernel::{JobId, Time};
 use serde::{Deserialize, Serialize};
 
 use crate::notice::WebhookNotice;
+use crate::webhook;
 
 /// By what way a notice goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -14,6 +15,16 @@ pub enum Channel {
     Email,
     /// A signed HTTP call.
     Webhook,
+}
+
+impl Channel {
+    /// What is shown of where notices go by it: an address, or of a URL no more than [`webhook::shown`].
+    pub fn shown(self, target: &str) -> String {
+        match self {
+            Self::Email => target.to_owned(),
+            Self::Webhook => webhook::shown(target),
+        }
+    }
 }
 
 /// What became of a notice.
@@ -77,7 +88,8 @@ impl From<JobRecord> for JobView {
             id: job.id,
             alert_id: job.cause,
             channel,
-            target: job.label.unwrap_or_default(),
+            // Jobs of before have the whole URL.
+            target: channel.shown(&job.label.unwrap_or_default()),
             status: job.state.into(),
             attempts: job.attempts,
             last_tried_at: job.last_begun_at,

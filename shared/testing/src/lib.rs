@@ -63,6 +63,8 @@ pub const RATES: Rates = Rates {
     per_tenant: 600_000,
     per_address: 600,
     per_visitor: 600,
+    per_person: 600_000,
+    per_stranger: 600_000,
 };
 
 /// What an app is started with, besides what `template.yaml` says.
@@ -104,6 +106,13 @@ impl Setup {
         self
     }
 
+    /// Where browsers reach the app.
+    fn public_url(&self) -> &str {
+        let mut given = self.parameters.iter().rev();
+        let url = given.find(|(name, _)| *name == "PublicUrl");
+        url.map_or(PUBLIC_URL, |(_, url)| url.as_str())
+    }
+
     /// Limits by these rates.
     #[must_use]
     pub fn rates(self, rates: Rates) -> Self {
@@ -111,6 +120,8 @@ impl Setup {
             .parameter("RateLimitPerTenant", rates.per_tenant)
             .parameter("RateLimitPerAddress", rates.per_address)
             .parameter("RateLimitPerVisitor", rates.per_visitor)
+            .parameter("RateLimitPerPerson", rates.per_person)
+            .parameter("RateLimitPerStranger", rates.per_stranger)
     }
 }
 
@@ -165,7 +176,7 @@ impl TestApp {
     pub async fn start_as(setup: Setup) -> Self {
         let clock = Clock::at(START);
         let (private_key, public_keys) = identity::token::new_key().expect("a key");
-        let keys = PublicKeys::parse(&public_keys).expect("the keys");
+        let keys = PublicKeys::parse(&public_keys, setup.public_url()).expect("the keys");
         let issuer = Issuer::new(&private_key, keys).expect("an issuer");
         let template = template(public_keys, &setup);
         let secrets = secrets(&template, STANDARD.encode(&private_key), &setup);

@@ -67,9 +67,14 @@ impl TestApp {
     /// Registers someone new who proves their address.
     pub async fn proved_person(&self) -> Person {
         let person = self.person().await;
-        let token = json!({"token": self.token_mailed_to(&person.email)});
-        person.client.post("/v1/auth/email/verify", token).await.expect(204);
+        self.prove(&person).await;
         person
+    }
+
+    /// Proves a person's address by the mail that they got last.
+    pub async fn prove(&self, person: &Person) {
+        let token = json!({"token": self.token_mailed_to(&person.email)});
+        self.client().post("/v1/auth/email/verify", token).await.expect(204);
     }
 
     /// Logs the first platform manager in.

@@ -23,7 +23,7 @@ const claims = (event, now) => {
   }
   const key = header.alg === 'EdDSA' && keys.get(header.kid);
   const signed = key && verify(null, Buffer.from(`${head}.${payload}`), key, Buffer.from(signature ?? '', 'base64url'));
-  if (!signed || said.iss !== 'countinghouse' || said.iat > now / 1000 + 30) throw refused();
+  if (!signed || header.typ !== 'at+jwt' || said.iss !== process.env.PUBLIC_URL || said.aud !== process.env.PUBLIC_URL || said.iat > now / 1000 + 30) throw refused();
   if (said.exp <= now / 1000) throw new Problem(401, 'token_expired', 'the access token has expired');
   return said;
 };

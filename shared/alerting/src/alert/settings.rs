@@ -3,7 +3,7 @@
 use identity::project::{AlertDefaults, LONGEST_COOL_DOWN, Window};
 use kernel::check::given;
 use kernel::{Check, Error, FieldProblem, Input, ProjectId, Result};
-use notifications::Channel;
+use notifications::{Channel, webhook};
 use outbound::AllowList;
 use serde::{Deserialize, Serialize};
 
@@ -273,6 +273,14 @@ impl Settings {
         };
         check.that(fits, "threshold", rule);
         check.that(!fits || can_pass, "threshold", "must be one that a value can pass");
+    }
+
+    /// What a patch makes of these, which have the whole URL of a webhook: who sends back what they were shown of it changes
+    /// nothing.
+    pub(crate) fn patched(self, mut patch: AlertPatch) -> Self {
+        let is_shown = |target: &String| self.channel == Channel::Webhook && webhook::is_shown(target, &self.target);
+        patch.target = patch.target.filter(|target| !is_shown(target));
+        self.changed(patch)
     }
 
     /// Whether notices go somewhere else than before, so that a webhook needs another secret.

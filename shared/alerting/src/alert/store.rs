@@ -1,11 +1,13 @@
 //! An alert:               pk ORG#<org>#ALERTS       sk <alert>
 //! While it is enabled:    gsi1pk ALERTS#<shard>     gsi1sk <project>#<alert>
 //! A project's alerts:     pk PRJ#<project>#ALERTS   sk ROSTER      (their ids; bounds them, and lists them)
+//! A turnstile:            pk ORG#<org>#ALERTQUOTA   sk TURNSTILE   (written with each one that is enabled, so that two meet)
 
 use std::collections::BTreeSet;
 
 use app::App;
 use commit::{Commit, NotDone, Reply, again};
+use identity::quota::{Quota, Quotas};
 use identity::{Project, postage};
 use kernel::policy::{ManageAlerts, ReadAlerts};
 use kernel::{AlertId, Error, OrgId, ProjectId, Result, Scope};
@@ -130,11 +132,13 @@ impl Roster {
     }
 }
 
-/// What the audit trail says of an alert: neither its secret nor, for it holds texts and whole numbers only, a fraction.
+/// What the audit trail says of an alert: neither its secret nor the whole URL of its webhook nor, for it holds texts and whole
+/// numbers only, a fraction.
 fn noted(alert: &Alert) -> Noted {
     let mut settings = json!(alert.settings);
     settings["threshold"] = json!(alert.settings.threshold.to_string());
     settings["projectId"] = json!(alert.project);
+    settings["target"] = json!(alert.settings.channel.shown(&alert.settings.target));
     match alert.settings.channel {
         Channel::Email => Noted::about(Subject::address(&alert.settings.target), settings, &["target"]),
         Channel::Webhook => settings.into(),
@@ -143,7 +147,7 @@ fn noted(alert: &Alert) -> Noted {
 
 impl Alert {
     /// Makes an alert of a project and notes it; the secret of its webhook, if it has one, is shown once. 409
-    /// `too_many_alerts` when the project has 200.
+    /// `too_many_alerts` when the project has 200, `quota_reached` when as many of the organization are enabled as may be.
     pub async fn create(
         app: &App,
         scope: &Scope<ManageAlerts>,
@@ -156,6 +160,7 @@ impl Alert {
         may_mail(&app.table, scope, org, notices, &settings).await?;
         let mut alert = Self::new(app.now(), org, project.id, scope.user()?, settings);
         let secret = notices.sign(&mut alert)?;
+        notices.conceal(&mut alert)?;
         let change = Change::by(scope.actor(), "alert.created", "alert", alert.id).to(noted(&alert));
         let view = SignedAlertView::of(alert.clone(), secret);
         again(|| async {
@@ -167,6 +172,7 @@ impl Alert {
             roster.alerts.insert(alert.id);
             Commit::by(app, scope)
                 .write("alert", Write::create(&alert)?)
+                .write_all("quota", one_more(&app.table, scope, &alert).await?)
                 .write("roster", Write::save(&roster)?)
                 .note(Chain::Org(org), change.clone())
                 .reply(Reply::created(&view)?)
@@ -215,7 +221,8 @@ impl Alert {
     }
 
     /// Changes it and notes it; nothing happens if it is so already. Disabling one that fires resolves its incident.
-    /// Where its notices go somewhere else, a webhook gets another secret, which is shown once.
+    /// Where its notices go somewhere else, a webhook gets another secret, which is shown once. 409 `quota_reached` when it is to
+    /// be enabled and as many of the organization are as may be.
     pub async fn save(
         mut self,
         app: &App,
@@ -226,17 +233,22 @@ impl Alert {
     ) -> Result<(Self, Option<Secret>)> {
         let (now, chain) = (app.now(), Chain::Org(scope.org_of(self.project)?));
         let old = self.clone();
-        self.settings = old.settings.clone().changed(patch);
-        if self.settings == old.settings {
-            return Ok((self, None));
+        let before = Settings {
+            target: notices.target(&old)?,
+            ..old.settings.clone()
+        };
+        self.settings = before.clone().patched(patch);
+        if self.settings == before {
+            return Ok((old, None));
         }
         self.settings.check(notices.allowed())?;
-        let moved = self.settings.moved_from(&old.settings);
+        let moved = self.settings.moved_from(&before);
         if moved {
             let org = scope.org_of(self.project)?;
             may_mail(&app.table, scope, org, notices, &self.settings).await?;
         }
         let secret = if moved { notices.sign(&mut self)? } else { None };
+        notices.conceal(&mut self)?;
         self.updated_at = now;
         let mut told = None;
         if !self.settings.enabled {
@@ -248,10 +260,22 @@ impl Alert {
             told = self.end(&app.table, &scope.narrow()?, notices, ending).await?;
         }
         let change = Change::by(scope.actor(), "alert.updated", "alert", self.id);
-        telling(Commit::by(app, scope), told.as_ref())?
-            .write("alert", Write::replace(&self)?)
-            .note(chain, change.from(noted(&old)).to(noted(&self)))
-            .await?;
+        let change = change.from(noted(&old)).to(noted(&self));
+        again(|| async {
+            let counted = if old.settings.enabled {
+                None
+            } else {
+                one_more(&app.table, scope, &self).await?
+            };
+            let done = telling(Commit::by(app, scope), told.as_ref())?
+                .write("alert", Write::replace(&self)?)
+                .write_all("quota", counted)
+                .note(chain, change.clone())
+                .await;
+            // What is to be changed is what the caller has seen.
+            done.map_err(|failed| failed.if_failed("alert", || Error::Stale))
+        })
+        .await?;
         Ok((self, secret))
     }
 
@@ -307,6 +331,69 @@ impl Alert {
             .write("alert", Write::replace(self)?)
             .await
     }
+
+    /// Stores that the system disabled it, with the incident and the notice, and notes it.
+    pub(crate) async fn disable(
+        &self,
+        app: &App,
+        scope: &Scope<ReadAlerts>,
+        told: Option<&(Incident, Job)>,
+    ) -> Result<(), NotDone> {
+        let change = Change::by(scope.actor(), "alert.disabled", "alert", self.id);
+        telling(Commit::by(app, scope), told)?
+            .write("alert", Write::replace(self)?)
+            .note(Chain::Org(self.org), change.to(json!({"because": "project_deleted"})))
+            .await
+    }
+}
+
+/// Lets those who enable alerts of one organization pass one at a time.
+#[derive(Debug, Serialize, Deserialize)]
+struct Turnstile {
+    org: OrgId,
+    #[serde(default)]
+    version: u64,
+}
+
+impl Record for Turnstile {
+    const KIND: &'static str = "alertTurnstile";
+    const TABLE: TableName = TableName::Operations;
+
+    fn key(&self) -> Key {
+        turnstile_key(self.org)
+    }
+
+    fn version(&self) -> u64 {
+        self.version
+    }
+}
+
+fn turnstile_key(org: OrgId) -> Key {
+    Key::of(format!("ORG#{org}#ALERTQUOTA"), "TURNSTILE")
+}
+
+/// What is to be written with an alert, if it is enabled and was not. 409 `quota_reached`.
+async fn one_more(table: &Table, scope: &Scope<ManageAlerts>, alert: &Alert) -> Result<Option<Write>> {
+    if !alert.settings.enabled {
+        return Ok(None);
+    }
+    let found = table.get(&turnstile_key(alert.org)).await?;
+    let turnstile = found.unwrap_or(Turnstile {
+        org: alert.org,
+        version: 0,
+    });
+    let (mut there, mut after) = (0, None);
+    loop {
+        let query = Query::of(partition(alert.org), PAGE).consistent();
+        let page = table.query::<Alert>(query.after(after)).await?;
+        there += page.records.iter().filter(|one| one.settings.enabled).count();
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    Quotas::admit(table, scope, alert.project, Quota::EnabledAlerts, there).await?;
+    Write::save(&turnstile).map(Some)
 }
 
 /// Wants, where notices are mails and proof is wanted, what [`postage::may_mail`] does.

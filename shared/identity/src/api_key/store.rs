@@ -1,19 +1,26 @@
 //! A key:                      pk PRJ#<project>   sk KEY#<key>
 //! Where a secret leads to:    pk KEY#<sha256>    sk KEY          (never changed; the key says whether it works)
 
+use std::collections::BTreeSet;
+
 use app::App;
-use commit::{Commit, Reply};
+use commit::{Commit, Reply, again};
 use kernel::policy::kind::WithinOrg;
 use kernel::policy::{ManageApiKeys, ReadApiKeys};
-use kernel::{ApiKeyId, Error, OrgId, Permission, ProjectId, Result, Scope, Time};
+use kernel::{ApiKeyId, Error, OrgId, Permission, ProjectId, Result, Scope, Time, UserId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use table::{Key, Page, Query, Record, Slice, Table, TableName, Write};
 use trail::{Chain, Change};
 
 use super::{ApiKey, ApiKeyPatch, NewApiKey, NewApiKeyView, Rotation, Secret};
+use crate::member::{self, Member};
 use crate::org::{self, Org};
 use crate::project::{self, Project};
+use crate::quota::{Quota, Quotas};
+
+/// Keys are read in pages of this many.
+const PAGE: u16 = 100;
 
 impl Record for ApiKey {
     const KIND: &'static str = "apiKey";
@@ -86,8 +93,28 @@ pub(crate) async fn open(table: &Table, secret: &Secret) -> Result<Option<ApiKey
         table.get::<Project>(&project),
         table.get::<Org>(&org)
     )?;
-    let there = project.is_some() && org.is_some_and(|org| org.is_live());
-    Ok(key.filter(|_| there))
+    let org = org.filter(|org| project.is_some() && org.is_live());
+    Ok(key.zip(org).map(|(key, org)| key.within(&org)))
+}
+
+/// What is to be written with one more key of a project. 409 `quota_reached`.
+async fn one_more(table: &Table, new: &ApiKey) -> Result<Write> {
+    let quotas = Quotas::of(table, new.org).await?;
+    let (mut there, mut after) = (0, None);
+    loop {
+        let query = Query::of(partition(new.project), PAGE).prefix("KEY#").consistent();
+        let page = table.query::<ApiKey>(query.after(after)).await?;
+        there += page.records.iter().filter(|key| key.counts(new.created_at)).count();
+        after = page.next;
+        if after.is_none() {
+            return quotas.one_more(Quota::KeysPerProject, there);
+        }
+    }
+}
+
+/// The organization that keys are within.
+async fn org_of(table: &Table, id: OrgId) -> Result<Org> {
+    table.get(&org::key(id)).await?.ok_or(Error::NotFound(org::NAME))
 }
 
 /// What the audit trail says of a key.
@@ -105,7 +132,7 @@ fn noted(key: &ApiKey, now: Time) -> Value {
 
 impl ApiKey {
     /// Makes a key for a project and notes it. The secret is shown this once; it is stored nowhere but in the reply that is
-    /// kept for who sends the same request again.
+    /// kept for who sends the same request again. 409 `quota_reached` when the project has as many as it may.
     pub async fn create(
         app: &App,
         scope: &Scope<ManageApiKeys>,
@@ -116,12 +143,17 @@ impl ApiKey {
         let (key, secret) = Self::new(now, project, scope.user()?, new)?;
         let change = Change::by(scope.actor(), "api_key.created", "api_key", key.id).to(noted(&key, now));
         let view = NewApiKeyView::of(key.clone(), &secret, now);
-        Commit::by(app, scope)
-            .write("key", Write::create(&key)?)
-            .write("hash of the key", Write::create(&Pointer::to(&key, &secret))?)
-            .note(key.chain(scope)?, change)
-            .reply(Reply::created(&view)?)
-            .await?;
+        let pointer = Pointer::to(&key, &secret);
+        again(|| async {
+            Commit::by(app, scope)
+                .write("key", Write::create(&key)?)
+                .write("hash of the key", Write::create(&pointer)?)
+                .write("quotas", one_more(&app.table, &key).await?)
+                .note(key.chain(scope)?, change.clone())
+                .reply(Reply::created(&view)?)
+                .await
+        })
+        .await?;
         Ok(view)
     }
 
@@ -132,7 +164,8 @@ impl ApiKey {
     {
         let org = scope.org_of(project.id)?;
         let found = table.get::<Self>(&key(project.id, id)).await?;
-        found.filter(|key| key.org == org).ok_or(Error::NotFound("API key"))
+        let found = found.filter(|key| key.org == org).ok_or(Error::NotFound("API key"))?;
+        Ok(found.within(&org_of(table, org).await?))
     }
 
     /// Where changes of it are noted; `Denied` if the caller's permission does not reach its project.
@@ -147,9 +180,23 @@ impl ApiKey {
         project: &Project,
         slice: Slice,
     ) -> Result<Page<Self>> {
-        scope.org_of(project.id)?;
+        let org = org_of(table, scope.org_of(project.id)?).await?;
         let query = Query::slice(partition(project.id), slice).prefix("KEY#").descending();
-        table.query(query.consistent()).await
+        let Page { records, next } = table.query::<Self>(query.consistent()).await?;
+        let records = records.into_iter().map(|key| key.within(&org)).collect();
+        Ok(Page { records, next })
+    }
+
+    /// Reads which of those who made these keys of a project are members still.
+    pub async fn makers<P>(table: &Table, scope: &Scope<P>, project: &Project, keys: &[Self]) -> Result<Vec<UserId>>
+    where
+        P: Permission<Kind: WithinOrg>,
+    {
+        let org = scope.org_of(project.id)?;
+        let makers: BTreeSet<UserId> = keys.iter().map(|key| key.created_by).collect();
+        let makers: Vec<Key> = makers.into_iter().map(|user| member::key(org, user)).collect();
+        let members = table.get_many::<Member>(&makers, false).await?;
+        Ok(members.into_iter().map(|member| member.user).collect())
     }
 
     /// Changes it and notes it; nothing happens if it is so already.
@@ -182,7 +229,8 @@ impl ApiKey {
         Ok(())
     }
 
-    /// Makes the key that takes its place and notes it; this one works for the grace only.
+    /// Makes the key that takes its place and notes it; this one works for the grace only. 409 `quota_reached` when the project
+    /// has as many as it may.
     pub async fn replace(
         mut self,
         app: &App,
@@ -196,13 +244,20 @@ impl ApiKey {
         let new = json!({"expiresAt": self.until, "successor": key.id});
         let change = Change::by(scope.actor(), "api_key.rotated", "api_key", self.id);
         let view = NewApiKeyView::of(key.clone(), &secret, now);
-        Commit::by(app, scope)
-            .write("old key", Write::replace(&self)?)
-            .write("key", Write::create(&key)?)
-            .write("hash of the key", Write::create(&Pointer::to(&key, &secret))?)
-            .note(key.chain(scope)?, change.from(old).to(new))
-            .reply(Reply::created(&view)?)
-            .await?;
+        let (change, pointer) = (change.from(old).to(new), Pointer::to(&key, &secret));
+        again(|| async {
+            let done = Commit::by(app, scope)
+                .write("old key", Write::replace(&self)?)
+                .write("key", Write::create(&key)?)
+                .write("hash of the key", Write::create(&pointer)?)
+                .write("quotas", one_more(&app.table, &key).await?)
+                .note(key.chain(scope)?, change.clone())
+                .reply(Reply::created(&view)?)
+                .await;
+            // What is to be replaced is what the caller has seen.
+            done.map_err(|failed| failed.if_failed("old key", || Error::Stale))
+        })
+        .await?;
         Ok(view)
     }
 }

@@ -181,7 +181,7 @@ impl Invitation {
     /// proved too. Returns the organization and their role.
     ///
     /// 400 `bad_token`; 409 `invitation_for_another_address`, `already_member`, or `invitation_void` when whoever invited
-    /// them may not do so any more: what someone who had to go has sent out ends with them.
+    /// them may not do so any more, or were not who they said: what someone who had to go has sent out ends with them.
     pub async fn accept(app: &App, scope: &Scope<AcceptInvitations>, token: &str) -> Result<OrgView> {
         let token = InvitationToken::parse(token)?;
         again(|| async {
@@ -194,6 +194,9 @@ impl Invitation {
             }
             let org = table.get::<Org>(&org::key(invitation.org)).await?;
             let mut org = org.filter(Org::is_live).ok_or_else(bad_token)?;
+            if org.voided(invitation.sent_at()).is_some() {
+                return Err(void().into());
+            }
             let inviter = table.get::<Member>(&member::key(org.id, invitation.invited_by)).await?;
             let may_invite = |inviter: &Member| inviter.role.may_manage(invitation.role);
             let inviter = inviter.filter(may_invite).ok_or_else(void)?;

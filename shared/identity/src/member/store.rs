@@ -140,8 +140,8 @@ impl Member {
     }
 }
 
-/// Ends a membership, and with it its grants.
-async fn end<P: OrgWide>(
+/// Ends a membership, and with it its grants. 409 `last_owner`.
+pub(crate) async fn end<P: OrgWide>(
     app: &App,
     scope: &Scope<P>,
     user: UserId,

@@ -1,7 +1,7 @@
 //! An organization:   pk ORG#<org>   sk ORG   (its members, projects and everything else begin with ORG#<org> too)
 
 use app::App;
-use commit::{Commit, Reply};
+use commit::{Commit, Reply, again};
 use kernel::policy::{CreateOrg, DeleteOrg, ListOwnOrgs, UpdateOrg};
 use kernel::{Anchor, Error, OrgId, OrgRole, OrgWide, Result, Scope, Zone};
 use serde_json::{Value, json};
@@ -11,6 +11,7 @@ use trail::{Chain, Change, Noted, Subject};
 use super::billing::store as billing;
 use super::{BillingPatch, BillingSettings, Org, OrgView, factor_required};
 use crate::member::Member;
+use crate::quota::Made;
 use crate::user::User;
 
 impl Record for Org {
@@ -113,7 +114,8 @@ impl Org {
         table::without(self, "deletedAt", NAME)
     }
 
-    /// Makes an organization, owned by the caller, and notes it, with what else is to be written of a new one.
+    /// Makes an organization, owned by the caller, and notes it, with what else is to be written of a new one. 409
+    /// `quota_reached` when the caller has made as many as a person may.
     pub async fn create(
         app: &App,
         scope: &Scope<CreateOrg>,
@@ -126,13 +128,18 @@ impl Org {
         let owner = Member::new(now, org.id, user, OrgRole::Owner);
         let change = Change::by(scope.actor(), "org.created", "org", org.id).to(about(org.id, json!({"name": name})));
         let view = OrgView::of(org.clone(), BillingSettings::new(org.id), OrgRole::Owner);
-        Commit::by(app, scope)
-            .write("org", Write::create(&org)?)
-            .write("owner", Write::create(&owner)?)
-            .write("besides", besides(org.id)?)
-            .note(Chain::Org(org.id), change)
-            .reply(Reply::created(&view)?)
-            .await?;
+        let besides = besides(org.id)?;
+        again(|| async {
+            Commit::by(app, scope)
+                .write("org", Write::create(&org)?)
+                .write("owner", Write::create(&owner)?)
+                .write("quota", Made::one_more(&app.table, user, org.id).await?)
+                .write("besides", besides.clone())
+                .note(Chain::Org(org.id), change.clone())
+                .reply(Reply::created(&view)?)
+                .await
+        })
+        .await?;
         Ok(view)
     }
 

@@ -4,7 +4,7 @@
 //! on the deployment.
 
 use kernel::{Check, Time};
-use notifications::Channel;
+use notifications::{Channel, webhook};
 use serde::{Deserialize, Serialize};
 
 /// An alert may stay quiet after a notice for at most this many minutes: a day.
@@ -76,6 +76,28 @@ pub struct AlertDefaults {
 }
 
 impl AlertDefaults {
+    /// As they are shown: of a webhook's URL its origin and the end.
+    pub(super) fn shown(mut self) -> Self {
+        if let (Some(channel), Some(target)) = (self.channel, &mut self.target) {
+            *target = channel.shown(target);
+        }
+        self
+    }
+
+    /// With the whole URL of before, where somebody sends back what they were shown of it.
+    pub(super) fn after(mut self, before: Option<&Self>) -> Self {
+        let known = before.filter(|before| before.channel == self.channel);
+        if let (Some(Channel::Webhook), Some(target), Some(url)) = (
+            self.channel,
+            &mut self.target,
+            known.and_then(|before| before.target.as_ref()),
+        ) && webhook::is_shown(target, url)
+        {
+            target.clone_from(url);
+        }
+        self
+    }
+
     /// Notes every rule that they break but those of the target itself; `field` is where they stand in the input.
     pub(super) fn check(&self, field: &str, check: &mut Check) {
         check.that(

@@ -2,7 +2,7 @@
 //! One that is deleted:  pk ORG#<org>   sk DELETED#PROJECT#<project>   (kept, and in no list)
 
 use app::App;
-use commit::{Commit, Reply};
+use commit::{Commit, Reply, again};
 use kernel::policy::kind::WithinOrg;
 use kernel::policy::{CreateProjects, DeleteProjects, ReadProjects, WriteProjects};
 use kernel::{Error, OrgId, Permission, ProjectId, Result, Scope};
@@ -11,9 +11,12 @@ use table::{Key, Page, Query, Record, Slice, Table, TableName, Write};
 use trail::{Chain, Change, Noted, Subject};
 
 use super::{NewProject, Project, ProjectPatch, ProjectView};
+use crate::quota::{Quota, Quotas};
 
 /// So many are read at once.
 const PAGE: u16 = 100;
+/// What the keys of those begin with that were not deleted.
+const LIVE: &str = "PROJECT#";
 
 impl Record for Project {
     const KIND: &'static str = "project";
@@ -50,16 +53,37 @@ fn noted(settings: Value) -> Noted {
     }
 }
 
+/// Reads the ids of all projects of an organization whose keys begin so.
+async fn ids(table: &Table, org: OrgId, prefix: &str) -> Result<Vec<ProjectId>> {
+    let (mut ids, mut after) = (Vec::new(), None);
+    loop {
+        let query = Query::of(partition(org), PAGE).prefix(prefix).consistent();
+        let page = table.query::<Project>(query.after(after)).await?;
+        ids.extend(page.records.iter().map(|project| project.id));
+        after = page.next;
+        if after.is_none() {
+            return Ok(ids);
+        }
+    }
+}
+
 impl Project {
-    /// Makes a project and notes it.
+    /// Makes a project and notes it. 409 `quota_reached` when the organization has as many as it may.
     pub async fn create(app: &App, scope: &Scope<CreateProjects>, new: NewProject) -> Result<Self> {
         let project = Self::new(app.now(), scope.org(), scope.user()?, new);
         let change = Change::by(scope.actor(), "project.created", "project", project.id);
-        Commit::by(app, scope)
-            .write("project", Write::create(&project)?)
-            .note(Chain::Org(project.org), change.to(noted(json!(project.settings()))))
-            .reply(Reply::created(&ProjectView::from(project.clone()))?)
-            .await?;
+        let change = change.to(noted(json!(project.noted())));
+        again(|| async {
+            let quotas = Quotas::of(&app.table, project.org).await?;
+            let there = ids(&app.table, project.org, LIVE).await?.len();
+            Commit::by(app, scope)
+                .write("project", Write::create(&project)?)
+                .write("quotas", quotas.one_more(Quota::Projects, there)?)
+                .note(Chain::Org(project.org), change.clone())
+                .reply(Reply::created(&ProjectView::from(project.clone()))?)
+                .await
+        })
+        .await?;
         Ok(project)
     }
 
@@ -75,36 +99,20 @@ impl Project {
 
     /// Reads one page of the organization's projects, newest first.
     pub async fn list(table: &Table, scope: &Scope<ReadProjects>, slice: Slice) -> Result<Page<Self>> {
-        let query = Query::slice(partition(scope.org()), slice)
-            .prefix("PROJECT#")
-            .descending();
+        let query = Query::slice(partition(scope.org()), slice).prefix(LIVE).descending();
         table.query(query.consistent()).await
     }
 
     /// Reads the ids of all projects that an organization ever had: what happened in one counts after it was deleted too.
     pub async fn ever(table: &Table, org: OrgId) -> Result<Vec<ProjectId>> {
-        let mut ids = Vec::new();
-        for prefix in ["PROJECT#", "DELETED#PROJECT#"] {
-            let mut after = None;
-            loop {
-                let query = Query::of(partition(org), PAGE).prefix(prefix).consistent();
-                let page = table.query::<Self>(query.after(after)).await?;
-                ids.extend(page.records.iter().map(|project| project.id));
-                after = page.next;
-                if after.is_none() {
-                    break;
-                }
-            }
-        }
-        Ok(ids)
+        Ok([ids(table, org, LIVE).await?, ids(table, org, "DELETED#PROJECT#").await?].concat())
     }
 
     /// Changes it and notes it; nothing happens if it is so already. 412 when someone else changed it meanwhile.
     pub async fn save(mut self, app: &App, scope: &Scope<WriteProjects>, patch: ProjectPatch) -> Result<Self> {
-        let old = json!(self.settings());
+        let (before, old) = (json!(self.settings()), json!(self.noted()));
         self.apply(patch);
-        let new = json!(self.settings());
-        if old == new {
+        if before == json!(self.settings()) {
             return Ok(self);
         }
         self.updated_at = app.now();
@@ -113,7 +121,7 @@ impl Project {
             .write("project", Write::replace(&self)?)
             .note(
                 Chain::Org(scope.org_of(self.id)?),
-                change.from(noted(old)).to(noted(new)),
+                change.from(noted(old)).to(noted(json!(self.noted()))),
             )
             .await?;
         Ok(self)
@@ -131,7 +139,7 @@ impl Project {
         Commit::by(app, scope)
             .write("project", Write::delete(&self))
             .write("deleted project", Write::create(&deleted)?)
-            .note(Chain::Org(scope.org_of(self.id)?), change.from(json!(self.settings())))
+            .note(Chain::Org(scope.org_of(self.id)?), change.from(json!(self.noted())))
             .await?;
         Ok(())
     }

@@ -1,9 +1,10 @@
 //! How accounts are guarded: failures slow, passwords that others would try are refused.
 
+use crate::privileges::{client, key, text};
 use futures::future::join_all;
 use kernel::Time;
 use serde_json::{Value, json};
-use testing::{Client, PASSWORD, Reply, TestApp};
+use testing::{Client, MANAGER_EMAIL, PASSWORD, Reply, Setup, TestApp};
 
 const LOGIN: &str = "/v1/auth/login";
 
@@ -129,6 +130,52 @@ async fn who_has_a_session_cannot_guess_the_password_with_it() {
         .expect(200);
     app.advance(Time::SECOND);
     change(PASSWORD).await.expect(204);
+}
+
+/// The password of every person, hashed with half of the memory and one pass.
+const WEAK: &str = "$argon2id$v=19$m=9728,t=1,p=1$J4RWHX2cuHGh6mGExHhIAA$XTRHnTjKw/kFpcaywSz3M84K1tiBfnqrozSHakvbRfI";
+
+#[tokio::test]
+async fn a_password_is_hashed_anew_at_login_when_what_hashes_became_stronger() {
+    let app = TestApp::start().await;
+    let ada = app.person().await;
+    let (client, table) = (client(&app, "tests"), app.table_name("LoginsTable"));
+    let key = key(&format!("LOGIN#password#{}", ada.email), "LOGIN");
+    let stored = async || {
+        let found = client.get_item().table_name(&table).set_key(Some(key.clone())).send();
+        let item = found.await.unwrap().item.unwrap();
+        item["passwordHash"].as_s().unwrap().clone()
+    };
+    let strong = stored().await;
+    let update = client.update_item().table_name(&table).set_key(Some(key.clone()));
+    let update = update.update_expression("SET passwordHash = :hash");
+    let update = update.expression_attribute_values(":hash", text(WEAK));
+    update.send().await.unwrap();
+
+    log_in(&app.client(), &ada.email, "not the password")
+        .await
+        .problem(401, "bad_credentials");
+    assert_eq!(stored().await, WEAK);
+    log_in(&app.client(), &ada.email, PASSWORD).await.expect(200);
+    let renewed = stored().await;
+    assert!(
+        renewed.starts_with("$argon2id$v=19$m=19456,t=2,p=1$") && renewed != strong,
+        "{renewed}"
+    );
+    // Once is enough.
+    log_in(&app.client(), &ada.email, PASSWORD).await.expect(200);
+    assert_eq!(stored().await, renewed);
+}
+
+#[tokio::test]
+async fn a_first_manager_whose_password_others_would_try_is_let_in_by_nothing() {
+    for bad in ["password", "manager@countinghouse.test", "short"] {
+        let setup = Setup::default().secret("BootstrapManagerPasswordParameter", bad);
+        let app = TestApp::start_as(setup).await;
+        log_in(&app.client(), MANAGER_EMAIL, bad)
+            .await
+            .problem(401, "bad_credentials");
+    }
 }
 
 /// Passwords that are refused for who is called `Ada Lovelace` and has the address `ada.lovelace@engines.example`.

@@ -532,6 +532,20 @@ async fn the_alerts_of_a_deleted_project_are_disabled() {
         .await
         .problem(404, "not_found");
     watch.tenant.client.delete(&path).await.expect(204);
+    // Nobody did it, and it is noted.
+    let trail = format!("/v1/orgs/{}/audit", watch.tenant.org);
+    let trail = watch.tenant.client.all(trail).await;
+    let noted: Vec<_> = trail
+        .iter()
+        .filter(|entry| entry["action"] == "alert.disabled")
+        .collect();
+    assert_eq!(noted.len(), 2);
+    for entry in noted {
+        assert_eq!(
+            (&entry["actorUserId"], &entry["newValue"]["because"]),
+            (&json!(null), &json!("project_deleted"))
+        );
+    }
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use futures::future::join_all;
 use serde_json::{Value, json};
-use testing::{Tenant, TestApp};
+use testing::{Receiver, Tenant, TestApp};
 
 const HOOK: &str = "https://hooks.example.com/alerts";
 
@@ -196,6 +196,96 @@ async fn a_webhook_inside_a_network_is_refused_by_name() {
         assert_eq!(problem.fields(), ["alertDefaults.target"]);
     }
     assert!(acme.client.get("/v1/alerts").await.expect(200).data().is_empty());
+}
+
+/// The secret part of a URL, as chat services have it.
+const SECRET: &str = "T000/B000/SECRETTOKEN";
+
+#[tokio::test]
+async fn the_url_of_a_webhook_is_shown_to_nobody_and_lies_nowhere_in_plain() {
+    let app = TestApp::start().await;
+    let (acme, receiver) = (app.tenant().await, Receiver::start().await);
+    let viewer = app.member(&acme, "viewer").await;
+    let origin = receiver.url().trim_end_matches("hook").to_owned();
+    let (url, shown) = (format!("{}/{SECRET}", receiver.url()), format!("{origin}…KEN"));
+    let hook = json!({"channel": "webhook", "target": url, "window": "1m", "threshold": 0, "coolDownMinutes": 0});
+    let made = acme.client.post("/v1/alerts", alert(&acme, hook)).await.expect(201);
+    assert_eq!(made.json["target"], shown);
+    let path = format!("/v1/alerts/{}", made.text("id"));
+    for client in [&viewer.client, &acme.client] {
+        assert_eq!(client.get(&path).await.expect(200).json["target"], shown);
+        assert_eq!(client.get("/v1/alerts").await.expect(200).data()[0]["target"], shown);
+    }
+
+    // Who sends back what they saw, or the same URL, changes nothing of it; another one is sealed likewise.
+    app.advance(60_000);
+    let patch = async |body: Value| acme.client.patch(&path, body).await.expect(200).json;
+    for same in [&shown, &shown.replace('…', "%E2%80%A6"), &url] {
+        let kept = patch(json!({"target": same, "threshold": 0})).await;
+        assert_eq!((&kept["target"], &kept["signingSecret"]), (&json!(shown), &Value::Null));
+        assert_eq!(kept["updatedAt"], made.json["updatedAt"]);
+    }
+    assert_eq!(patch(json!({"name": "Checkout"})).await["target"], shown);
+    let moved = patch(json!({"target": format!("{url}S")})).await;
+    assert_eq!(moved["target"], format!("{origin}…ENS"));
+    assert!(moved["signingSecret"].is_string());
+
+    acme.ingest(json!([{"type": "ERROR", "name": "a"}])).await;
+    app.settle().await;
+    app.advance(120_000);
+    app.run_alert_check().await;
+    assert_eq!(receiver.calls().len(), 1);
+    assert!(!receiver.calls()[0].body.contains("SECRETTOKEN"));
+    let acme = acme.logged_in_again(&app).await;
+    let jobs = acme
+        .client
+        .all(format!("/v1/notification-jobs?alertId={}", made.text("id")))
+        .await;
+    assert_eq!(jobs[0]["target"], format!("{origin}…ENS"), "{jobs:?}");
+    for (_, entry) in actions(&acme).await {
+        assert!(!entry.to_string().contains("SECRETTOKEN"), "{entry}");
+    }
+    assert!(!String::from_utf8_lossy(&app.stored().await).contains("SECRETTOKEN"));
+}
+
+#[tokio::test]
+async fn the_url_of_a_projects_webhook_is_shown_to_nobody_and_alerts_take_it_whole() {
+    let app = TestApp::start().await;
+    let (acme, receiver) = (app.tenant().await, Receiver::start().await);
+    let origin = receiver.url().trim_end_matches("hook").to_owned();
+    let (url, shown) = (format!("{}/{SECRET}", receiver.url()), format!("{origin}…KEN"));
+    let path = format!("/v1/projects/{}", acme.project);
+    let defaults = json!({"alertDefaults": {"channel": "webhook", "target": url, "window": "1m"}});
+    let changed = acme.client.patch(&path, defaults).await.expect(200).json;
+    assert_eq!(changed["alertDefaults"]["target"], shown);
+    assert_eq!(acme.client.get(&path).await.expect(200).json, changed);
+    // Who sends back what they saw keeps it.
+    let mut again = changed["alertDefaults"].clone();
+    again["window"] = json!("5m");
+    let kept = acme
+        .client
+        .patch(&path, json!({"alertDefaults": again}))
+        .await
+        .expect(200)
+        .json;
+    assert_eq!(
+        kept["alertDefaults"],
+        json!({"channel": "webhook", "target": shown, "window": "5m"})
+    );
+    let bare = alert(
+        &acme,
+        json!({"window": null, "channel": null, "target": null, "threshold": 0}),
+    );
+    let made = acme.client.post("/v1/alerts", bare).await.expect(201);
+    assert_eq!(made.json["target"], shown);
+    let trail = acme.client.all(format!("/v1/orgs/{}/audit", acme.org)).await;
+    assert!(!json!(trail).to_string().contains("SECRETTOKEN"), "{trail:?}");
+
+    acme.ingest(json!([{"type": "ERROR", "name": "a"}])).await;
+    app.settle().await;
+    app.advance(120_000);
+    app.run_alert_check().await;
+    assert_eq!(receiver.calls().len(), 1);
 }
 
 #[tokio::test]

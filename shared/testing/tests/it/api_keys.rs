@@ -41,6 +41,38 @@ fn checksum(text: &str) -> String {
 }
 
 #[tokio::test]
+async fn the_keys_of_who_had_to_go_work_and_are_marked() {
+    let app = TestApp::start().await;
+    let acme = app.tenant().await;
+    let builder = app.member(&acme, "member").await;
+    let made = builder
+        .client
+        .post(keys(&acme), json!({"label": "theirs"}))
+        .await
+        .expect(201);
+    let one = format!("{}/{}", keys(&acme), made.text("id"));
+    let path = format!("/v1/orgs/{}/members/{}", acme.org, builder.id);
+    acme.client.delete(path).await.expect(204);
+    let listed = acme.client.get(keys(&acme)).await.expect(200);
+    let (theirs, ours): (Vec<&Value>, Vec<&Value>) = listed
+        .data()
+        .iter()
+        .partition(|key| key["id"] == made.text("id").as_str());
+    for shown in [&acme.client.get(&one).await.expect(200).json, theirs[0]] {
+        assert_eq!(
+            (&shown["createdBy"], &shown["createdByMember"]),
+            (&json!(builder.id), &json!(false))
+        );
+        assert_eq!(shown["status"], "active");
+    }
+    assert_eq!((ours.len(), &ours[0]["createdByMember"]), (1, &json!(true)));
+    let server = app.client().header("x-api-key", made.text("key"));
+    let events = json!({"events": [{"type": "A", "name": "a"}]});
+    server.post("/v1/ingest/events", events).await.expect(202);
+    app.settle().await;
+}
+
+#[tokio::test]
 async fn a_key_is_shown_once_and_never_again() {
     let app = TestApp::start().await;
     let acme = app.tenant().await;
@@ -57,7 +89,7 @@ async fn a_key_is_shown_once_and_never_again() {
     shown.as_object_mut().unwrap().shift_remove("key");
     let expected = json!({"id": made.text("id"), "prefix": text[..12], "label": "checkout", "status": "active",
         "scopes": ["ingest"], "rateLimitPerMinute": null, "lastUsedAt": null, "usage": {"events": 0},
-        "createdAt": app.now(), "expiresAt": null});
+        "createdBy": acme.owner.id, "createdByMember": true, "createdAt": app.now(), "expiresAt": null});
     assert_eq!(shown, expected);
 
     let one = format!("{}/{}", keys(&acme), made.text("id"));

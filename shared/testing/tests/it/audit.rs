@@ -284,6 +284,8 @@ async fn what_happens_to_people_is_noted_for_managers() {
     app.advance(1_000);
     let ada = app.person().await;
     app.advance(1_000);
+    app.prove(&ada).await;
+    app.advance(1_000);
     manager
         .client
         .patch(format!("/v1/users/{}/role", ada.id), json!({"role": "admin"}))
@@ -318,6 +320,7 @@ async fn what_happens_to_people_is_noted_for_managers() {
     let expected = [
         ("user.bootstrapped", me),
         ("user.registered", her),
+        ("user.email_verified", her),
         ("user.role_changed", me),
         ("user.deactivated", me),
         ("user.reactivated", me),
@@ -329,7 +332,7 @@ async fn what_happens_to_people_is_noted_for_managers() {
         json!({"email": ada.email, "name": "A Person", "role": "user"})
     );
     assert_eq!(
-        (&entries[2]["oldValue"], &entries[2]["newValue"]),
+        (&entries[3]["oldValue"], &entries[3]["newValue"]),
         (&json!({"role": "user"}), &json!({"role": "admin"}))
     );
     is_whole(&entries[1..]);
@@ -343,7 +346,7 @@ async fn what_happens_to_people_is_noted_for_managers() {
 async fn only_managers_read_what_happens_to_people() {
     let app = TestApp::start().await;
     let manager = app.manager().await;
-    let admin = app.person().await;
+    let admin = app.proved_person().await;
     let role = format!("/v1/users/{}/role", admin.id);
     manager.client.patch(role, json!({"role": "admin"})).await.expect(200);
     for refused in [&admin, &app.person().await, &app.tenant().await.owner] {

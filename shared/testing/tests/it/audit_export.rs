@@ -218,13 +218,13 @@ async fn what_keys_and_the_system_did_stands_in_the_same_chain() {
 #[tokio::test]
 async fn what_happened_to_a_person_is_exported_for_managers() {
     let app = TestApp::start().await;
-    let (manager, ada) = (app.manager().await, app.person().await);
+    let (manager, ada) = (app.manager().await, app.proved_person().await);
     let role = format!("/v1/users/{}/role", ada.id);
     manager.client.patch(&role, json!({"role": "admin"})).await.expect(200);
     let path = format!("/v1/audit/export?userId={}&limit=1", ada.id);
     let export = pages(&manager.client, &path).await;
-    assert_eq!(export.len(), 2);
-    check(&export.concat(), None, Ok(2));
+    assert_eq!(export.len(), 3);
+    check(&export.concat(), None, Ok(3));
     // Nobody with this id: a chain without entries.
     let nobody = format!("/v1/audit/export?userId={}", kernel::UserId::new(app.now()));
     check(&pages(&manager.client, &nobody).await.concat(), None, Ok(0));

@@ -228,7 +228,7 @@ async fn what_is_not_a_token_of_ours_proves_nothing() {
     }
     // A token that another deployment has signed.
     let (now, user) = (app.now(), ada.id.parse().unwrap());
-    let other = identity::Issuer::of_new_key()
+    let other = identity::Issuer::of_new_key(testing::PUBLIC_URL)
         .unwrap()
         .issue(now, user, kernel::SessionId::new(now))
         .unwrap();

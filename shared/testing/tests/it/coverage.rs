@@ -61,6 +61,8 @@ pub(crate) const WHO: &[(&str, &str, &str)] = &[
     ("GET",    "/v1/admin/prices",                                      "ManagePrices"),
     ("PUT",    "/v1/admin/prices",                                      "ManagePrices"),
     ("POST",   "/v1/admin/orgs/{orgId}/credits",                        "GrantCredits"),
+    ("GET",    "/v1/admin/orgs/{orgId}/quotas",                         "ManageQuotas"),
+    ("PATCH",  "/v1/admin/orgs/{orgId}/quotas",                         "ManageQuotas"),
 
     ("POST",   "/v1/orgs",                                              "CreateOrg"),
     ("GET",    "/v1/orgs",                                              "ListOwnOrgs"),
@@ -419,6 +421,8 @@ async fn every_limited_operation_refuses_and_says_when_to_call_again() {
         per_tenant: 40,
         per_address: 40,
         per_visitor: 40,
+        per_person: 40,
+        per_stranger: 40,
         ..RATES
     };
     let app = TestApp::start_with(rates, 1).await;
@@ -427,6 +431,9 @@ async fn every_limited_operation_refuses_and_says_when_to_call_again() {
         acme.client.get("/v1/projects").await;
         app.client().post("/v1/auth/login", json!({})).await;
         app.client().get("/pay/none").await;
+        acme.server.post("/v1/ingest/events", json!({})).await;
+        acme.client.get("/v1/auth/me").await;
+        app.client().post("/v1/auth/refresh", json!({})).await;
     }
     for operation in operations().iter().filter(|operation| operation.is_limited()) {
         let client = match operation.grant() {
@@ -463,7 +470,7 @@ fn every_operation_has_one_row_and_every_permission_is_used() {
 fn nobodies(app: &TestApp, tenant: &Tenant, expired: &Person) -> Vec<(&'static str, Client)> {
     let client = app.client().within(&tenant.org);
     let (user, session) = (tenant.owner.id.parse().unwrap(), kernel::SessionId::new(app.now()));
-    let forged = identity::Issuer::of_new_key()
+    let forged = identity::Issuer::of_new_key(testing::PUBLIC_URL)
         .unwrap()
         .issue(app.now(), user, session)
         .unwrap();
@@ -492,7 +499,7 @@ async fn nobody_gets_in_where_the_policy_does_not_let_them() {
         members.insert(role, app.member(&acme, role).await);
     }
     let manager = app.manager().await;
-    let admin = app.person().await;
+    let admin = app.proved_person().await;
     manager
         .client
         .patch(format!("/v1/users/{}/role", admin.id), json!({"role": "admin"}))

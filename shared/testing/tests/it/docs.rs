@@ -25,6 +25,22 @@ async fn the_description_is_open_and_says_what_it_is() {
     );
 }
 
+#[tokio::test]
+async fn the_description_is_sent_once_to_who_keeps_it() {
+    let app = TestApp::start().await;
+    let reply = app.client().get("/docs/json").await.expect(200);
+    assert_eq!(reply.header("cache-control"), "public, max-age=3600");
+    let tag = reply.header("etag").to_owned();
+    for known in [tag.clone(), format!("\"x\", W/{tag}"), "*".to_owned()] {
+        let client = app.client().header("if-none-match", &known);
+        let same = client.get("/docs/json").await.expect(304);
+        assert_eq!((same.bytes.len(), same.header("etag")), (0, tag.as_str()), "{known}");
+        assert_eq!(same.header("cache-control"), "public, max-age=3600");
+    }
+    let client = app.client().header("if-none-match", "\"another\"");
+    assert_eq!(client.get("/docs/json").await.expect(200).bytes, reply.bytes);
+}
+
 /// Every `$ref` in a document.
 fn references<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
     match value {

@@ -96,15 +96,132 @@ async fn many_keys_do_not_multiply_a_tenants_limit() {
             .text("detail")
             .starts_with("this organization may make 60 calls a minute")
     );
-    // It is the members' limit too, and nobody else's. What the tenant refuses, the key has not spent.
-    let refused = acme.client.get("/v1/projects").await.problem(429, "rate_limited");
-    assert_eq!(refused.header("ratelimit-policy"), r#""tenant";q=60;w=60"#);
-    acme.client
-        .get(format!("/v1/orgs/{}", acme.org))
-        .await
-        .problem(429, "rate_limited");
+    // It is nobody else's. What the tenant refuses, the key has not spent.
     probe(&rival.server).await.expect(400);
     rival.client.get("/v1/projects").await.expect(200);
+}
+
+#[tokio::test]
+async fn members_who_look_stop_no_server_and_servers_stop_no_member() {
+    let rates = Rates {
+        per_tenant: 60,
+        ..RATES
+    };
+    let app = TestApp::start_with(rates, 3).await;
+    let acme = app.tenant().await;
+    let viewer = app.member(&acme, "viewer").await;
+    app.advance(60_000);
+    let replies = join_all((0..100).map(|_| viewer.client.get("/v1/projects"))).await;
+    assert_eq!(tally(&replies), BTreeMap::from([(200, 60), (429, 40)]));
+    // All members together have one limit, whatever they look at.
+    let org = format!("/v1/orgs/{}", acme.org);
+    let refused = acme.client.get(org).await.problem(429, "rate_limited");
+    assert_eq!(refused.header("ratelimit-policy"), r#""tenant";q=60;w=60"#);
+    let replies = join_all((0..100).map(|_| probe(&acme.server))).await;
+    assert_eq!(tally(&replies), BTreeMap::from([(400, 60), (429, 40)]));
+    app.advance(60_000);
+    join_all((0..100).map(|_| probe(&acme.server))).await;
+    viewer.client.get("/v1/projects").await.expect(200);
+}
+
+#[tokio::test]
+async fn a_person_has_a_limit_of_their_own_outside_of_any_organization() {
+    let rates = Rates {
+        per_person: 20,
+        ..RATES
+    };
+    let app = TestApp::start_with(rates, 3).await;
+    let (ada, acme) = (app.person().await, app.tenant().await);
+    let replies = join_all((0..50).map(|_| ada.client.get("/v1/auth/me"))).await;
+    assert_eq!(tally(&replies), BTreeMap::from([(200, 20), (429, 30)]));
+    for path in ["/v1/orgs", "/v1/users", "/v1/audit", "/v1/auth/sessions"] {
+        let refused = ada.client.get(path).await.problem(429, "rate_limited");
+        assert_eq!(refused.header("ratelimit-policy"), r#""person";q=20;w=60"#);
+    }
+    let refused = ada.client.post("/v1/orgs", json!({"name": "Acme"})).await;
+    let refused = refused.problem(429, "rate_limited");
+    assert!(
+        refused
+            .text("detail")
+            .starts_with("this person may make 20 calls a minute")
+    );
+    // Another session is the same person; another person is not, nor is a member the person.
+    ada.logged_in_again(&app)
+        .await
+        .client
+        .get("/v1/auth/me")
+        .await
+        .problem(429, "rate_limited");
+    for _ in 0..40 {
+        acme.client.get("/v1/projects").await.expect(200);
+    }
+    acme.client.get("/v1/auth/me").await.expect(200);
+    app.advance(60_000);
+    ada.client.get("/v1/auth/me").await.expect(200);
+}
+
+#[tokio::test]
+async fn two_limits_are_both_told() {
+    let app = TestApp::start().await;
+    let ada = app.person().await;
+    let body = json!({"currentPassword": "a", "newPassword": "another good horse"});
+    let reply = ada.client.post("/v1/auth/password/change", body).await.expect(422);
+    assert_eq!(
+        reply.header("ratelimit-policy"),
+        r#""address";q=600;w=60, "person";q=600000;w=60"#
+    );
+}
+
+#[tokio::test]
+async fn what_proves_nothing_is_counted_by_address() {
+    let rates = Rates {
+        per_stranger: 10,
+        ..RATES
+    };
+    let app = TestApp::start_with(rates, 3).await;
+    let ada = app.person().await;
+    let here = app.client().from("198.51.100.7");
+    let token = json!({"refreshToken": "x"});
+    let replies = join_all((0..30).map(|_| here.post("/v1/auth/refresh", token.clone()))).await;
+    assert_eq!(tally(&replies), BTreeMap::from([(401, 10), (429, 20)]));
+    for path in ["email/verify", "logout"] {
+        let refused = here.post(format!("/v1/auth/{path}"), json!({"token": "x"})).await;
+        refused.problem(429, "rate_limited");
+    }
+    let back = here.get("/v1/auth/google/callback?state=x").await;
+    back.problem(429, "rate_limited");
+    // What has a limit of its own goes on, as do others.
+    log_in(&app, "198.51.100.7", 0).await.expect(401);
+    ada.client.get("/v1/auth/me").await.expect(200);
+    let theirs = json!({"refreshToken": ada.refresh_token});
+    app.client().post("/v1/auth/refresh", theirs).await.expect(200);
+}
+
+#[tokio::test]
+async fn keys_that_nobody_has_are_counted_by_address_and_good_ones_are_not() {
+    let rates = Rates {
+        per_stranger: 10,
+        ..RATES
+    };
+    let app = TestApp::start_with(rates, 3).await;
+    let acme = app.tenant().await;
+    let here = app.client().from("198.51.100.7");
+    let made_up = |_| {
+        let secret = identity::api_key::Secret::new(identity::project::Environment::Prod);
+        here.header("x-api-key", secret.reveal())
+    };
+    let strangers: Vec<Client> = (0..30).map(made_up).collect();
+    let replies = join_all(strangers.iter().map(probe)).await;
+    assert_eq!(tally(&replies), BTreeMap::from([(401, 10), (429, 20)]));
+    let refused = probe(&strangers[0]).await.problem(429, "rate_limited");
+    assert_eq!(refused.header("retry-after"), "60");
+    // A good key from the same address is not refused, however often it comes.
+    let server = here.header("x-api-key", &acme.key);
+    for _ in 0..20 {
+        probe(&server).await.expect(400);
+    }
+    app.advance(60_000);
+    probe(&strangers[0]).await.problem(401, "bad_api_key");
 }
 
 #[tokio::test]
@@ -285,6 +402,6 @@ async fn nobody_passes_while_the_counter_cannot_be_asked() {
     let names = [(table::TableName::Operations, "operations".to_owned())];
     let table = table::Table::new(aws_sdk_dynamodb::Client::from_conf(config), names.into());
     let limits = limits::Limits::new(table, RATES);
-    let asked = limits.tenant(kernel::OrgId::new(app.now()), || app.now()).await;
+    let asked = limits.members(kernel::OrgId::new(app.now()), || app.now()).await;
     assert!(matches!(asked, Err(kernel::Error::Busy)), "{asked:?}");
 }

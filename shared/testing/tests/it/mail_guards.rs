@@ -1,18 +1,13 @@
 //! Mails to others: for whom they go out, to whom, how many, and that nobody's silent server holds them up.
 
 use serde_json::{Value, json};
-use testing::{Person, Setup, Tenant, TestApp};
+use testing::{Setup, Tenant, TestApp};
 
 const STRANGER: &str = "stranger@example.com";
 
 /// A stack as it is deployed: mails to others want proof.
 async fn guarded() -> TestApp {
     TestApp::start_as(Setup::default().parameter("ProofBeforeMail", "true")).await
-}
-
-async fn prove(app: &TestApp, person: &Person) {
-    let token = json!({"token": app.token_mailed_to(&person.email)});
-    app.client().post("/v1/auth/email/verify", token).await.expect(204);
 }
 
 async fn invite(tenant: &Tenant, email: &str) -> testing::Reply {
@@ -40,7 +35,7 @@ async fn nobody_invites_before_they_have_proved_their_own_address() {
     );
     app.send_notices().await;
     assert!(app.mails_to(STRANGER).is_empty());
-    prove(&app, &acme.owner).await;
+    app.prove(&acme.owner).await;
     invite(&acme, STRANGER).await.expect(201);
     app.send_notices().await;
     let mails = app.mails_to(STRANGER);
@@ -57,7 +52,7 @@ async fn alerts_mail_members_who_have_proved_their_address_and_nobody_else() {
         .post("/v1/alerts", alert(&acme, &own))
         .await
         .problem(403, "email_unproved");
-    prove(&app, &acme.owner).await;
+    app.prove(&acme.owner).await;
     let id = acme
         .client
         .post("/v1/alerts", alert(&acme, &own))
@@ -75,7 +70,7 @@ async fn alerts_mail_members_who_have_proved_their_address_and_nobody_else() {
 
     // Whoever is registered and no member, and whoever is a member elsewhere, is a stranger too.
     let other = app.tenant().await;
-    prove(&app, &other.owner).await;
+    app.prove(&other.owner).await;
     let moved = json!({"target": other.owner.email});
     acme.client.patch(&path, moved).await.problem(403, "target_unproved");
     // A member has proved their address by accepting.

@@ -60,6 +60,7 @@ mod platform;
 mod previews;
 mod privileges;
 mod projects;
+mod quotas;
 mod recovery;
 mod reported;
 mod retention;

@@ -14,7 +14,7 @@ use testing::{Person, TestApp};
 
 pub(crate) type Item = HashMap<String, AttributeValue>;
 
-fn text(value: &str) -> AttributeValue {
+pub(crate) fn text(value: &str) -> AttributeValue {
     AttributeValue::S(value.to_owned())
 }
 

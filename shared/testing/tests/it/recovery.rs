@@ -93,6 +93,96 @@ async fn another_verification_mail_can_be_asked_for_but_not_endlessly() {
     verify(&app, &app.token_mailed_to(&ada.email)).await.expect(204);
 }
 
+/// An organization of who has registered another's address: with a key, an invitation, and a second account of theirs.
+async fn prepared(app: &TestApp) -> (testing::Tenant, Person, String) {
+    let acme = app.tenant().await;
+    let accomplice = app.member(&acme, "admin").await;
+    let stranger = "stranger@example.com";
+    let invitation = json!({"email": stranger, "role": "owner"});
+    let members = format!("/v1/orgs/{}/members", acme.org);
+    acme.client.post(members, invitation).await.expect(201);
+    app.send_notices().await;
+    (acme, accomplice, app.token_mailed_to(stranger))
+}
+
+async fn accept(app: &TestApp, email: &str, token: &str) -> Reply {
+    let person = app.person_with(email).await;
+    let token = json!({"token": token});
+    person.client.post("/v1/orgs/invitations/accept", token).await
+}
+
+#[tokio::test]
+async fn who_proves_an_address_by_a_reset_takes_over_nothing_that_was_prepared_for_them() {
+    let app = TestApp::start().await;
+    let (acme, accomplice, invitation) = prepared(&app).await;
+    let events = json!({"events": [{"type": "A", "name": "a"}]});
+    acme.server.post("/v1/ingest/events", events.clone()).await.expect(202);
+    app.settle().await;
+    reset(&app, &reset_token(&app, &acme.owner).await).await.expect(204);
+    app.advance(30 * Time::SECOND);
+
+    let owner = log_in(&app, &acme.owner, NEW).await.expect(200);
+    let client = app.client().bearer(owner.text("accessToken")).within(&acme.org);
+    assert_eq!(client.get("/v1/orgs").await.expect(200).data()[0]["role"], "owner");
+    let members = client.all(format!("/v1/orgs/{}/members", acme.org)).await;
+    assert_eq!(members.len(), 1);
+    accomplice.client.get("/v1/projects").await.problem(404, "not_found");
+    acme.server
+        .post("/v1/ingest/events", events.clone())
+        .await
+        .problem(401, "bad_api_key");
+    accept(&app, "stranger@example.com", &invitation)
+        .await
+        .problem(409, "invitation_void");
+
+    // What was void stays so, and says so; what is made from now on is good.
+    let keys = format!("/v1/projects/{}/api-keys", acme.project);
+    assert_eq!(client.get(&keys).await.expect(200).data()[0]["status"], "revoked");
+    let path = format!("/v1/projects/{}/api-keys/{}", acme.project, acme.key_id);
+    let again = json!({"status": "active"});
+    client.patch(path, again).await.problem(409, "key_revoked");
+    let key = client
+        .post(keys, json!({"label": "mine"}))
+        .await
+        .expect(201)
+        .text("key");
+    let server = app.client().header("x-api-key", &key);
+    server.post("/v1/ingest/events", events).await.expect(202);
+    app.settle().await;
+    let actions = client.all(format!("/v1/orgs/{}/audit", acme.org)).await;
+    assert!(
+        actions.iter().any(|entry| entry["action"] == "org.begun_anew"),
+        "{actions:?}"
+    );
+}
+
+#[tokio::test]
+async fn who_proves_an_address_by_a_reset_leaves_what_others_own() {
+    let app = TestApp::start().await;
+    let acme = app.tenant().await;
+    let accomplice = app.member(&acme, "owner").await;
+    reset(&app, &reset_token(&app, &acme.owner).await).await.expect(204);
+    let owner = log_in(&app, &acme.owner, NEW).await.expect(200);
+    let client = app.client().bearer(owner.text("accessToken"));
+    assert_eq!(client.all("/v1/orgs").await, Vec::<Value>::new());
+    let members = accomplice.client.all(format!("/v1/orgs/{}/members", acme.org)).await;
+    assert_eq!(members.len(), 1);
+    assert_eq!(members[0]["userId"], accomplice.id);
+}
+
+#[tokio::test]
+async fn who_had_proved_their_address_keeps_everything_through_a_reset() {
+    let app = TestApp::start().await;
+    let acme = app.tenant().await;
+    app.prove(&acme.owner).await;
+    let admin = app.member(&acme, "admin").await;
+    reset(&app, &reset_token(&app, &acme.owner).await).await.expect(204);
+    app.advance(30 * Time::SECOND);
+    admin.client.get("/v1/projects").await.expect(200);
+    acme.ingest(json!([{"type": "A", "name": "a"}])).await;
+    app.settle().await;
+}
+
 #[tokio::test]
 async fn asking_for_a_new_password_tells_nobody_whether_an_address_is_known() {
     let app = TestApp::start().await;

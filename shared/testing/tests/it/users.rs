@@ -21,7 +21,7 @@ async fn reactivate(by: &Person, target: &Person) -> Reply {
 }
 
 async fn admin(app: &TestApp, manager: &Person) -> Person {
-    let person = app.person().await;
+    let person = app.proved_person().await;
     set_role(manager, &person, "admin").await.expect(200);
     person
 }
@@ -91,16 +91,30 @@ async fn the_list_is_bounded_and_takes_its_own_cursors_only() {
 async fn a_manager_gives_any_role() {
     let app = TestApp::start().await;
     let manager = app.manager().await;
-    let ada = app.person().await;
+    let ada = app.proved_person().await;
     for role in ["admin", "manager", "user"] {
         let reply = set_role(&manager, &ada, role).await.expect(200);
         assert_eq!((&reply.json["id"], &reply.json["role"]), (&json!(ada.id), &json!(role)));
         assert_eq!(ada.client.get("/v1/auth/me").await.expect(200).json["role"], role);
     }
-    let second = app.person().await;
+    let second = app.proved_person().await;
     set_role(&manager, &second, "manager").await.expect(200);
     set_role(&second, &manager, "user").await.expect(200);
     manager.client.get("/v1/users").await.problem(403, "forbidden");
+}
+
+#[tokio::test]
+async fn nobody_is_raised_before_they_have_proved_their_address() {
+    let app = TestApp::start().await;
+    let manager = app.manager().await;
+    let ada = app.person().await;
+    for role in ["admin", "manager"] {
+        set_role(&manager, &ada, role).await.problem(409, "user_unproved");
+    }
+    set_role(&manager, &ada, "user").await.expect(200);
+    assert_eq!(times(&manager, "user.role_changed", &ada).await, 0);
+    app.prove(&ada).await;
+    set_role(&manager, &ada, "admin").await.expect(200);
 }
 
 #[tokio::test]
@@ -108,7 +122,7 @@ async fn an_admin_neither_touches_a_manager_nor_raises_above_admin_nor_changes_h
     let app = TestApp::start().await;
     let manager = app.manager().await;
     let [ada, other] = [admin(&app, &manager).await, admin(&app, &manager).await];
-    let plain = app.person().await;
+    let plain = app.proved_person().await;
     for role in ["user", "admin", "manager"] {
         set_role(&ada, &manager, role).await.problem(403, "forbidden");
         set_role(&ada, &ada, role).await.problem(403, "forbidden");
@@ -212,7 +226,7 @@ async fn bad_input_is_named() {
 async fn what_is_so_already_is_noted_once() {
     let app = TestApp::start().await;
     let manager = app.manager().await;
-    let ada = app.person().await;
+    let ada = app.proved_person().await;
     for _ in 0..3 {
         set_role(&manager, &ada, "admin").await.expect(200);
     }
@@ -268,7 +282,7 @@ async fn who_is_deactivated_or_demoted_has_no_power_at_once() {
 async fn of_two_managers_who_demote_each_other_one_stays() {
     let app = TestApp::start().await;
     let first = app.manager().await;
-    let second = app.person().await;
+    let second = app.proved_person().await;
     set_role(&first, &second, "manager").await.expect(200);
     let replies = join_all([set_role(&first, &second, "user"), set_role(&second, &first, "user")]).await;
     let done = replies.iter().filter(|reply| reply.status == 200).count();
