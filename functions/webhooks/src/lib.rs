@@ -282,7 +282,7 @@ struct Wanted {
 
 /// Reads the events of the last 30 days, oldest first
 ///
-/// The same log that subscriptions are told of, for those who would rather pull. An event is shown two seconds after it happened. Go on after the last
+/// The same log that subscriptions are told of, for those who would rather pull. An event is shown 15 seconds after it happened. Go on after the last
 /// id that you have read; a page may be short.
 #[utoipa::path(get, path = "/v1/webhook-events", operation_id = "list_webhook_events", tag = "Webhooks", params(Wanted),
     responses((status = 200, body = EventPage)))]

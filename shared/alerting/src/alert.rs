@@ -218,10 +218,15 @@ pub struct SignedAlertView {
 }
 
 impl SignedAlertView {
-    /// Shows an alert, and its secret if that is new.
+    /// Shows an alert, and its secret if that is new. Then its target is new too, and whoever has just set it sees it as it is called.
     pub fn of(alert: Alert, secret: Option<Secret>) -> Self {
+        let target = secret.is_some().then(|| alert.settings.target.clone());
+        let view = AlertView::from(alert);
         Self {
-            alert: alert.into(),
+            alert: AlertView {
+                target: target.unwrap_or_else(|| view.target.clone()),
+                ..view
+            },
             signing_secret: secret.map(Secret::reveal),
         }
     }

@@ -1,6 +1,6 @@
 //! One call of an endpoint, and what came of it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kernel::{Result, Time};
 use outbound::header::{HeaderMap, HeaderName, HeaderValue};
@@ -31,6 +31,8 @@ pub(crate) struct Answer {
     pub(crate) error: Option<&'static str>,
     /// How long it asks us to wait.
     pub(crate) after: Option<Duration>,
+    /// How long it took.
+    pub(crate) took: Duration,
 }
 
 impl Answer {
@@ -54,6 +56,7 @@ impl Answer {
             status: Some(status),
             error,
             after: outbound::retry_after(headers, now.millis()),
+            took: Duration::ZERO,
         }
     }
 
@@ -68,6 +71,7 @@ impl Answer {
             status: None,
             error: Some(error),
             after: None,
+            took: Duration::ZERO,
         }
     }
 }
@@ -106,9 +110,14 @@ pub(crate) async fn make(
         .header(TIMESTAMP, HeaderValue::from(now.seconds()))
         .header(SIGNATURE, signature)
         .timeout(within);
-    Ok(match client.head(request).await {
+    let started = Instant::now();
+    let answer = match client.head(request).await {
         Ok((status, headers)) => Answer::heard(status, &headers, now),
         Err(failure) => Answer::unheard(&failure),
+    };
+    Ok(Answer {
+        took: started.elapsed(),
+        ..answer
     })
 }
 

@@ -172,6 +172,15 @@ impl DeliveryView {
     }
 }
 
+impl DeliveryView {
+    /// As it is with one attempt more, by which it came to this.
+    pub(crate) fn after(mut self, status: DeliveryStatus, attempt: Attempt) -> Self {
+        (self.status, self.next_attempt_at) = (status, None);
+        self.attempts.push(attempt);
+        self
+    }
+}
+
 /// What of a job's history is an attempt that came to an end.
 fn attempt(entry: &jobs::HistoryEntry) -> Option<Attempt> {
     let is_end = matches!(entry.event, Event::Completed | Event::Failed | Event::Dead);
@@ -186,7 +195,7 @@ fn attempt(entry: &jobs::HistoryEntry) -> Option<Attempt> {
 
 fn has_ended_early(attempts: &[Attempt]) -> bool {
     let last = attempts.last().and_then(|last| last.error.as_deref());
-    last.is_some_and(|word| ["gone", "refused", "deleted", "not_kept"].contains(&word))
+    last.is_some_and(|word| ["gone", "refused", "deleted", "not_kept", "secret_lost"].contains(&word))
 }
 
 /// Reads one page of what became of the events for an endpoint, newest first.

@@ -21,6 +21,8 @@ const GIVEN_UP_AFTER: i64 = 120 * Time::HOUR;
 /// … if one failed so long after the first, too: a sleeping endpoint that nothing was sent to for days is not given up for
 /// two calls.
 const FAILED_LATE_AFTER: i64 = 12 * Time::HOUR;
+/// So many keys of before rotations sign too.
+const MOST_BEFORE: usize = 4;
 /// `/test` calls so often a minute.
 const MOST_TESTS: usize = 10;
 
@@ -95,8 +97,8 @@ impl Health {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Secrets {
     keys: Keys,
-    /// The keys of before a rotation, and until when they sign too.
-    before: Option<(Keys, Time)>,
+    /// The keys of before rotations, the newest first, and until when they sign too.
+    before: Vec<(Keys, Time)>,
     headers: BTreeMap<String, String>,
 }
 
@@ -110,15 +112,18 @@ impl Secrets {
     pub(crate) fn new(headers: BTreeMap<String, String>) -> Self {
         Self {
             keys: Keys::new(),
-            before: None,
+            before: Vec::new(),
             headers,
         }
     }
 
-    /// Takes other keys; the ones of before sign too until `until`.
-    pub(crate) fn rotate(&mut self, until: Time) {
+    /// Takes other keys; the ones of before sign too until `until`, and those of before them as long as was said. None of
+    /// them do if that is now.
+    pub(crate) fn rotate(&mut self, now: Time, until: Time) {
         let before = std::mem::replace(&mut self.keys, Keys::new());
-        self.before = Some((before, until));
+        self.before.insert(0, (before, until));
+        self.before.retain(|(_, ends)| now < *ends && now < until);
+        self.before.truncate(MOST_BEFORE);
     }
 
     pub(crate) fn set_headers(&mut self, headers: BTreeMap<String, String>) {
@@ -133,9 +138,7 @@ impl Secrets {
     /// Every signature of a message that is sent now, the newest keys' first.
     pub(crate) fn sign(&self, id: &str, now: Time, body: &str) -> Result<String> {
         let mut signatures = self.keys.sign(id, now, body)?;
-        if let Some((before, until)) = &self.before
-            && now < *until
-        {
+        for (before, _) in self.before.iter().filter(|(_, until)| now < *until) {
             signatures = format!("{signatures} {}", before.sign(id, now, body)?);
         }
         Ok(signatures)
@@ -206,7 +209,7 @@ impl Endpoint {
     /// Whether it wants to be told of a fact.
     pub(crate) fn wants(&self, fact: &Told) -> bool {
         // What becomes of it concerns the others.
-        if events::is_operational(&fact.fact) && fact.about == self.id.to_string() {
+        if events::is_operational(&fact.fact) && self.is_behind(fact) {
             return false;
         }
         let settings = &self.settings;
@@ -215,6 +218,17 @@ impl Endpoint {
             .iter()
             .any(|event| event == events::ALL || *event == fact.fact);
         named && settings.concerns(&fact.data)
+    }
+
+    /// Whether a fact about endpoints is about this one, or about a delivery to it.
+    fn is_behind(&self, fact: &Told) -> bool {
+        #[derive(Default, Deserialize)]
+        #[serde(rename_all = "camelCase", default)]
+        struct Said {
+            subscription_id: Option<WebhookId>,
+        }
+        let said: Said = serde_json::from_str(&fact.data).unwrap_or_default();
+        fact.about == self.id.to_string() || said.subscription_id == Some(self.id)
     }
 
     /// Enables it, as new, or disables it.
@@ -227,7 +241,7 @@ impl Endpoint {
     /// Notes what follows from other keys.
     pub(crate) fn rotated(&mut self, secrets: &Secrets) -> Result<()> {
         self.public_key = secrets.keys.public_key()?;
-        self.previous_expires_at = secrets.before.as_ref().map(|(_, until)| *until);
+        self.previous_expires_at = secrets.before.first().map(|(_, until)| *until);
         Ok(())
     }
 
@@ -380,10 +394,18 @@ mod tests {
         let count = |secrets: &Secrets, at: Time| secrets.sign("msg_1", at, "{}").unwrap().matches("v1,").count();
         let old = secrets.sign("msg_1", NOW, "{}").unwrap();
         assert_eq!(count(&secrets, NOW), 1);
-        secrets.rotate(hours(1));
+        secrets.rotate(NOW, hours(1));
         assert_eq!(count(&secrets, NOW), 2);
         assert!(secrets.sign("msg_1", NOW, "{}").unwrap().ends_with(&old));
         assert_eq!(count(&secrets, hours(1)), 1);
+        // Another rotation takes nothing from the first.
+        secrets.rotate(NOW, hours(2));
+        assert_eq!(count(&secrets, NOW), 3);
+        assert!(secrets.sign("msg_1", NOW, "{}").unwrap().ends_with(&old));
+        assert_eq!(count(&secrets, hours(1)), 2);
+        // One without an overlap ends all of before.
+        secrets.rotate(NOW, NOW);
+        assert_eq!(count(&secrets, NOW), 1);
         assert_eq!(format!("{secrets:?}"), "Secrets(…)");
     }
 

@@ -8,8 +8,9 @@ use serde_json::value::RawValue;
 
 use crate::events;
 
-/// What happened less than this ago is not shown yet: it may still be joined by something older that is being committed.
-const SETTLES: i64 = 2 * Time::SECOND;
+/// What happened less than this ago is not shown yet: it may still be joined by something older that is being committed. A call of
+/// DynamoDB takes 12 s at most, with its repeats.
+const SETTLES: i64 = 15 * Time::SECOND;
 
 /// An event, as it is sent.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]

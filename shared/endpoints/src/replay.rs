@@ -1,6 +1,9 @@
 //! Having an endpoint told again of all that happened since a moment: page by page, in one job.
 
+use std::time::{Duration, Instant};
+
 use app::App;
+use futures::future::try_join_all;
 use jobs::{Hold, Job, JobRecord, Outcome, Owner, Place, Queue, Running, Work, store};
 use kernel::policy::ReadWebhooks;
 use kernel::{OrgId, Result, Scope, Time, WebhookId};
@@ -12,6 +15,8 @@ use crate::worker::Deliverer;
 
 /// So many are told again at a time.
 const PAGE: u16 = 100;
+/// After this another invocation goes on: others' calls are under way in the same one.
+const WITHIN: Duration = Duration::from_secs(8);
 
 /// That an endpoint is told again of all that happened since a moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,14 +53,18 @@ impl Job for Replay {
 impl Replay {
     async fn run(&self, app: &App, running: &Running<'_, Self>) -> Result<Outcome> {
         let scope = Scope::<ReadWebhooks>::system(self.org);
-        let (cause, mut after) = (self.endpoint.to_string(), None);
+        let (cause, started, mut after) = (self.endpoint.to_string(), Instant::now(), None);
         loop {
+            if started.elapsed() > WITHIN || app.shutdown.is_begun() {
+                // What was told again is not meant any more.
+                let after = Duration::from_secs(1);
+                return Ok(Outcome::NotNow { after });
+            }
             let slice = Slice { limit: PAGE, after };
             let page = store::of_cause_in(&app.table, &scope, &cause, slice).await?;
             let is_over = page.records.last().is_none_or(|job| job.id.time() < self.since);
-            for job in page.records.into_iter().filter(|job| self.is_meant(job)) {
-                again(app, job).await?;
-            }
+            let meant = page.records.into_iter().filter(|job| self.is_meant(job));
+            try_join_all(meant.map(|job| again(app, job))).await?;
             after = page.next;
             if is_over || after.is_none() {
                 return Ok(Outcome::Done);

@@ -13,7 +13,7 @@ use outbox::Shown;
 use trail::{Chain, Change};
 
 use crate::call::{self, Answer, Message, Trial};
-use crate::delivery::{Delivery, DeliveryView};
+use crate::delivery::{Attempt, Delivery, DeliveryStatus, DeliveryView};
 use crate::endpoint::{Endpoint, Known, Turn};
 use crate::facts::{DeliveryExhausted, DeliveryRecovered};
 use crate::fanout::DISABLED;
@@ -28,6 +28,9 @@ const OURS: Outcome = Outcome::NotNow {
     after: Duration::from_secs(5),
 };
 
+/// What an open breaker postpones waits no longer, and at most as much again by chance.
+const LONGEST_POSTPONED: Duration = Duration::from_mins(15);
+
 /// Delivers.
 #[derive(Clone, Debug)]
 pub struct Deliverer(Client);
@@ -41,14 +44,19 @@ impl Deliverer {
     async fn attempt(&self, app: &App, running: &Running<'_, Delivery>) -> Result<Outcome> {
         let delivery = &running.job;
         let scope = Scope::<ReadWebhooks>::system(delivery.org).because_of(running.origin().clone());
-        let Some(known) = Endpoint::known(app, &scope, delivery.endpoint).await? else {
-            return Ok(Outcome::dead("deleted"));
+        let endpoint = match Endpoint::load(&app.table, &scope, delivery.endpoint).await {
+            Ok(endpoint) => endpoint,
+            Err(Error::NotFound(_)) => return Ok(Outcome::dead("deleted")),
+            Err(error) => return Err(error),
         };
-        if !known.endpoint.is_active() {
+        if !endpoint.is_active() {
             return Ok(Outcome::Canceled {
                 why: DISABLED.to_owned(),
             });
         }
+        let Some(known) = endpoint.known(app)? else {
+            return Ok(Outcome::dead("secret_lost"));
+        };
         let Some(fact) = outbox::store::find(&app.table, &delivery.fact()).await? else {
             return Ok(Outcome::dead("not_kept"));
         };
@@ -66,15 +74,16 @@ impl Deliverer {
         {
             Ok(answer) => answer?,
             Err(open) => {
-                let wait = open.until.millis().saturating_sub(app.now().millis()).max(1_000);
-                let after = Duration::from_millis(u64::try_from(wait).unwrap_or(1_000));
-                return Ok(Outcome::NotNow { after });
+                return Ok(Outcome::NotNow {
+                    after: postponed(app.now(), open.until, delivery.at),
+                });
             }
         };
-        self.took(app, &scope, running, &known, answer).await
+        Ok(self.took(app, &scope, running, &known, answer).await)
     }
 
-    /// Takes down what came of a call, on its endpoint and for who wants to know; how the job goes on.
+    /// Takes down what came of a call, on its endpoint and for who wants to know; how the job goes on. Whatever goes wrong by
+    /// then, the call was made.
     async fn took(
         &self,
         app: &App,
@@ -82,7 +91,7 @@ impl Deliverer {
         running: &Running<'_, Delivery>,
         known: &Known,
         answer: Answer,
-    ) -> Result<Outcome> {
+    ) -> Outcome {
         if let Some(status) = answer.status {
             running.answered(status.as_u16());
         }
@@ -91,42 +100,74 @@ impl Deliverer {
             answer if answer.is_gone() => Turn::Gone,
             _ => Turn::Failed,
         };
-        Endpoint::turned(app, scope, &known.endpoint, turn).await?;
+        let turned = Endpoint::turned(app, scope, &known.endpoint, turn).await;
+        let is_last = running.attempt() >= jobs::queue::DELIVERIES.retry.attempts();
         let is_told = !events::is_operational(&running.job.event);
-        let Some(error) = answer.error else {
-            if running.was_dead() && is_told {
-                Commit::by(app, scope)
-                    .tell(&DeliveryRecovered(self.shown(app, scope, running).await?))?
-                    .await?;
-            }
-            return Ok(Outcome::Done);
+        let told = match answer.error {
+            None if running.was_dead() && is_told => self.tell(app, scope, running, &answer, true).await,
+            Some("gone" | "refused") | None => Ok(()),
+            Some(_) if is_last && is_told => self.tell(app, scope, running, &answer, false).await,
+            Some(_) => Ok(()),
         };
-        if answer.is_gone() || error == "refused" {
-            return Ok(Outcome::dead(error));
+        for done in [turned, told] {
+            if let Err(error) = done {
+                let error = format!("{:#}", anyhow::anyhow!(error));
+                tracing::error!(webhook.id = %running.job.endpoint, error, "what came of a delivery was not taken down");
+            }
         }
-        if running.attempt() >= jobs::queue::DELIVERIES.retry.attempts() && is_told {
-            Commit::by(app, scope)
-                .tell(&DeliveryExhausted(self.shown(app, scope, running).await?))?
-                .await?;
+        match answer.error {
+            None => Outcome::Done,
+            Some(error @ ("gone" | "refused")) => Outcome::dead(error),
+            Some(error) => Outcome::Again {
+                why: error.to_owned(),
+                after: answer.after,
+            },
         }
-        Ok(Outcome::Again {
-            why: error.to_owned(),
-            after: answer.after,
-        })
     }
 
-    /// The delivery as it is stored, without the attempt that is under way.
-    async fn shown(
+    /// Tells the other endpoints that a delivery was given up, or recovered: as it is with the attempt that was just made.
+    async fn tell(
         &self,
         app: &App,
         scope: &Scope<ReadWebhooks>,
         running: &Running<'_, Delivery>,
-    ) -> Result<Shown<DeliveryView>> {
+        answer: &Answer,
+        recovered: bool,
+    ) -> Result<()> {
         let delivery = &running.job;
         let job = jobs::store::one_of(&app.table, scope, &delivery.endpoint.to_string(), running.id()).await?;
+        let attempt = Attempt {
+            at: app.now(),
+            status_code: answer.status.map(|status| status.as_u16()),
+            duration_ms: u64::try_from(answer.took.as_millis()).unwrap_or(u64::MAX),
+            error: answer.error.map(str::to_owned),
+        };
+        let status = if recovered {
+            DeliveryStatus::Succeeded
+        } else {
+            DeliveryStatus::Exhausted
+        };
         let view = DeliveryView::of(&job).ok_or(Error::NotFound("delivery"))?;
-        Ok(Shown::of(delivery.org, &job.id, u64::from(running.attempt()), view))
+        let shown = Shown::of(delivery.org, &job.id, job.changes(), view.after(status, attempt));
+        let commit = Commit::by(app, scope);
+        let commit = if recovered {
+            commit.tell(&DeliveryRecovered(shown))?
+        } else {
+            commit.tell(&DeliveryExhausted(shown))?
+        };
+        Ok(commit.await?)
     }
+}
+
+/// How long a delivery waits that an open breaker postpones: longer the older it is, up to a quarter of an hour, and each a
+/// while of its own; or all that wait would come at one moment, for the one call that tries.
+fn postponed(now: Time, until: Time, since: Time) -> Duration {
+    let of = |millis: i64| Duration::from_millis(u64::try_from(millis).unwrap_or(0));
+    let least = of(until.millis() - now.millis()).max(Duration::from_secs(1));
+    let grown = (of(now.millis() - since.millis()) / 10).min(LONGEST_POSTPONED);
+    let [chance] = kernel::id::random();
+    let pause = least.max(grown);
+    pause + pause * u32::from(chance) / u32::from(u8::MAX)
 }
 
 impl Work<Delivery> for Deliverer {

@@ -12,7 +12,7 @@ use serde_json::json;
 use table::Write;
 use trail::{Chain, Change};
 
-use crate::bootstrap::Bootstrap;
+use crate::bootstrap::{Bootstrap, Made};
 use crate::devices::Devices;
 use crate::factor::Method;
 use crate::factor::second_step::{self, LoggedIn};
@@ -188,7 +188,7 @@ async fn by_password(
     device: Device,
 ) -> Result<LoggedIn> {
     let guess = guess(app, email, login.as_ref(), &device).await?;
-    if login.is_none() && bootstrap.is(email) && bootstrap.accepts(password) {
+    if login.is_none() && bootstrap.is(email) && bootstrap.accepts(password) && !Made::there(&app.table, email).await? {
         make_manager(app, email, password).await?;
         login = Login::find(&app.table, email).await?;
     }
@@ -204,7 +204,9 @@ async fn by_password(
         if bootstrap.accepts(password) {
             tracing::warn!(user.id = %user.id, "the first manager still has the password of the deployment; change it");
         }
-        Org::own_platform(app, user.id).await?;
+        if user.role == PlatformRole::Manager {
+            Org::own_platform(app, user.id).await?;
+        }
     }
     open(app, desk, issuer, user, device).await
 }
@@ -322,7 +324,8 @@ fn bad_credentials() -> Error {
 async fn make_manager(app: &App, email: &str, password: &str) -> Result<()> {
     let user = User::new(app.now(), email, "Platform manager", PlatformRole::Manager);
     let hash = password::hash(password).await?;
-    match enter(Commit::of(app, &Origin::default()), &user, hash, "user.bootstrapped").await {
+    let commit = Commit::of(app, &Origin::default()).write("made", Write::create(&Made::of(email))?);
+    match enter(commit, &user, hash, "user.bootstrapped").await {
         Err(Error::Refused { .. }) => Ok(()),
         done => done,
     }

@@ -1,8 +1,11 @@
 //! The first manager of a platform: whoever logs in with the address and the password that the deployment names, as
 //! long as nobody has that address yet.
 
-use kernel::Check;
+use aws_lc_rs::digest::{SHA256, digest};
+use kernel::{Check, Result};
+use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
+use table::{Key, Record, Table, TableName};
 
 use crate::password;
 
@@ -56,6 +59,39 @@ fn is_good(email: &str, password: &str) -> bool {
 impl std::fmt::Debug for Bootstrap {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Bootstrap").finish_non_exhaustive()
+    }
+}
+
+/// That the first manager of an address was made: that happens once, also if they are erased. Known by the hash of the address.
+///
+/// In the table of logins: pk `BOOTSTRAP#<hash>`, sk `MADE`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Made {
+    address: String,
+}
+
+impl Record for Made {
+    const KIND: &'static str = "firstManager";
+    const TABLE: TableName = TableName::Logins;
+
+    fn key(&self) -> Key {
+        Key::of(format!("BOOTSTRAP#{}", self.address), "MADE")
+    }
+
+    fn version(&self) -> u64 {
+        0
+    }
+}
+
+impl Made {
+    pub(crate) fn of(email: &str) -> Self {
+        Self {
+            address: hex::encode(digest(&SHA256, email.as_bytes())),
+        }
+    }
+
+    pub(crate) async fn there(table: &Table, email: &str) -> Result<bool> {
+        Ok(table.get::<Self>(&Self::of(email).key()).await?.is_some())
     }
 }
 

@@ -127,7 +127,8 @@ async fn may_go(app: &App, user: &User) -> Result<()> {
         for member in page.records.iter().filter(|member| member.role == OrgRole::Owner) {
             let org = app.table.get::<Org>(&org::key(member.org)).await?;
             let is_last = org.is_some_and(|org| org.is_live() && org.has_one_owner());
-            if is_last && !member.is_alone(&app.table).await? {
+            // The platform's own organization is never deleted.
+            if is_last && (member.org == OrgId::PLATFORM || !member.is_alone(&app.table).await?) {
                 orphans.push(member.org.to_string());
             }
         }

@@ -221,14 +221,20 @@ impl Factors {
     }
 
     fn accept_code(&mut self, sealing: &Sealing, code: &str, now: Time) -> Result<bool> {
+        let mut failure = None;
         for factor in self.all.iter_mut().filter(|factor| factor.is_confirmed()) {
             let What::Totp(totp) = &mut factor.what;
-            if totp.accepts(sealing, factor.id, code, now)? {
-                factor.last_used_at = Some(now);
-                return Ok(true);
+            match totp.accepts(sealing, factor.id, code, now) {
+                Ok(true) => {
+                    factor.last_used_at = Some(now);
+                    return Ok(true);
+                }
+                Ok(false) => {}
+                // One whose key is gone keeps the others from nothing.
+                Err(error) => failure = Some(error),
             }
         }
-        Ok(false)
+        failure.map_or(Ok(false), Err)
     }
 }
 

@@ -8,7 +8,7 @@ use anyhow::{Context, anyhow};
 use app::{App, Outgoing, Queue};
 use commit::{Commit, Reply, again};
 use kernel::policy::ManageOwnAccount;
-use kernel::{Error, Origin, Result, Scope, Time};
+use kernel::{Error, Origin, PlatformRole, Result, Scope, Time};
 use notifications::{Desk, Job, Letter, Mail, Owner};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -16,6 +16,7 @@ use table::Write;
 use trail::{Chain, Change};
 
 use crate::anew;
+use crate::factor::Factors;
 use crate::failures::{Guess, Subject};
 use crate::mailed::{MailToken, Mailed, Purpose};
 use crate::password;
@@ -99,18 +100,32 @@ pub async fn reset(app: &App, desk: &Desk, origin: &Origin, token: &str, passwor
         let login = Login::find(table, &user.email).await?;
         let mut login = login.filter(|login| login.user == user.id).ok_or_else(bad_token)?;
         login.password_hash = password::hash(password).await?;
-        if user.email_verified_at.is_none() {
+        let is_first_proof = user.email_verified_at.is_none();
+        if is_first_proof {
             anew::begin(app, &user).await?;
         }
+        // A factor that somebody else prepared would keep the address's owner out. A role on the platform is not had by a mailbox.
+        let prepared = is_first_proof && user.role == PlatformRole::User && user.has_factor;
+        let factors = Factors::of(table, user.id).await?;
+        user.has_factor &= !prepared;
         user.end_sessions();
         user.prove_email(now);
         let job = password_changed(desk, now, &user)?;
+        let change = noted(&user, "user.password_reset");
         Commit::of(app, origin)
             .write("mailed", Write::save(&mailed)?)
             .write("login", Write::replace(&login)?)
             .write("user", Write::replace(&user)?)
+            .write_all("factors", prepared.then(|| Write::delete(&factors)))
             .due(job.later())?
-            .note(Chain::User(user.id), noted(&user, "user.password_reset"))
+            .note(
+                Chain::User(user.id),
+                if prepared {
+                    change.to(json!({"factorsRemoved": true}))
+                } else {
+                    change
+                },
+            )
             .await
     })
     .await
@@ -139,8 +154,9 @@ pub async fn change(
         guess.was_right(app).await?;
         password::must_be_hard_to_guess("newPassword", password, &user.email, &user.name)?;
         login.password_hash = password::hash(password).await?;
+        let mut kept = session::own(table, now, scope, &user).await?;
         user.end_sessions();
-        let kept = session::kept(table, now, scope, &user).await?;
+        kept.keep(&user);
         let mut mailed = Mailed::to(table, user.id).await?;
         let withdrawn = mailed.withdraw(Purpose::ResetPassword);
         let job = password_changed(desk, now, &user)?;

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::user::User;
 
-pub(crate) use store::{end_by_token, kept, key, must_be_current, own, rotate};
+pub(crate) use store::{end_by_token, key, must_be_current, own, rotate};
 
 /// A session ends that long after its last refresh.
 const LIFETIME: i64 = 7 * Time::DAY;
@@ -230,7 +230,7 @@ impl Session {
     }
 
     /// Keeps it when its person's other sessions end.
-    fn keep(&mut self, user: &User) {
+    pub(crate) fn keep(&mut self, user: &User) {
         self.epoch = user.session_epoch;
     }
 

@@ -267,6 +267,18 @@ impl JobRecord {
         nudge(now, self, Queue::named(&self.queue)?)
     }
 
+    /// Grows with each change of it.
+    pub fn changes(&self) -> u64 {
+        self.version
+    }
+
+    /// Whether it was given up the last time that it was over.
+    pub(crate) fn was_dead(&self) -> bool {
+        let ends = [Event::Completed, Event::Dead, Event::Canceled];
+        let last = self.history.iter().rev().find(|entry| ends.contains(&entry.event));
+        last.is_some_and(|entry| entry.event == Event::Dead)
+    }
+
     /// Takes it for a try under a lease, if it is due.
     pub(crate) fn begin(&mut self, now: Time, queue: &Queue) -> Begin {
         if !self.state.is_open() {

@@ -12,7 +12,7 @@ use tracing::Instrument;
 
 use crate::Job;
 use crate::later::{context, nudge};
-use crate::record::{Begin, Event, JobRecord, JobRef, Measured, State, store};
+use crate::record::{Begin, JobRecord, JobRef, Measured, State, store};
 
 /// What came of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -214,7 +214,7 @@ async fn attempt<J: Job>(app: &App, worker: &impl Work<J>, record: JobRecord) ->
         id: record.id,
         attempt: record.attempts + 1,
         origin: record.origin.clone(),
-        was_dead: record.history.iter().any(|entry| entry.event == Event::Dead),
+        was_dead: record.was_dead(),
         answered: OnceLock::new(),
         record: Mutex::new(record),
     };

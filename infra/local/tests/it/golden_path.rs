@@ -361,6 +361,8 @@ async fn every_event_counts_once_whoever_is_killed() {
     up.child.kill().expect("kill -9");
     up.child.wait().expect("it dies");
     up = Up::start(data.path()).await;
+    // It listens on another port, and a token is for the address that it was given at.
+    let tenant = tenant.again(&up).await;
     tenant.compare(&up).await;
 
     // It stops cleanly when it is asked to.

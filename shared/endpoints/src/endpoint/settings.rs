@@ -18,6 +18,8 @@ const LONGEST_DESCRIPTION: usize = 200;
 const MOST_HEADERS: usize = 20;
 /// … with at most so many characters each.
 const LONGEST_HEADER: usize = 1_000;
+/// Names of them are no longer.
+const LONGEST_NAME: usize = 100;
 /// Headers that are ours, or the connection's. Those of Standard Webhooks begin with `webhook-`.
 const RESERVED: &[&str] = &[
     "accept-encoding",
@@ -257,9 +259,9 @@ fn check_headers(check: &mut Check, headers: &BTreeMap<String, String>) {
             RESERVED.contains(&lower.as_str()) || RESERVED_STARTS.iter().any(|start| lower.starts_with(start));
         check.that(!reserved, &field, "is a name that is ours, or the connection's");
         check.that(
-            HeaderName::try_from(name.as_str()).is_ok(),
+            name.len() <= LONGEST_NAME && HeaderName::try_from(name.as_str()).is_ok(),
             &field,
-            "is no name of a header",
+            format!("is no name of a header of at most {LONGEST_NAME} characters"),
         );
         let fits = (1..=LONGEST_HEADER).contains(&value.len()) && value.is_ascii();
         check.that(

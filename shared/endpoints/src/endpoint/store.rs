@@ -3,6 +3,8 @@
 //! One endpoint, and an organization's:   pk ORG#<org>#WEBHOOK   sk <whk>
 //! How many there are:                    pk ORG#<org>#WEBHOOK   sk ROSTER      (bounds them)
 
+use std::collections::BTreeMap;
+
 use anyhow::anyhow;
 use app::App;
 use billing::Client;
@@ -163,11 +165,15 @@ impl Endpoint {
 
     /// Reads all endpoints of the organization.
     pub(crate) async fn all(table: &Table, scope: &Scope<ReadWebhooks>) -> Result<Vec<Self>> {
-        let slice = Slice {
-            limit: MOST,
-            after: None,
-        };
-        Ok(Self::list(table, scope, slice).await?.records)
+        let (mut all, mut after) = (Vec::new(), None);
+        loop {
+            let page = Self::list(table, scope, Slice { limit: MOST, after }).await?;
+            all.extend(page.records);
+            after = page.next;
+            if after.is_none() {
+                return Ok(all);
+            }
+        }
     }
 
     /// Changes it and notes it; nothing happens if it is so already. Enabling one begins its health anew.
@@ -182,8 +188,13 @@ impl Endpoint {
             let old = Self::load(&app.table, &scope.narrow()?, id).await?;
             let mut changed = old.clone();
             changed.settings = patch.changed(&old.settings);
-            changed.settings.check(allow)?;
-            must_be_theirs(&app.table, old.org, &changed.settings).await?;
+            if changed.settings.url != old.settings.url {
+                changed.settings.check(allow)?;
+            }
+            let whose = |settings: &Settings| (settings.project_id, settings.client_id);
+            if whose(&changed.settings) != whose(&old.settings) {
+                must_be_theirs(&app.table, old.org, &changed.settings).await?;
+            }
             if let Some(status) = patch.status.filter(|status| *status != old.status) {
                 changed.turn(status, Reason::Person);
             }
@@ -195,6 +206,7 @@ impl Endpoint {
             } else if (&changed.settings, changed.status) == (&old.settings, old.status) {
                 return Ok(old);
             }
+            changed.seal_anew(app)?;
             changed.updated_at = app.now();
             let change = Change::by(scope.actor(), "webhook.updated", "webhook", id);
             Commit::by(app, scope)
@@ -215,8 +227,10 @@ impl Endpoint {
     ) -> Result<SignedEndpointView> {
         again(|| async {
             let mut endpoint = Self::load(&app.table, &scope.narrow()?, id).await?;
-            let mut secrets = endpoint.open(app)?;
-            secrets.rotate(until);
+            // What nobody can open any more is begun anew; its headers have to be given again.
+            let mut secrets = endpoint.opened(app)?.unwrap_or_else(|| Secrets::new(BTreeMap::new()));
+            secrets.rotate(app.now(), until);
+            endpoint.header_names = secrets.headers().keys().cloned().collect();
             endpoint.rotated(&secrets)?;
             endpoint.seal(app, &secrets)?;
             endpoint.updated_at = app.now();
@@ -268,16 +282,13 @@ impl Endpoint {
         .await
     }
 
-    /// Reads an endpoint with what signs its calls; nothing if it was deleted.
-    pub(crate) async fn known(app: &App, scope: &Scope<ReadWebhooks>, id: WebhookId) -> Result<Option<Known>> {
-        match Self::load(&app.table, scope, id).await {
-            Ok(endpoint) => {
-                let secrets = endpoint.open(app)?;
-                Ok(Some(Known { endpoint, secrets }))
-            }
-            Err(Error::NotFound(_)) => Ok(None),
-            Err(error) => Err(error),
-        }
+    /// With what signs its calls; nothing if that cannot be opened any more.
+    pub(crate) fn known(self, app: &App) -> Result<Option<Known>> {
+        let secrets = self.opened(app)?;
+        Ok(secrets.map(|secrets| Known {
+            endpoint: self,
+            secrets,
+        }))
     }
 
     /// Takes down what came of an attempt, where that changes anything; tells it when the endpoint is given up.
@@ -306,6 +317,7 @@ impl Endpoint {
                     None
                 }
             };
+            endpoint.seal_anew(app)?;
             let mut commit = Commit::by(app, scope);
             if let Some(reason) = given_up {
                 endpoint.turn(Status::Disabled, reason);
@@ -325,9 +337,24 @@ impl Endpoint {
     }
 
     fn open(&self, app: &App) -> Result<Secrets> {
+        let lost = "what the calls of this subscription are signed with cannot be opened any more; rotate its secret";
+        self.opened(app)?.ok_or_else(|| Error::refused("secret_lost", lost))
+    }
+
+    /// Its secrets; nothing if the key that sealed them is gone.
+    fn opened(&self, app: &App) -> Result<Option<Secrets>> {
         let plain = app.sealing.open(&self.context(), &self.sealed)?;
-        let secrets = plain.and_then(|plain| serde_json::from_slice(&plain).ok());
-        Ok(secrets.ok_or_else(|| anyhow!("the secrets of {} cannot be opened", self.id))?)
+        Ok(plain.and_then(|plain| serde_json::from_slice(&plain).ok()))
+    }
+
+    /// Seals its secrets with the newest key, if an older one did: so that the older one can go.
+    fn seal_anew(&mut self, app: &App) -> Result<()> {
+        if app.sealing.is_old(&self.sealed)?
+            && let Some(secrets) = self.opened(app)?
+        {
+            self.seal(app, &secrets)?;
+        }
+        Ok(())
     }
 }
 

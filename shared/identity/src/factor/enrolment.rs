@@ -9,7 +9,7 @@ use notifications::{Desk, Letter};
 use serde::Serialize;
 use serde_json::json;
 use table::{Table, Write};
-use trail::{Chain, Change};
+use trail::{Chain, Change, Noted, Subject};
 
 use super::{Factor, FactorView, Factors, FactorsView};
 use crate::recovery::{FORGOT_PAGE, telling};
@@ -96,14 +96,16 @@ pub async fn confirm(
         let factor = factors.confirm(&app.sealing, id, code, now)?;
         let recovery_codes = is_first.then(|| factors.make_codes());
         let new = json!({"type": factor.method(), "name": factor.name, "recoveryCodesMade": is_first});
+        let new = Noted::about(Subject::of(user.id), new, &["name"]);
         let mut commit = Commit::by(app, scope)
             .write("factors", Write::save(&factors)?)
             .note(Chain::User(user.id), noted(scope, "factor.added", id).to(new));
         commit = telling(commit, desk, now, &user, added(desk, now, &user, &factor))?;
         if is_first {
+            let mut kept = session::own(table, now, scope, &user).await?;
             user.has_factor = true;
             user.end_sessions();
-            let kept = session::kept(table, now, scope, &user).await?;
+            kept.keep(&user);
             commit = commit
                 .write("user", Write::replace(&user)?)
                 .write("session", Write::replace(&kept)?);
@@ -126,6 +128,7 @@ pub async fn remove(app: &App, desk: &Desk, scope: &Scope<ManageOwnAccount>, id:
         let mut commit = Commit::by(app, scope).write("factors", Write::save(&factors)?);
         if removed.is_confirmed() {
             let old = json!({"type": removed.method(), "name": removed.name});
+            let old = Noted::about(Subject::of(user.id), old, &["name"]);
             commit = commit.note(Chain::User(user.id), noted(scope, "factor.removed", id).from(old));
             commit = telling(commit, desk, now, &user, removal(desk, now, &user, &removed.name))?;
         }
@@ -175,7 +178,8 @@ pub async fn reset(app: &App, desk: &Desk, by: &Scope<ResetFactors>, id: kernel:
         user.has_factor = false;
         user.end_sessions();
         let letter = removal(desk, app.now(), &user, &names.join(", "));
-        let change = Change::by(by.actor(), "factor.removed", "user", id).from(json!({"names": names}));
+        let old = Noted::about(Subject::of(id), json!({"names": names}), &["names"]);
+        let change = Change::by(by.actor(), "factor.removed", "user", id).from(old);
         let commit = user.saved(app, by, change).await?;
         let stored = factors.any().then(|| Write::delete(&factors));
         let commit = commit.write_all("factors", stored);

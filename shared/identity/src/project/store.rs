@@ -139,7 +139,10 @@ impl Project {
         Commit::by(app, scope)
             .write("project", Write::delete(&self))
             .write("deleted project", Write::create(&deleted)?)
-            .note(Chain::Org(scope.org_of(self.id)?), change.from(json!(self.noted())))
+            .note(
+                Chain::Org(scope.org_of(self.id)?),
+                change.from(noted(json!(self.noted()))),
+            )
             .await?;
         Ok(())
     }

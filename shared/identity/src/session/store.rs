@@ -68,15 +68,6 @@ async fn live(table: &Table, now: Time, user: &User, token: &RefreshToken) -> Re
     Ok(session.filter(|session| session.is_live(user, now)))
 }
 
-/// The session that the caller calls in, kept for this person, whose others end; to be stored with that.
-pub(crate) async fn kept(table: &Table, now: Time, scope: &Scope<ManageOwnAccount>, user: &User) -> Result<Session> {
-    let id = scope.session().ok_or(Error::Denied)?;
-    let session = lasting(table, now, user.id, id).await?;
-    let mut session = session.ok_or_else(session_ended)?;
-    session.keep(user);
-    Ok(session)
-}
-
 /// The session that this person calls in.
 pub(crate) async fn own(table: &Table, now: Time, scope: &Scope<ManageOwnAccount>, user: &User) -> Result<Session> {
     let id = scope.session().ok_or(Error::Denied)?;

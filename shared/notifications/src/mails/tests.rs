@@ -25,7 +25,7 @@ fn each_saying(text: &str) -> Vec<Letter> {
             match name.as_str() {
                 "link" => *value = LINK.into(),
                 "role" | "changedAt" | "firedAt" | "resolvedAt" | "included" | "left" | "credits" | "payments"
-                | "isPaid" => {}
+                | "isPaid" | "gone" => {}
                 _ => *value = text.into(),
             }
         }

@@ -181,18 +181,43 @@ async fn who_others_need_is_not_erased() {
     let members = viewer.client.all(format!("/v1/orgs/{}/members", acme.org)).await;
     assert_eq!(members.len(), 1);
 
-    let admin = app.person().await;
+    let admin = app.proved_person().await;
     let manager = app.manager().await;
     let role = format!("/v1/users/{}/role", admin.id);
     manager.client.patch(role, json!({"role": "admin"})).await.expect(200);
     check_refused(&app, &admin.logged_in_again(&app).await, "has_platform_role").await;
 }
 
+/// The platform's own organization is never deleted, so its last owner stays, and nobody becomes the first manager twice.
+#[tokio::test]
+async fn the_first_manager_leaves_an_owner_behind() {
+    let app = TestApp::start().await;
+    let (first, second) = (app.manager().await, app.proved_person().await);
+    let role = |of: &Person| format!("/v1/users/{}/role", of.id);
+    first
+        .client
+        .patch(role(&second), json!({"role": "manager"}))
+        .await
+        .expect(200);
+    let second = second.logged_in_again(&app).await;
+    second
+        .client
+        .patch(role(&first), json!({"role": "user"}))
+        .await
+        .expect(200);
+    let reply = second
+        .client
+        .post(erasure(&first), json!({}))
+        .await
+        .problem(409, "sole_owner");
+    assert!(reply.text("detail").contains("org_"), "{}", reply.json);
+}
+
 #[tokio::test]
 async fn only_managers_erase_others() {
     let app = TestApp::start().await;
     let acme = app.tenant().await;
-    let (manager, ada, admin) = (app.manager().await, ada(&app).await, app.person().await);
+    let (manager, ada, admin) = (app.manager().await, ada(&app).await, app.proved_person().await);
     let role = format!("/v1/users/{}/role", admin.id);
     manager.client.patch(role, json!({"role": "admin"})).await.expect(200);
     for by in [&ada, &acme.owner, &admin] {

@@ -365,7 +365,7 @@ async fn a_manager_removes_the_factors_of_who_has_lost_them() {
     let app = TestApp::start().await;
     let (ada, phone) = with_app(&app).await;
     let manager = app.manager().await;
-    let admin = app.person().await;
+    let admin = app.proved_person().await;
     let role = format!("/v1/users/{}/role", admin.id);
     manager.client.patch(role, json!({"role": "admin"})).await.expect(200);
     let path = format!("/v1/users/{}/factors", ada.id);

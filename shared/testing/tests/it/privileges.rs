@@ -103,7 +103,10 @@ async fn only_what_lets_people_in_reads_a_login() {
             .set_key(Some(factors.clone()))
             .send()
     };
-    assert_eq!(granted(&app, get).await, set(["Auth", "ResetMailer", "Users"]));
+    assert_eq!(
+        granted(&app, get).await,
+        set(["Auth", "Eraser", "ResetMailer", "Users"])
+    );
     let delete = |client: Client| {
         client
             .delete_item()
@@ -111,7 +114,7 @@ async fn only_what_lets_people_in_reads_a_login() {
             .set_key(Some(factors.clone()))
             .send()
     };
-    assert_eq!(granted(&app, delete).await, set(["Auth", "Users"]));
+    assert_eq!(granted(&app, delete).await, set(["Auth", "Eraser", "Users"]));
     let delete = |client: Client| {
         client
             .delete_item()
@@ -119,7 +122,7 @@ async fn only_what_lets_people_in_reads_a_login() {
             .set_key(Some(login.clone()))
             .send()
     };
-    assert_eq!(granted(&app, delete).await, set(["Auth"]));
+    assert_eq!(granted(&app, delete).await, set(["Auth", "Eraser"]));
 }
 
 /// An entry of the audit trail that is there.

@@ -112,6 +112,18 @@ async fn accept(app: &TestApp, email: &str, token: &str) -> Reply {
 }
 
 #[tokio::test]
+async fn who_proves_an_address_by_a_reset_is_not_kept_out_by_a_factor_that_was_prepared() {
+    let app = TestApp::start().await;
+    let ada = app.person().await;
+    app.authenticator(&ada, "Somebody else's").await;
+    reset(&app, &reset_token(&app, &ada).await).await.expect(204);
+    let owner = log_in(&app, &ada, NEW).await.expect(200);
+    let client = app.client().bearer(owner.text("accessToken"));
+    let factors = client.get("/v1/auth/factors").await.expect(200).json;
+    assert_eq!(factors, json!({"factors": [], "recoveryCodesLeft": 0}));
+}
+
+#[tokio::test]
 async fn who_proves_an_address_by_a_reset_takes_over_nothing_that_was_prepared_for_them() {
     let app = TestApp::start().await;
     let (acme, accomplice, invitation) = prepared(&app).await;
