@@ -218,15 +218,10 @@ pub struct SignedAlertView {
 }
 
 impl SignedAlertView {
-    /// Shows an alert, and its secret if that is new. Then its target is new too, and whoever has just set it sees it as it is called.
+    /// Shows an alert, and its secret if that is new.
     pub fn of(alert: Alert, secret: Option<Secret>) -> Self {
-        let target = secret.is_some().then(|| alert.settings.target.clone());
-        let view = AlertView::from(alert);
         Self {
-            alert: AlertView {
-                target: target.unwrap_or_else(|| view.target.clone()),
-                ..view
-            },
+            alert: alert.into(),
             signing_secret: secret.map(Secret::reveal),
         }
     }

@@ -188,8 +188,11 @@ async fn by_password(
     device: Device,
 ) -> Result<LoggedIn> {
     let guess = guess(app, email, login.as_ref(), &device).await?;
-    if login.is_none() && bootstrap.is(email) && bootstrap.accepts(password) && !Made::there(&app.table, email).await? {
-        make_manager(app, email, password).await?;
+    if login.is_none() && bootstrap.is(email) && bootstrap.accepts(password) {
+        if !Made::there(&app.table, email).await? {
+            make_manager(app, email, password).await?;
+        }
+        // Who was made a moment ago by another request is there by now; who was erased is not.
         login = Login::find(&app.table, email).await?;
     }
     let right = password::verify(password, login.as_ref().map(|login| login.password_hash.as_str())).await?;

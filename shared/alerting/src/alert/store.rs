@@ -160,9 +160,19 @@ impl Alert {
         may_mail(&app.table, scope, org, notices, &settings).await?;
         let mut alert = Self::new(app.now(), org, project.id, scope.user()?, settings);
         let secret = notices.sign(&mut alert)?;
+        // Whoever has just set it sees it as it is called; what is the project's, nobody does.
+        let target = alert.settings.target.clone();
+        let theirs = project
+            .alert_defaults
+            .as_ref()
+            .and_then(|defaults| defaults.target.as_ref())
+            != Some(&target);
         notices.conceal(&mut alert)?;
         let change = Change::by(scope.actor(), "alert.created", "alert", alert.id).to(noted(&alert));
-        let view = SignedAlertView::of(alert.clone(), secret);
+        let mut view = SignedAlertView::of(alert.clone(), secret);
+        if theirs {
+            view.alert.target = target;
+        }
         again(|| async {
             let mut roster = Roster::load(&app.table, project.id).await?;
             if roster.alerts.len() >= MOST_ALERTS as usize {

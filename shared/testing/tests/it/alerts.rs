@@ -228,7 +228,7 @@ async fn the_url_of_a_webhook_is_shown_to_nobody_and_lies_nowhere_in_plain() {
     }
     assert_eq!(patch(json!({"name": "Checkout"})).await["target"], shown);
     let moved = patch(json!({"target": format!("{url}S")})).await;
-    assert_eq!(moved["target"], format!("{url}S"));
+    assert_eq!(moved["target"], format!("{origin}…ENS"));
     assert!(moved["signingSecret"].is_string());
 
     acme.ingest(json!([{"type": "ERROR", "name": "a"}])).await;

@@ -55,7 +55,7 @@ async fn an_admin_needs_one_from_when_they_are_admin_and_nobody_else_does() {
     let app = strict().await;
     let manager = app.manager().await;
     app.authenticator(&manager, "Phone").await;
-    let ada = app.person().await;
+    let ada = app.proved_person().await;
     ada.client.get("/v1/orgs").await.expect(200);
     let role = format!("/v1/users/{}/role", ada.id);
     manager.client.patch(&role, json!({"role": "admin"})).await.expect(200);
@@ -284,7 +284,7 @@ async fn who_has_a_factor_proves_with_it_and_each_code_once() {
 async fn managers_prove_before_they_change_others() {
     let app = with_proofs().await;
     let mut manager = app.manager().await;
-    let ada = app.person().await;
+    let ada = app.proved_person().await;
     app.advance(16 * Time::MINUTE);
     refreshed(&app, &mut manager).await;
     let act = async |manager: &Person| -> Vec<Reply> {
