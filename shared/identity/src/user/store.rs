@@ -169,8 +169,11 @@ impl User {
         by: &Scope<ManageUsers>,
         role: PlatformRole,
     ) -> Result<Self> {
-        let old = json!({"role": self.role});
+        let (old, before) = (json!({"role": self.role}), self.clone());
         if self.set_role(by, role)? {
+            if desk.needs_proof() {
+                before.must_be_proved_for(role)?;
+            }
             let change = self.changed_by(by, "user.role_changed");
             let commit = self.saved(app, by, change.from(old).to(json!({"role": role}))).await?;
             let letter = Letter::PlatformRoleChanged {

@@ -2,7 +2,7 @@
 
 use futures::future::join_all;
 use serde_json::{Value, json};
-use testing::{Client, Person, Reply, TestApp};
+use testing::{Client, Person, Reply, Setup, TestApp};
 
 async fn set_role(by: &Person, target: &Person, role: &str) -> Reply {
     by.client
@@ -105,7 +105,7 @@ async fn a_manager_gives_any_role() {
 
 #[tokio::test]
 async fn nobody_is_raised_before_they_have_proved_their_address() {
-    let app = TestApp::start().await;
+    let app = TestApp::start_as(Setup::default().parameter("ProofBeforeMail", "true")).await;
     let manager = app.manager().await;
     let ada = app.person().await;
     for role in ["admin", "manager"] {
