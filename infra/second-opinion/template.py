@@ -10,6 +10,7 @@ AWS's own SAM transform makes plain CloudFormation of `template.yaml`. Of that:
   whichever parameters are read.
 - Conditions on `dynamodb:LeadingKeys` hold without any: ministack does not say which keys a request names, so it cannot
   tell a request without keys from others. Our own runner checks them.
+- Alarms over several metrics go: ministack knows those of one alone.
 - `DeletionPolicy: Retain` and `DeletionProtectionEnabled` go, so that deleting the stack deletes everything.
 """
 
@@ -57,6 +58,8 @@ def load(folder):
     parameters, and the functions' binaries."""
     template, values, binaries = transformed(folder)
     resources = template["Resources"]
+    for name in [name for name, it in resources.items() if "Metrics" in it.get("Properties", {})]:
+        del resources[name]
     for resource in resources.values():
         resource.pop("DeletionPolicy", None)
         resource.pop("UpdateReplacePolicy", None)

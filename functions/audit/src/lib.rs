@@ -38,12 +38,16 @@ struct Whose {
 }
 
 impl Whose {
-    /// The chain that is named, if one is; 400 `two_chains` for two.
+    /// The chain that is named, if one is; 422 `two_chains` for two.
     fn chain(&self) -> kernel::Result<Option<Chain>> {
         match (self.user_id, self.org_id) {
             (Some(_), Some(_)) => {
-                let problem = "must be absent where `userId` is given";
-                Err(Error::malformed_field("two_chains", "orgId", problem))
+                let problem = "must be absent where `userId` is given".to_owned();
+                Err(Error::InvalidAs {
+                    code: "two_chains",
+                    field: "orgId",
+                    problem,
+                })
             }
             (Some(user), None) => Ok(Some(Chain::User(user))),
             (None, Some(org)) => Ok(Some(Chain::Org(org))),

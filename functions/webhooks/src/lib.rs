@@ -273,7 +273,7 @@ async fn replay_since(
 #[into_params(parameter_in = Query)]
 struct Wanted {
     /// Those after this one: a `webhook-id`, or `nextCursor`. From the oldest on if absent.
-    #[param(value_type = Option<String>)]
+    #[param(inline)]
     after: Option<MessageId>,
     /// So many at most: 1 to 100.
     #[param(minimum = 1, maximum = 100)]

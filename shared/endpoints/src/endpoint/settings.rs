@@ -150,11 +150,11 @@ impl NewEndpoint {
 pub struct EndpointPatch {
     /// Where it is called: a public https address.
     #[serde(default, deserialize_with = "check::given")]
-    #[schema(value_type = Option<String>, max_length = 2000)]
+    #[schema(nullable = false, max_length = 2000)]
     pub url: Option<String>,
     /// The events that it is to be told of; `["*"]` for all.
     #[serde(default, deserialize_with = "check::given")]
-    #[schema(value_type = Option<Vec<String>>, min_items = 1)]
+    #[schema(nullable = false, min_items = 1)]
     pub events: Option<Vec<String>>,
     /// What you call it; null for nothing.
     #[serde(default, deserialize_with = "check::given")]
@@ -174,7 +174,7 @@ pub struct EndpointPatch {
     pub client_id: Option<Option<ClientId>>,
     /// Enables or disables it. Enabling it sends nothing of what was skipped.
     #[serde(default, deserialize_with = "check::given")]
-    #[schema(value_type = Option<Status>)]
+    #[schema(nullable = false)]
     pub status: Option<Status>,
 }
 

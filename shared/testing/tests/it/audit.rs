@@ -452,12 +452,20 @@ async fn the_trail_of_a_deleted_organization_stays_readable_for_managers() {
         let path = format!("/v1/audit?orgId={}", acme.org);
         by.client.get(path).await.problem(403, "forbidden");
     }
-    for (query, code) in [
-        (format!("userId={}&orgId={}", acme.owner.id, acme.org), "two_chains"),
-        ("orgId=org_1".to_owned(), "malformed_id"),
+    for (query, status, code) in [
+        (
+            format!("userId={}&orgId={}", acme.owner.id, acme.org),
+            422,
+            "two_chains",
+        ),
+        ("orgId=org_1".to_owned(), 400, "malformed_id"),
     ] {
         for path in ["/v1/audit", "/v1/audit/export"] {
-            manager.client.get(format!("{path}?{query}")).await.problem(400, code);
+            manager
+                .client
+                .get(format!("{path}?{query}"))
+                .await
+                .problem(status, code);
         }
     }
 }
