@@ -11,6 +11,7 @@ AWS's own SAM transform makes plain CloudFormation of `template.yaml`. Of that:
 - Conditions on `dynamodb:LeadingKeys` hold without any: ministack does not say which keys a request names, so it cannot
   tell a request without keys from others. Our own runner checks them.
 - Alarms over several metrics go: ministack knows those of one alone.
+- Policies that refuse whoever comes without TLS go: ministack speaks plain HTTP.
 - `DeletionPolicy: Retain` and `DeletionProtectionEnabled` go, so that deleting the stack deletes everything.
 """
 
@@ -58,7 +59,7 @@ def load(folder):
     parameters, and the functions' binaries."""
     template, values, binaries = transformed(folder)
     resources = template["Resources"]
-    for name in [name for name, it in resources.items() if "Metrics" in it.get("Properties", {})]:
+    for name in [name for name, it in resources.items() if _beyond_ministack(it)]:
         del resources[name]
     for resource in resources.values():
         resource.pop("DeletionPolicy", None)
@@ -72,6 +73,12 @@ def load(folder):
         if resource["Type"] == "AWS::ApiGatewayV2::Api" and "Body" in resource["Properties"]:
             resources.update(_routes(name, resource["Properties"]))
     return json.dumps(template), values, binaries
+
+
+def _beyond_ministack(resource):
+    policy = resource.get("Properties", {}).get("PolicyDocument", {})
+    wants_tls = any("aws:SecureTransport" in it.get("Condition", {}).get("Bool", {}) for it in policy.get("Statement", []))
+    return wants_tls or "Metrics" in resource.get("Properties", {})
 
 
 def _widen(policies):
