@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use endpoints::call::Message;
 use jobs::{Outcome, Running};
 use kernel::Time;
 use notifications::{WebhookNotice, webhook};
-use outbound::header::{HeaderName, HeaderValue};
 use outbound::{Client, Request};
 
 /// How long a target may take in all, of which 5 s to connect; well within the job's lease.
@@ -13,10 +13,6 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 /// Whether nobody listens, the connection broke off or nothing came in time is told to nobody: whoever names targets would
 /// learn from it which ports of others are open.
 const NO_ANSWER: &str = "the target gave no answer";
-const ID: HeaderName = HeaderName::from_static("webhook-id");
-const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
-const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
-const TRACE: HeaderName = HeaderName::from_static("traceparent");
 
 /// Makes the call. Any 2xx status is success; all else, redirects too, is a failure. A target that may not be called
 /// will not be another time.
@@ -48,16 +44,11 @@ pub(crate) async fn make(client: &Client, now: Time, running: &Running<'_, Webho
 
 fn request(now: Time, running: &Running<'_, WebhookNotice>) -> Option<Request> {
     let (id, webhook) = (running.id().to_string(), &running.job);
-    let mut signature = HeaderValue::try_from(webhook::sign(&webhook.secret, &id, now, &webhook.body).ok()?).ok()?;
-    signature.set_sensitive(true);
-    let mut request = Request::post(&webhook.url, "application/json", webhook.body.clone())
-        .header(ID, HeaderValue::try_from(id).ok()?)
-        .header(TIMESTAMP, HeaderValue::from(now.seconds()))
-        .header(SIGNATURE, signature)
-        .timeout(TIMEOUT);
-    let trace = running.origin().trace.as_deref();
-    if let Some(trace) = trace.and_then(|trace| HeaderValue::try_from(trace).ok()) {
-        request = request.header(TRACE, trace);
-    }
-    Some(request)
+    let signature = webhook::sign(&webhook.secret, &id, now, &webhook.body).ok()?;
+    let message = Message {
+        id: &id,
+        body: &webhook.body,
+        trace: running.origin().trace.as_deref(),
+    };
+    endpoints::call::request(&webhook.url, message, signature, now, TIMEOUT).ok()
 }

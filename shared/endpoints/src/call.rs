@@ -16,10 +16,13 @@ const TRACE: HeaderName = HeaderName::from_static("traceparent");
 
 /// What is told.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Message<'a> {
-    pub(crate) id: &'a str,
-    pub(crate) body: &'a str,
-    pub(crate) trace: Option<&'a str>,
+pub struct Message<'a> {
+    /// What it is known by: the same each time that it is told.
+    pub id: &'a str,
+    /// What is posted.
+    pub body: &'a str,
+    /// The trace in which that happens.
+    pub trace: Option<&'a str>,
 }
 
 /// What came of a call.
@@ -76,6 +79,24 @@ impl Answer {
     }
 }
 
+/// A call by the Standard Webhooks: a message, and its signatures as they stand in the header `webhook-signature`. An error if
+/// one of them cannot stand in a header.
+pub fn request(url: &str, message: Message<'_>, signatures: String, now: Time, within: Duration) -> Result<Request> {
+    let no_header = |_| anyhow::anyhow!("an id or a signature that is no header");
+    let mut signature = HeaderValue::try_from(signatures).map_err(no_header)?;
+    signature.set_sensitive(true);
+    let request = Request::post(url, "application/json", message.body.to_owned())
+        .header(ID, HeaderValue::try_from(message.id).map_err(no_header)?)
+        .header(TIMESTAMP, HeaderValue::from(now.seconds()))
+        .header(SIGNATURE, signature)
+        .timeout(within);
+    let trace = message.trace.and_then(|trace| HeaderValue::try_from(trace).ok());
+    Ok(match trace {
+        Some(trace) => request.header(TRACE, trace),
+        None => request,
+    })
+}
+
 /// Calls an endpoint. Any 2xx is success, redirects are not followed, and of what is answered no more is read than the status
 /// and the headers.
 pub(crate) async fn make(
@@ -85,14 +106,8 @@ pub(crate) async fn make(
     now: Time,
     within: Duration,
 ) -> Result<Answer> {
-    let mut signature = HeaderValue::try_from(known.secrets.sign(message.id, now, message.body)?)
-        .map_err(|_| anyhow::anyhow!("a signature is no header"))?;
-    signature.set_sensitive(true);
-    let mut request = Request::post(
-        &known.endpoint.settings.url,
-        "application/json",
-        message.body.to_owned(),
-    );
+    let signatures = known.secrets.sign(message.id, now, message.body)?;
+    let mut request = request(&known.endpoint.settings.url, message, signatures, now, within)?;
     for (name, value) in known.secrets.headers() {
         // They were looked at when they were set.
         if let (Ok(name), Ok(mut value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
@@ -100,16 +115,6 @@ pub(crate) async fn make(
             request = request.header(name, value);
         }
     }
-    let trace = message.trace.and_then(|trace| HeaderValue::try_from(trace).ok());
-    if let Some(trace) = trace {
-        request = request.header(TRACE, trace);
-    }
-    let id = HeaderValue::try_from(message.id).map_err(|_| anyhow::anyhow!("an id is no header"))?;
-    let request = request
-        .header(ID, id)
-        .header(TIMESTAMP, HeaderValue::from(now.seconds()))
-        .header(SIGNATURE, signature)
-        .timeout(within);
     let started = Instant::now();
     let answer = match client.head(request).await {
         Ok((status, headers)) => Answer::heard(status, &headers, now),
