@@ -140,22 +140,28 @@ pub(crate) async fn pass(verdict: &Verdict, request: Request, next: Next) -> Res
     response
 }
 
-pub(crate) async fn person(State(gate): State<Gate>, mut request: Request, next: Next) -> Result<Response, Problem> {
-    let Gate(inner) = &gate;
-    let (claims, standing) = inner.person(request.headers()).await?;
-    inner.demand_factor(claims, standing, false).await?;
-    let verdict = inner.limits.person(claims.user, || inner.app.now()).await?;
-    request.extensions_mut().insert(caller(claims, standing));
-    Ok(pass(&verdict, request, next).await)
+pub(crate) async fn person(State(Gate(gate)): State<Gate>, request: Request, next: Next) -> Result<Response, Problem> {
+    let known = gate.person(request.headers()).await?;
+    gate.demand_factor(known.0, known.1, false).await?;
+    admit(&gate, known, request, next).await
 }
 
 /// As [`person`], also for who has yet to add the factor that is demanded of them.
 pub(crate) async fn own_account(
     State(Gate(gate)): State<Gate>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    let known = gate.person(request.headers()).await?;
+    admit(&gate, known, request, next).await
+}
+
+async fn admit(
+    gate: &Inner,
+    (claims, standing): (Claims, Standing),
     mut request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    let (claims, standing) = gate.person(request.headers()).await?;
     let verdict = gate.limits.person(claims.user, || gate.app.now()).await?;
     request.extensions_mut().insert(caller(claims, standing));
     Ok(pass(&verdict, request, next).await)
