@@ -83,7 +83,7 @@ pub fn openapi() -> OpenApi {
 /// The description with the events that webhook subscriptions are told of, which utoipa has no place for.
 pub fn described() -> Value {
     let mut api = json!(openapi());
-    for (name, schema) in endpoints::events::schemas() {
+    for (name, schema) in endpoints::events::kinds().flat_map(endpoints::events::schemas) {
         let known = &mut api["components"]["schemas"];
         if known.get(&name).is_none() {
             known[name] = schema;

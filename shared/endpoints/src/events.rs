@@ -49,12 +49,10 @@ pub(crate) fn body(fact: &Told) -> String {
     )
 }
 
-/// The schemas of all that events show, by name.
-pub fn schemas() -> BTreeMap<String, Value> {
+/// The schema of what an event shows, and those that it refers to, by name.
+pub fn schemas(kind: &Kind) -> BTreeMap<String, Value> {
     let mut found = Vec::new();
-    for kind in kinds() {
-        (kind.schemas)(&mut found);
-    }
+    (kind.schemas)(&mut found);
     found.into_iter().map(|(name, schema)| (name, json!(schema))).collect()
 }
 
@@ -77,7 +75,7 @@ pub fn schema(kind: &Kind) -> Value {
 
 /// An event as it might be, made of the examples of its schema.
 pub fn example(kind: &Kind) -> Value {
-    let schemas = schemas();
+    let schemas = schemas(kind);
     let view = json!({"$ref": format!("#/components/schemas/{}", (kind.view)())});
     let mut data = example_of(&view, &schemas, DEEPEST);
     if let Some(data) = data.as_object_mut() {
@@ -179,10 +177,9 @@ mod tests {
 
     #[test]
     fn every_event_has_an_example_with_what_its_schema_requires() {
-        let schemas = schemas();
         for kind in kinds() {
             let event = example(kind);
-            let view = &schemas[(kind.view)().as_ref()];
+            let view = &schemas(kind)[(kind.view)().as_ref()];
             for name in view["required"]
                 .as_array()
                 .into_iter()
