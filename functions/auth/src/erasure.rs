@@ -3,7 +3,8 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use gate::{Proved, Routes, routes};
-use identity::erasure::{self, ErasureAccepted};
+use identity::Accepted;
+use identity::erasure;
 use identity::export::{self, Export};
 use identity::password;
 use kernel::policy::ManageOwnAccount;
@@ -39,13 +40,13 @@ impl Input for Erasure {
 /// that you are alone in is deleted. 409 `has_platform_role` and `no_password` say whom to ask. 403
 /// `proof_required` for who has not proved a moment ago that it is them.
 #[utoipa::path(post, path = "/v1/auth/erasure", operation_id = "erase_me", tag = "Auth", request_body = Erasure,
-    responses((status = 202, description = "Taken.", body = ErasureAccepted)))]
+    responses((status = 202, description = "Taken.", body = Accepted)))]
 async fn erase_me(
     State(app): State<App>,
     scope: Scope<ManageOwnAccount>,
     _: Proved,
     Json(input): Json<Erasure>,
-) -> Result<(StatusCode, Json<ErasureAccepted>)> {
+) -> Result<(StatusCode, Json<Accepted>)> {
     let accepted = erasure::begin_own(&app, &scope, &input.password).await?;
     Ok((StatusCode::ACCEPTED, Json(accepted)))
 }

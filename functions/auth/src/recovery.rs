@@ -3,8 +3,9 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use gate::{Routes, routes};
+use identity::Accepted;
 use identity::password;
-use identity::recovery::{self, MailAccepted};
+use identity::recovery;
 use kernel::policy::ManageOwnAccount;
 use kernel::{Check, Input, Origin, Scope};
 use lambda::{App, Json, Problem, Result};
@@ -90,8 +91,8 @@ impl Input for Verification {
     fn check(&self, _: &mut Check) {}
 }
 
-fn accepted() -> (StatusCode, Json<MailAccepted>) {
-    (StatusCode::ACCEPTED, Json(MailAccepted::taken()))
+fn accepted() -> (StatusCode, Json<Accepted>) {
+    (StatusCode::ACCEPTED, Json(Accepted::taken()))
 }
 
 /// Asks for a mail with which to choose a new password
@@ -99,12 +100,12 @@ fn accepted() -> (StatusCode, Json<MailAccepted>) {
 /// The answer is the same, and as fast, whether or not anybody has this address. A person gets at most 5 such mails an
 /// hour; the token is good for one hour.
 #[utoipa::path(post, path = "/v1/auth/password/forgot", operation_id = "forgot_password", tag = "Auth",
-    request_body = Forgotten, responses((status = 202, description = "Taken.", body = MailAccepted)))]
+    request_body = Forgotten, responses((status = 202, description = "Taken.", body = Accepted)))]
 async fn forgot_password(
     State(app): State<App>,
     origin: Origin,
     Json(input): Json<Forgotten>,
-) -> Result<(StatusCode, Json<MailAccepted>)> {
+) -> Result<(StatusCode, Json<Accepted>)> {
     recovery::ask(&app, &origin, &input.email).await?;
     Ok(accepted())
 }
@@ -156,12 +157,12 @@ async fn verify_email(State(app): State<App>, origin: Origin, Json(input): Json<
 ///
 /// None follows when it is proved already, nor after 5 in an hour.
 #[utoipa::path(post, path = "/v1/auth/email/resend", operation_id = "resend_verification", tag = "Auth",
-    responses((status = 202, description = "Taken.", body = MailAccepted)))]
+    responses((status = 202, description = "Taken.", body = Accepted)))]
 async fn resend_verification(
     State(app): State<App>,
     State(desk): State<Desk>,
     scope: Scope<ManageOwnAccount>,
-) -> Result<(StatusCode, Json<MailAccepted>)> {
+) -> Result<(StatusCode, Json<Accepted>)> {
     let accepted = recovery::resend(&app, &desk, &scope).await?;
     Ok((StatusCode::ACCEPTED, Json(accepted)))
 }

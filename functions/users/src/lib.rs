@@ -4,7 +4,8 @@
 use axum::extract::{FromRef, State};
 use axum::http::StatusCode;
 use gate::{Gate, Proved, Routes, Serve, routes};
-use identity::erasure::{self, ErasureAccepted};
+use identity::Accepted;
+use identity::erasure;
 use identity::factor::enrolment;
 use identity::user::UserStatus;
 use identity::{User, UserView};
@@ -140,13 +141,13 @@ async fn end_sessions(
 /// `proof_required` for who has not proved a moment ago that it is them.
 #[utoipa::path(post, path = "/v1/users/{id}/erasure", operation_id = "erase_user", tag = "Users",
     params(("id" = UserId, Path, description = "The person.")),
-    responses((status = 202, description = "Taken.", body = ErasureAccepted)))]
+    responses((status = 202, description = "Taken.", body = Accepted)))]
 async fn erase(
     State(app): State<App>,
     scope: Scope<ErasePeople>,
     _: Proved,
     Path(id): Path<UserId>,
-) -> Result<(StatusCode, Json<ErasureAccepted>)> {
+) -> Result<(StatusCode, Json<Accepted>)> {
     let accepted = erasure::begin(&app, &scope, id).await?;
     Ok((StatusCode::ACCEPTED, Json(accepted)))
 }

@@ -172,15 +172,7 @@ async fn add_invoices(app: &App, scope: &Scope<ReadBilling>, zone: &Zone, accoun
 
 /// Every payment of an invoice.
 async fn paid_of(app: &App, scope: &Scope<ReadBilling>, invoice: InvoiceId) -> Result<Vec<Payment>> {
-    let (mut payments, mut after) = (Vec::new(), None);
-    loop {
-        let page = Payment::list_of(&app.table, scope, invoice, Slice { limit: PAGE, after }).await?;
-        payments.extend(page.records);
-        after = page.next;
-        if after.is_none() {
-            return Ok(payments);
-        }
-    }
+    table::whole(PAGE, |slice| Payment::list_of(&app.table, scope, invoice, slice)).await
 }
 
 /// Adds each credit note of a client, page by page.

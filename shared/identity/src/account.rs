@@ -228,6 +228,23 @@ async fn hash_anew(app: &App, mut login: Login, password: &str) -> Result<()> {
     }
 }
 
+/// Their login, of who sends their own password once more; and the guess that it was, which is to be forgotten. 409 `no_password`
+/// with `without`, which says what to do, for who logs in otherwise; 422 for another password, and 429 `too_many_failures`.
+pub(crate) async fn prove_password(
+    app: &App,
+    user: &User,
+    (field, password): (&'static str, &str),
+    without: &'static str,
+) -> Result<(Login, Guess)> {
+    let login = Login::of(&app.table, user).await?;
+    let login = login.ok_or_else(|| Error::refused("no_password", without))?;
+    let guess = Guess::begin(app, Subject::Password(user.id)).await?;
+    if !password::verify(password, Some(&login.password_hash)).await? {
+        return Err(Error::invalid(field, "is not your password"));
+    }
+    Ok((login, guess))
+}
+
 /// Charges an attempt at the password for an address. Does the same, and as much, whether or not anybody has it.
 async fn guess(app: &App, email: &str, login: Option<&Login>, device: &Device) -> Result<Guess> {
     let whose = login.map_or(UserId::from_bits(0), |login| login.user);

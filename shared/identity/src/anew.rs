@@ -13,7 +13,7 @@ use commit::{Commit, again};
 use kernel::policy::{LeaveOrg, ManageMembers, ReadMembers};
 use kernel::{Error, OrgId, Origin, Result, Scope};
 use serde_json::json;
-use table::{Slice, Write};
+use table::Write;
 use trail::{Chain, Change};
 
 use crate::member::{self, Member};
@@ -27,22 +27,16 @@ const PAGE: u16 = 100;
 /// have none begin anew: their keys and invitations are void, and nobody else is a member. The platform's own stays as it is.
 /// It may be done again.
 pub(crate) async fn begin(app: &App, user: &User) -> Result<()> {
-    let mut after = None;
-    loop {
-        let page = Member::of_user(&app.table, user.id, Slice { limit: PAGE, after }).await?;
-        for member in page.records.iter().filter(|member| member.org != OrgId::PLATFORM) {
-            leave_or_keep(app, user, member.org).await?;
-        }
-        after = page.next;
-        if after.is_none() {
-            return Ok(());
-        }
+    let memberships = table::whole(PAGE, |slice| Member::of_user(&app.table, user.id, slice)).await?;
+    for member in memberships.iter().filter(|member| member.org != OrgId::PLATFORM) {
+        leave_or_keep(app, user, member.org).await?;
     }
+    Ok(())
 }
 
 async fn leave_or_keep(app: &App, user: &User, org: OrgId) -> Result<()> {
     let leaves = Scope::<LeaveOrg>::system(org);
-    match member::end(app, &leaves, user.id, "member.left", |_| Ok(())).await {
+    match Member::take_out(app, &leaves, user.id).await {
         // It was deleted.
         Ok(()) | Err(Error::NotFound(_)) => Ok(()),
         Err(Error::Refused { code: "last_owner", .. }) => {
@@ -69,18 +63,12 @@ async fn void(app: &App, user: &User, id: OrgId) -> Result<()> {
 
 async fn remove_others(app: &App, user: &User, org: OrgId) -> Result<()> {
     let (reads, removes) = (Scope::<ReadMembers>::system(org), Scope::<ManageMembers>::system(org));
-    let mut after = None;
-    loop {
-        let page = Member::list(&app.table, &reads, Slice { limit: PAGE, after }).await?;
-        for other in page.records.iter().filter(|member| member.user_id != user.id) {
-            match member::end(app, &removes, other.user_id, "member.removed", |_| Ok(())).await {
-                Ok(()) | Err(Error::NotFound(_)) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        after = page.next;
-        if after.is_none() {
-            return Ok(());
+    let members = table::whole(PAGE, |slice| Member::list(&app.table, &reads, slice)).await?;
+    for other in members.iter().filter(|member| member.user_id != user.id) {
+        match member::end(app, &removes, other.user_id, "member.removed", |_| Ok(())).await {
+            Ok(()) | Err(Error::NotFound(_)) => {}
+            Err(error) => return Err(error),
         }
     }
+    Ok(())
 }

@@ -10,15 +10,16 @@ use jobs::{Job, JobKey, Owner, Place, Queue, Running};
 use kernel::policy::{DeleteOrg, ErasePeople, LeaveOrg, ManageOwnAccount};
 use kernel::{Actor, Error, OrgId, OrgRole, Origin, Permission, PlatformRole, Result, Scope, Time, UserId};
 use serde::{Deserialize, Serialize};
-use table::{Slice, Write};
+use table::Write;
 use trail::{Chain, Change, Subject};
 
+use crate::accepted::Accepted;
+use crate::account::prove_password;
 use crate::factor::Factors;
-use crate::failures::{self, Guess};
 use crate::member::Member;
+use crate::oidc;
 use crate::org::{self, Org};
-use crate::user::{self, Login, User};
-use crate::{oidc, password};
+use crate::user::{self, User};
 
 /// Between asking and erasing: what was begun is done by then, and stands in every index.
 const DELAY: i64 = Time::MINUTE;
@@ -46,27 +47,9 @@ impl Job for ErasePerson {
     }
 }
 
-/// What is answered to who asks for it.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct ErasureAccepted {
-    /// That it will be done.
-    #[schema(example = "accepted")]
-    status: &'static str,
-}
-
-impl ErasureAccepted {
-    /// The status of the reply that says so.
-    pub const STATUS: u16 = 202;
-
-    /// The only thing that it says.
-    pub const fn taken() -> Self {
-        Self { status: "accepted" }
-    }
-}
-
 /// Begins to erase a person, and notes it; nothing happens if it has begun. 404; 409 `has_platform_role`, or `sole_owner` while
 /// an organization with others in it has no other owner.
-pub async fn begin(app: &App, scope: &Scope<ErasePeople>, id: UserId) -> Result<ErasureAccepted> {
+pub async fn begin(app: &App, scope: &Scope<ErasePeople>, id: UserId) -> Result<Accepted> {
     again(|| async {
         let user = User::find(&app.table, id).await?;
         request(app, scope, user.ok_or(Error::NotFound("user"))?).await
@@ -76,23 +59,16 @@ pub async fn begin(app: &App, scope: &Scope<ErasePeople>, id: UserId) -> Result<
 
 /// Begins to erase the caller, who knows their password. 422 if it is another; 409 as [`begin`], and `no_password` for who logs
 /// in otherwise.
-pub async fn begin_own(app: &App, scope: &Scope<ManageOwnAccount>, password: &str) -> Result<ErasureAccepted> {
+pub async fn begin_own(app: &App, scope: &Scope<ManageOwnAccount>, password: &str) -> Result<Accepted> {
     let user = User::me(&app.table, scope).await?;
-    let no_password = || {
-        let detail = "you log in without a password; ask a manager of the platform";
-        Error::refused("no_password", detail)
-    };
-    let login = Login::of(&app.table, &user).await?.ok_or_else(no_password)?;
-    let guess = Guess::begin(app, failures::Subject::Password(user.id)).await?;
-    if !password::verify(password, Some(&login.password_hash)).await? {
-        return Err(Error::invalid("password", "is not your password"));
-    }
+    let without = "you log in without a password; ask a manager of the platform";
+    let (_, guess) = prove_password(app, &user, ("password", password), without).await?;
     guess.was_right(app).await?;
     again(|| async { request(app, scope, User::me(&app.table, scope).await?).await }).await
 }
 
-async fn request<P: Permission>(app: &App, scope: &Scope<P>, mut user: User) -> Result<ErasureAccepted, NotDone> {
-    let accepted = ErasureAccepted::taken();
+async fn request<P: Permission>(app: &App, scope: &Scope<P>, mut user: User) -> Result<Accepted, NotDone> {
+    let accepted = Accepted::taken();
     if user.is_erased() {
         return Ok(accepted);
     }
@@ -104,7 +80,7 @@ async fn request<P: Permission>(app: &App, scope: &Scope<P>, mut user: User) -> 
         .replaced_by(app, scope)
         .await?
         .later(&ErasePerson { user: user.id }, now.plus_millis(DELAY))?
-        .reply(Reply::json(ErasureAccepted::STATUS, &accepted)?);
+        .reply(Reply::json(Accepted::STATUS, &accepted)?);
     if is_new {
         commit = commit.note(Chain::User(user.id), user.changed_by(scope, "user.erasure_requested"));
     }
@@ -121,19 +97,16 @@ async fn may_go(app: &App, user: &User) -> Result<()> {
         let detail = "another manager has to take the role on the platform away first";
         return Err(Error::refused("has_platform_role", detail));
     }
-    let (mut orphans, mut after) = (Vec::new(), None);
-    loop {
-        let page = Member::of_user(&app.table, user.id, Slice { limit: PAGE, after }).await?;
-        for member in page.records.iter().filter(|member| member.role == OrgRole::Owner) {
-            let org = app.table.get::<Org>(&org::key(member.org)).await?;
-            let is_last = org.is_some_and(|org| org.is_live() && org.has_one_owner());
-            // The platform's own organization is never deleted.
-            if is_last && (member.org == OrgId::PLATFORM || !member.is_alone(&app.table).await?) {
-                orphans.push(member.org.to_string());
-            }
+    let memberships = table::whole(PAGE, |slice| Member::of_user(&app.table, user.id, slice)).await?;
+    let mut orphans = Vec::new();
+    for member in memberships.iter().filter(|member| member.role == OrgRole::Owner) {
+        let org = app.table.get::<Org>(&org::key(member.org)).await?;
+        let is_last = org.is_some_and(|org| org.is_live() && org.has_one_owner());
+        // The platform's own organization is never deleted.
+        if is_last && (member.org == OrgId::PLATFORM || !member.is_alone(&app.table).await?) {
+            orphans.push(member.org.to_string());
         }
-        after = page.next;
-        if after.is_none() || orphans.len() >= NAMED {
+        if orphans.len() >= NAMED {
             break;
         }
     }
@@ -187,17 +160,10 @@ async fn leave_all(
     user: UserId,
     besides: impl Fn(Time, OrgId) -> Result<Write>,
 ) -> Result<()> {
-    let mut after = None;
-    loop {
-        let page = Member::of_user(&app.table, user, Slice { limit: PAGE, after }).await?;
-        for member in page.records {
-            leave(app, origin, &member, &besides).await?;
-        }
-        after = page.next;
-        if after.is_none() {
-            return Ok(());
-        }
+    for member in table::whole(PAGE, |slice| Member::of_user(&app.table, user, slice)).await? {
+        leave(app, origin, &member, &besides).await?;
     }
+    Ok(())
 }
 
 async fn leave(
@@ -207,7 +173,7 @@ async fn leave(
     besides: impl Fn(Time, OrgId) -> Result<Write>,
 ) -> Result<()> {
     let scope = Scope::<LeaveOrg>::system(member.org).because_of(origin.clone());
-    match Member::erase(app, &scope, member.user).await {
+    match Member::take_out(app, &scope, member.user).await {
         Err(Error::Refused { code: "last_owner", .. }) if member.is_alone(&app.table).await? => {
             let scope = scope.narrow::<DeleteOrg>()?;
             let org = Org::load(&app.table, &scope).await?;

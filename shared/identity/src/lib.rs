@@ -16,6 +16,7 @@
 //! - What organizations wrote about somebody who was erased (an invitation for a week, where an alert is mailed) is theirs, and
 //!   stays with them: `docs/erasure.md`.
 
+mod accepted;
 pub mod account;
 mod anew;
 pub mod api_key;
@@ -42,6 +43,7 @@ mod ticket;
 pub mod token;
 pub mod user;
 
+pub use accepted::Accepted;
 pub use api_key::ApiKey;
 pub use bootstrap::Bootstrap;
 pub use grant::Grant;

@@ -8,16 +8,17 @@ use anyhow::{Context, anyhow};
 use app::{App, Outgoing, Queue};
 use commit::{Commit, Reply, again};
 use kernel::policy::ManageOwnAccount;
-use kernel::{Error, Origin, PlatformRole, Result, Scope, Time};
+use kernel::{Origin, PlatformRole, Result, Scope, Time};
 use notifications::{Desk, Job, Letter, Mail, Owner};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use table::Write;
 use trail::{Chain, Change};
 
+use crate::accepted::Accepted;
+use crate::account::prove_password;
 use crate::anew;
 use crate::factor::Factors;
-use crate::failures::{Guess, Subject};
 use crate::mailed::{MailToken, Mailed, Purpose};
 use crate::password;
 use crate::session;
@@ -105,9 +106,12 @@ pub async fn reset(app: &App, desk: &Desk, origin: &Origin, token: &str, passwor
             anew::begin(app, &user).await?;
         }
         // A factor that somebody else prepared would keep the address's owner out. A role on the platform is not had by a mailbox.
-        let prepared = is_first_proof && user.role == PlatformRole::User && user.has_factor;
-        let factors = Factors::of(table, user.id).await?;
-        user.has_factor &= !prepared;
+        let prepared = if is_first_proof && user.role == PlatformRole::User && user.has_factor {
+            Some(Factors::of(table, user.id).await?)
+        } else {
+            None
+        };
+        user.has_factor &= prepared.is_none();
         user.end_sessions();
         user.prove_email(now);
         let job = password_changed(desk, now, &user)?;
@@ -116,11 +120,11 @@ pub async fn reset(app: &App, desk: &Desk, origin: &Origin, token: &str, passwor
             .write("mailed", Write::save(&mailed)?)
             .write("login", Write::replace(&login)?)
             .write("user", Write::replace(&user)?)
-            .write_all("factors", prepared.then(|| Write::delete(&factors)))
+            .write_all("factors", prepared.as_ref().map(Write::delete))
             .due(job.later())?
             .note(
                 Chain::User(user.id),
-                if prepared {
+                if prepared.is_some() {
                     change.to(json!({"factorsRemoved": true}))
                 } else {
                     change
@@ -143,14 +147,8 @@ pub async fn change(
     again(|| async {
         let (now, table) = (app.now(), &app.table);
         let mut user = User::me(table, scope).await?;
-        let login = Login::find(table, &user.email).await?;
-        let login = login.filter(|login| login.user == user.id);
-        let no_password = || Error::refused("no_password", "you log in without a password");
-        let mut login = login.ok_or_else(no_password)?;
-        let guess = Guess::begin(app, Subject::Password(user.id)).await?;
-        if !password::verify(current, Some(&login.password_hash)).await? {
-            return Err(Error::invalid("currentPassword", "is not your password").into());
-        }
+        let given = ("currentPassword", current);
+        let (mut login, guess) = prove_password(app, &user, given, "you log in without a password").await?;
         guess.was_right(app).await?;
         password::must_be_hard_to_guess("newPassword", password, &user.email, &user.name)?;
         login.password_hash = password::hash(password).await?;
@@ -193,27 +191,8 @@ pub async fn verify_email(app: &App, origin: &Origin, token: &str) -> Result<()>
     .await
 }
 
-/// What is always answered to who asks for a mail.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct MailAccepted {
-    /// Whether a mail follows is told to the address only.
-    #[schema(example = "accepted")]
-    status: &'static str,
-}
-
-impl MailAccepted {
-    /// The status of the reply that says so.
-    pub const STATUS: u16 = 202;
-
-    /// The only thing that it says.
-    pub const fn taken() -> Self {
-        Self { status: "accepted" }
-    }
-}
-
 /// Mails the caller another token that proves their address, unless it is proved or they had enough of them.
-pub async fn resend(app: &App, desk: &Desk, scope: &Scope<ManageOwnAccount>) -> Result<MailAccepted> {
+pub async fn resend(app: &App, desk: &Desk, scope: &Scope<ManageOwnAccount>) -> Result<Accepted> {
     let request = hex::encode(kernel::id::random::<16>());
     again(|| async {
         let user = User::me(&app.table, scope).await?;
@@ -228,11 +207,11 @@ pub async fn resend(app: &App, desk: &Desk, scope: &Scope<ManageOwnAccount>) -> 
             .write("mailed", Write::save(&mailed)?)
             .due(job.later())?
             .note(Chain::User(user.id), noted(&user, "user.verification_requested"))
-            .reply(Reply::json(MailAccepted::STATUS, &MailAccepted::taken())?)
+            .reply(Reply::json(Accepted::STATUS, &Accepted::taken())?)
             .await
     })
     .await?;
-    Ok(MailAccepted::taken())
+    Ok(Accepted::taken())
 }
 
 /// What a person did to their own account.

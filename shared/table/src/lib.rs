@@ -23,7 +23,7 @@ use kernel::Result;
 pub use anchor::{unchanged, without};
 pub use batch::Put;
 pub use cursor::Cursors;
-pub use query::{Page, Position, Query, Slice};
+pub use query::{Page, Position, Query, Slice, whole};
 pub use record::{Key, Record, TableName};
 pub use size::{ITEM_BYTES, TRANSACTION_BYTES};
 pub use write::{Changed, TRANSACTION, Update, Updated, Write, WriteError, pause};

@@ -29,6 +29,22 @@ pub struct Slice {
     pub after: Option<Position>,
 }
 
+/// Reads every page, of `limit` records each, of what has a bound of its own.
+pub async fn whole<R, F>(limit: u16, page: impl Fn(Slice) -> F) -> Result<Vec<R>>
+where
+    F: Future<Output = Result<Page<R>>>,
+{
+    let (mut records, mut after) = (Vec::new(), None);
+    loop {
+        let mut read = page(Slice { limit, after }).await?;
+        records.append(&mut read.records);
+        after = read.next;
+        if after.is_none() {
+            return Ok(records);
+        }
+    }
+}
+
 /// Which records to read: a partition, a range of it, a direction, a bound.
 #[derive(Clone, Debug)]
 pub struct Query {

@@ -392,16 +392,9 @@ async fn one_more(table: &Table, scope: &Scope<ManageAlerts>, alert: &Alert) -> 
         org: alert.org,
         version: 0,
     });
-    let (mut there, mut after) = (0, None);
-    loop {
-        let query = Query::of(partition(alert.org), PAGE).consistent();
-        let page = table.query::<Alert>(query.after(after)).await?;
-        there += page.records.iter().filter(|one| one.settings.enabled).count();
-        after = page.next;
-        if after.is_none() {
-            break;
-        }
-    }
+    let page = |slice| table.query::<Alert>(Query::slice(partition(alert.org), slice).consistent());
+    let alerts = table::whole(PAGE, page).await?;
+    let there = alerts.iter().filter(|one| one.settings.enabled).count();
     Quotas::admit(table, scope, alert.project, Quota::EnabledAlerts, there).await?;
     Write::save(&turnstile).map(Some)
 }

@@ -165,15 +165,7 @@ impl Endpoint {
 
     /// Reads all endpoints of the organization.
     pub(crate) async fn all(table: &Table, scope: &Scope<ReadWebhooks>) -> Result<Vec<Self>> {
-        let (mut all, mut after) = (Vec::new(), None);
-        loop {
-            let page = Self::list(table, scope, Slice { limit: MOST, after }).await?;
-            all.extend(page.records);
-            after = page.next;
-            if after.is_none() {
-                return Ok(all);
-            }
-        }
+        table::whole(MOST, |slice| Self::list(table, scope, slice)).await
     }
 
     /// Changes it and notes it; nothing happens if it is so already. Enabling one begins its health anew.

@@ -100,17 +100,10 @@ pub(crate) async fn open(table: &Table, secret: &Secret) -> Result<Option<ApiKey
 /// What is to be written with one more key of a project. 409 `quota_reached`.
 async fn one_more(table: &Table, new: &ApiKey) -> Result<Write> {
     let (quotas, org) = tokio::try_join!(Quotas::of(table, new.org), org_of(table, new.org))?;
-    let (mut there, mut after) = (0, None);
-    loop {
-        let query = Query::of(partition(new.project), PAGE).prefix("KEY#").consistent();
-        let page = table.query::<ApiKey>(query.after(after)).await?;
-        let keys = page.records.into_iter().map(|key| key.within(&org));
-        there += keys.filter(|key| key.counts(new.created_at)).count();
-        after = page.next;
-        if after.is_none() {
-            return quotas.one_more(Quota::KeysPerProject, there);
-        }
-    }
+    let page = |slice| table.query::<ApiKey>(Query::slice(partition(new.project), slice).prefix("KEY#").consistent());
+    let keys = table::whole(PAGE, page).await?.into_iter().map(|key| key.within(&org));
+    let there = keys.filter(|key| key.counts(new.created_at)).count();
+    quotas.one_more(Quota::KeysPerProject, there)
 }
 
 /// The organization that keys are within.

@@ -67,7 +67,7 @@ pub async fn meet(
     device: Device,
 ) -> Result<SignedIn> {
     let token = ChallengeToken::parse(challenge).ok_or_else(bad_challenge)?;
-    let user = whose(app, &token).await?;
+    let (_, user) = open(app, &token).await?;
     let entered = entered(app, desk, issuer, origin, (&user, &token), proof, &device).await;
     if let Err(error) = &entered {
         log_failure(&user.email, Some(user.id), device.ip_address, error);
@@ -75,15 +75,15 @@ pub async fn meet(
     entered
 }
 
-/// Whom a challenge asks, if it is still good.
-async fn whose(app: &App, token: &ChallengeToken) -> Result<User> {
+/// A challenge and whom it asks, if it is still good.
+async fn open(app: &App, token: &ChallengeToken) -> Result<(Challenge, User)> {
     let challenge = Challenge::find(&app.table, token).await?.ok_or_else(bad_challenge)?;
     let user = User::find(&app.table, challenge.user).await?;
     let user = user
         .filter(|user| challenge.is_open(user, app.now()))
         .ok_or_else(bad_challenge)?;
     user.must_be_active()?;
-    Ok(user)
+    Ok((challenge, user))
 }
 
 async fn entered(
@@ -98,8 +98,7 @@ async fn entered(
     let from = Devices::of(&app.table, asked.id).await?.known_network(device);
     let guess = Guess::begin(app, subject(asked, proof, from)).await?;
     again(|| async {
-        let user = whose(app, token).await?;
-        let challenge = Challenge::find(&app.table, token).await?.ok_or_else(bad_challenge)?;
+        let (challenge, user) = open(app, token).await?;
         let mut factors = Factors::of(&app.table, user.id).await?;
         if !factors.accept(&app.sealing, proof, app.now())? {
             return Err(wrong_code().into());

@@ -7,11 +7,11 @@ use kernel::{Error, Result, Scope};
 use table::Write;
 
 use super::{Factors, Proof};
+use crate::account::prove_password;
 use crate::devices::Devices;
 use crate::failures::{Guess, Subject};
-use crate::password;
 use crate::session::{self, Device};
-use crate::user::{Login, User};
+use crate::user::User;
 
 /// What is sent as a proof.
 #[derive(Clone, Copy)]
@@ -49,14 +49,8 @@ pub async fn prove(app: &App, scope: &Scope<ManageOwnAccount>, given: Again<'_>,
 }
 
 async fn by_password(app: &App, scope: &Scope<ManageOwnAccount>, user: &User, password: &str) -> Result<()> {
-    let login = Login::find(&app.table, &user.email).await?;
-    let login = login.filter(|login| login.user == user.id);
-    let no_password = || Error::refused("no_password", "you log in without a password; log in again instead");
-    let login = login.ok_or_else(no_password)?;
-    let guess = Guess::begin(app, Subject::Password(user.id)).await?;
-    if !password::verify(password, Some(&login.password_hash)).await? {
-        return Err(Error::invalid("password", "is not your password"));
-    }
+    let without = "you log in without a password; log in again instead";
+    let (_, guess) = prove_password(app, user, ("password", password), without).await?;
     again(|| async { proved(app, scope, user, &guess).await?.await }).await
 }
 

@@ -75,15 +75,9 @@ impl Member {
 
     /// Reads all members of the organization who have one of these roles.
     pub async fn in_roles(table: &Table, scope: &Scope<ReadMembers>, roles: &[OrgRole]) -> Result<Vec<MemberView>> {
-        let (mut found, mut after) = (Vec::new(), None);
-        loop {
-            let page = Self::list(table, scope, Slice { limit: PAGE, after }).await?;
-            found.extend(page.records.into_iter().filter(|member| roles.contains(&member.role)));
-            after = page.next;
-            if after.is_none() {
-                return Ok(found);
-            }
-        }
+        let mut members = table::whole(PAGE, |slice| Self::list(table, scope, slice)).await?;
+        members.retain(|member| roles.contains(&member.role));
+        Ok(members)
     }
 
     /// Shows this member.
@@ -122,8 +116,8 @@ impl Member {
         .await
     }
 
-    /// Takes somebody out who is erased, and notes it. 409 `last_owner`.
-    pub(crate) async fn erase(app: &App, scope: &Scope<LeaveOrg>, user: UserId) -> Result<()> {
+    /// Takes somebody out for what happens to their account, and notes it. 409 `last_owner`.
+    pub(crate) async fn take_out(app: &App, scope: &Scope<LeaveOrg>, user: UserId) -> Result<()> {
         end(app, scope, user, "member.left", |_| Ok(())).await
     }
 

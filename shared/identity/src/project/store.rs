@@ -55,16 +55,9 @@ fn noted(settings: Value) -> Noted {
 
 /// Reads the ids of all projects of an organization whose keys begin so.
 async fn ids(table: &Table, org: OrgId, prefix: &str) -> Result<Vec<ProjectId>> {
-    let (mut ids, mut after) = (Vec::new(), None);
-    loop {
-        let query = Query::of(partition(org), PAGE).prefix(prefix).consistent();
-        let page = table.query::<Project>(query.after(after)).await?;
-        ids.extend(page.records.iter().map(|project| project.id));
-        after = page.next;
-        if after.is_none() {
-            return Ok(ids);
-        }
-    }
+    let page = |slice| table.query::<Project>(Query::slice(partition(org), slice).prefix(prefix).consistent());
+    let projects = table::whole(PAGE, page).await?;
+    Ok(projects.into_iter().map(|project| project.id).collect())
 }
 
 impl Project {
