@@ -1,20 +1,30 @@
 #!/usr/bin/env python3
 """Verifies an audit export offline, by docs/audit-export.md alone: verify_audit.py FILE [HASH OF A NOTED HEAD]"""
-import hashlib, json, sys
+import datetime, hashlib, json, sys
+
+WIDEST, DEEPEST = 2**53 - 1, 64
 
 
 def no_fraction(text):
     raise ValueError(f"{text} is no whole number")
 
 
-def canonical(value):
+def canonical(value, depth=0):
     """RFC 8785 for texts, whole numbers and structure: members sorted by UTF-16, no blanks."""
+    if isinstance(value, (dict, list)) and depth == DEEPEST or type(value) is int and abs(value) > WIDEST:
+        raise ValueError("deeper or wider than an entry")
     if isinstance(value, dict):
         members = sorted(value.items(), key=lambda member: member[0].encode("utf-16-be"))
-        return "{" + ",".join(canonical(name) + ":" + canonical(one) for name, one in members) + "}"
+        return "{" + ",".join(canonical(name) + ":" + canonical(one, depth + 1) for name, one in members) + "}"
     if isinstance(value, list):
-        return "[" + ",".join(map(canonical, value)) + "]"
+        return "[" + ",".join(canonical(one, depth + 1) for one in value) + "]"
     return json.dumps(value, ensure_ascii=False)
+
+
+def is_time(text):
+    """As all times of the API are: in UTC, to the millisecond."""
+    shown = datetime.datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ")
+    return shown.isoformat(timespec="milliseconds") + "Z" == text
 
 
 def conceal(entry):
@@ -45,10 +55,14 @@ def verify(lines, noted):
                 return f"line {number}: not canonical JSON"
             chain = chain or entry["chain"]
             if "count" in entry:
+                if type(entry["count"]) is not int or not is_time(entry["at"]):
+                    raise ValueError("head")
                 if (entry["count"], entry["hash"], entry["chain"]) != (count, last, chain) or len(entry) != 4:
                     return f"line {number}: the head does not fit the entries before it"
                 ended = True
                 continue
+            if type(entry["seq"]) is not int:
+                raise ValueError("seq")
             named = conceal(entry).pop("hash")
             if (entry["chain"], entry["seq"], entry["prevHash"]) != (chain, count + 1, last):
                 return f"line {number}: entry {count + 1} is missing or misplaced"

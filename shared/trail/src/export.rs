@@ -12,6 +12,11 @@ use crate::chain::{Broken, Head, Link, Walk};
 use crate::disclosure::conceal;
 use crate::entry::{Chain, EntryView, GENESIS, canonical, sha256};
 
+/// The widest whole number of an entry.
+const WIDEST: u64 = (1 << 53) - 1;
+/// So deep are the objects and lists of a line.
+const DEEPEST: usize = 64;
+
 /// Writes an entry as a line, without its line break.
 pub fn entry_line(entry: &EntryView) -> kernel::Result<String> {
     let view = serde_json::to_value(entry).map_err(anyhow::Error::new)?;
@@ -112,7 +117,7 @@ impl Verifier {
             return Err(What::AfterHead);
         }
         let mut value: Value = serde_json::from_str(line).map_err(|_| What::Form)?;
-        if has_fraction(&value) || canonical(&value) != line {
+        if !is_plain(&value, 0) || canonical(&value) != line {
             return Err(What::Form);
         }
         if value.get("count").is_some() {
@@ -138,7 +143,12 @@ impl Verifier {
     }
 
     fn take_head(&mut self, value: Value) -> Result<(), What> {
+        let at = value["at"].clone();
         let head: HeadLine = serde_json::from_value(value).map_err(|_| What::Form)?;
+        // There is one way in which a time is written.
+        if json!(head.at) != at {
+            return Err(What::Form);
+        }
         let chain = self.walk.chain.get_or_insert_with(|| head.chain.clone());
         if (head.count, &head.hash, &head.chain) != (self.walk.head.seq, &self.walk.head.hash, chain) {
             return Err(What::Head);
@@ -170,13 +180,14 @@ impl Verifier {
     }
 }
 
-/// Entries hold none, for JSON writes the same fraction in several ways.
-fn has_fraction(value: &Value) -> bool {
+/// Whether every parser reads it alike: no fractions, for JSON writes the same one in several ways; no whole numbers that
+/// a double does not hold (RFC 8785); no deeper than parsers go.
+fn is_plain(value: &Value, depth: usize) -> bool {
     match value {
-        Value::Number(number) => number.is_f64(),
-        Value::Array(items) => items.iter().any(has_fraction),
-        Value::Object(members) => members.values().any(has_fraction),
-        _ => false,
+        Value::Number(number) => number.as_i64().is_some_and(|number| number.unsigned_abs() <= WIDEST),
+        Value::Array(items) => depth < DEEPEST && items.iter().all(|item| is_plain(item, depth + 1)),
+        Value::Object(members) => depth < DEEPEST && members.values().all(|member| is_plain(member, depth + 1)),
+        _ => true,
     }
 }
 

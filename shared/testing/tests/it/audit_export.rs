@@ -152,6 +152,52 @@ async fn what_was_done_to_an_export_is_found_by_both() {
     check(&|lines| lines[7] = foreign[7].to_owned(), 8);
 }
 
+/// An export of one entry whose new value is this text, with hashes that fit.
+fn forged(seq: &str, new_value: &str, head: &str) -> String {
+    let hash = |entry: &str| hex::encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, entry.as_bytes()));
+    let zeros = "0".repeat(64);
+    let front = r#"{"action":"a","actorUserId":null,"chain":"org_1","createdAt":"2026-11-21T12:00:00.000Z","#;
+    let rest = format!(
+        r#""id":"aud_1","newValue":{new_value},"oldValue":null,"prevHash":"{zeros}","seq":{seq},"targetId":"x","targetType":"x"}}"#
+    );
+    let named = hash(&format!("{front}{rest}"));
+    let entry = format!(r#"{front}"hash":"{named}",{rest}"#);
+    format!("{entry}\n{}\n", head.replace("HASH", &named))
+}
+
+#[test]
+fn both_refuse_what_two_parsers_could_read_differently() {
+    let head = r#"{"at":"2026-11-21T12:00:00.000Z","chain":"org_1","count":1,"hash":"HASH"}"#;
+    let check_value = |value: &str, expected| check(&forged("1", value, head), None, expected);
+    check_value("null", Ok(1));
+    check_value("[9007199254740991,-9007199254740991]", Ok(1));
+    for wide in [
+        "9007199254740992",
+        "-9007199254740992",
+        "-9223372036854775808",
+        "18446744073709551615",
+    ] {
+        check_value(wide, Err(1));
+    }
+    check_value("18446744073709551616", Err(1));
+    let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    check_value(&nested(63), Ok(1));
+    for deep in [64, 127, 200, 5_000] {
+        check_value(&nested(deep), Err(1));
+    }
+    check(&forged("true", "null", head), None, Err(1));
+    let check_head = |from: &str, to: &str| check(&forged("1", "null", &head.replace(from, to)), None, Err(2));
+    check_head(":1,", ":true,");
+    for time in [
+        "yesterday",
+        "2026-11-21T12:00:00Z",
+        "2026-11-21T12:00:00.000+00:00",
+        "2026-02-30T12:00:00.000Z",
+    ] {
+        check_head("2026-11-21T12:00:00.000Z", time);
+    }
+}
+
 #[tokio::test]
 async fn an_end_cut_off_with_care_is_found_by_a_head_that_was_noted() {
     let app = TestApp::start().await;
