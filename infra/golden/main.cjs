@@ -8,6 +8,7 @@ const { parseArgs } = require("node:util");
 const axe = require("axe-core");
 const { chromium } = require("playwright-core");
 const golden = require("./path.cjs");
+const passkeys = require("./passkeys.cjs");
 
 const PATIENCE_MS = 900_000;
 // In a minute each schedule has run.
@@ -155,6 +156,13 @@ async function path(api, browser, local, pictures) {
   await plain.close();
 }
 
+/** Logs in by passkeys. */
+async function devices(api, browser) {
+  const opened = await context(browser, {});
+  await passkeys({ api, page: await opened.newPage(), password: PASSWORD });
+  await opened.close();
+}
+
 /** Everything that is to be seen. */
 async function look(api, browser, pictures) {
   for (const language of LANGUAGES) {
@@ -206,6 +214,7 @@ async function main() {
     });
     await organization(api);
     await path(api, browser, values.local, values.pictures);
+    await devices(api, browser);
     if (!values.quick) await look(api, browser, values.pictures);
   } catch (error) {
     problems.push(String(error?.stack ?? error));

@@ -4,11 +4,11 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use gate::{Route, routes};
+use identity::Google;
+use identity::account::Door;
 use identity::factor::second_step::LoggedIn;
 use identity::oidc::{self, Answer, LIFETIME_SECONDS};
-use identity::{Google, Issuer};
 use lambda::{App, Json, Problem, Query, Result};
-use notifications::Desk;
 use serde::Deserialize;
 
 use crate::{Auth, On};
@@ -54,8 +54,7 @@ struct Return {
     params(Return), responses((status = 200, body = LoggedIn), Problem))]
 async fn finish(
     State(app): State<App>,
-    State(desk): State<Desk>,
-    State(issuer): State<Issuer>,
+    State(door): State<Door>,
     State(google): State<Google>,
     On(device): On,
     headers: HeaderMap,
@@ -69,7 +68,7 @@ async fn finish(
     };
     let cookie = Cookie::of(&google);
     let browser = cookie.read(&headers);
-    let entered = oidc::finish(&app, &desk, &issuer, &google, answer, browser, device).await?;
+    let entered = oidc::finish(&app, &door, &google, answer, browser, device).await?;
     let gone = [(header::SET_COOKIE, cookie.set("", 0))];
     Ok((gone, Json(entered)).into_response())
 }

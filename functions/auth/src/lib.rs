@@ -11,7 +11,8 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use gate::{Gate, Routes, Serve, routes};
-use identity::account::{self, NewUser, SignedIn};
+use identity::account::{self, Door, NewUser, SignedIn};
+use identity::factor::Passkeys;
 use identity::factor::second_step::LoggedIn;
 use identity::session::{Device, SessionView};
 use identity::token::{Jwks, not_authenticated};
@@ -33,22 +34,32 @@ struct Auth {
     app: App,
     gate: Gate,
     issuer: Issuer,
+    door: Door,
     bootstrap: Bootstrap,
     google: Google,
     desk: Desk,
+    passkeys: Passkeys,
     product: Product,
 }
 
 impl Start for Auth {
     async fn start(env: &Env, app: App) -> anyhow::Result<Self> {
         let secrets = Secrets::read(env).await?;
+        let product = env.variable("PRODUCT_NAME")?;
+        let door = Door {
+            desk: Desk::of(env, &app)?,
+            issuer: secrets.issuer(env)?,
+            passkeys: Passkeys::of(env.variable("CONSOLE_URL")?, product)?,
+        };
         Ok(Self {
             gate: Gate::of(env, &app)?,
-            issuer: secrets.issuer(env)?,
+            desk: door.desk.clone(),
+            issuer: door.issuer.clone(),
+            passkeys: door.passkeys.clone(),
+            door,
             bootstrap: secrets.bootstrap(env),
             google: secrets.google(env)?,
-            desk: Desk::of(env, &app)?,
-            product: Product(env.variable("PRODUCT_NAME")?.to_owned()),
+            product: Product(product.to_owned()),
             app,
         })
     }
@@ -159,8 +170,7 @@ impl<S: Sync> FromRequestParts<S> for On {
     responses((status = 201, body = SignedIn)))]
 async fn register(
     State(app): State<App>,
-    State(desk): State<Desk>,
-    State(issuer): State<Issuer>,
+    State(door): State<Door>,
     State(bootstrap): State<Bootstrap>,
     On(device): On,
     origin: Origin,
@@ -172,7 +182,7 @@ async fn register(
         name: &input.name,
         device,
     };
-    let entered = account::register(&app, &desk, &issuer, &bootstrap, &origin, new).await?;
+    let entered = account::register(&app, &door, &bootstrap, &origin, new).await?;
     Ok(Created(entered))
 }
 
@@ -183,13 +193,12 @@ async fn register(
     responses((status = 200, body = LoggedIn)))]
 async fn log_in(
     State(app): State<App>,
-    State(desk): State<Desk>,
-    State(issuer): State<Issuer>,
+    State(door): State<Door>,
     State(bootstrap): State<Bootstrap>,
     On(device): On,
     Json(input): Json<Credentials>,
 ) -> Result<Json<LoggedIn>> {
-    let entered = account::log_in(&app, &desk, &issuer, &bootstrap, &input.email, &input.password, device).await?;
+    let entered = account::log_in(&app, &door, &bootstrap, &input.email, &input.password, device).await?;
     Ok(Json(entered))
 }
 

@@ -14,8 +14,8 @@ use trail::{Chain, Change};
 
 use crate::bootstrap::{Bootstrap, Made};
 use crate::devices::Devices;
-use crate::factor::Method;
 use crate::factor::second_step::{self, LoggedIn};
+use crate::factor::{Method, Passkeys};
 use crate::failures::{Guess, Subject};
 use crate::mailed::Mailed;
 use crate::org::Org;
@@ -74,12 +74,22 @@ impl SignedIn {
     }
 }
 
+/// What it takes to let somebody in. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Door {
+    /// Makes the mails that tell of it.
+    pub desk: Desk,
+    /// Makes the tokens.
+    pub issuer: Issuer,
+    /// Judges passkeys.
+    pub passkeys: Passkeys,
+}
+
 /// Registers a person, logs them in and mails them a token that proves their address; 409 `email_taken`, 422
 /// `common_password` and `personal_password`.
 pub async fn register(
     app: &App,
-    desk: &Desk,
-    issuer: &Issuer,
+    door: &Door,
     bootstrap: &Bootstrap,
     origin: &Origin,
     new: NewUser<'_>,
@@ -95,8 +105,8 @@ pub async fn register(
     devices.remember(&new.device, now);
     let (session, refresh) = Session::open(now, &user, new.device);
     let mut mailed = Mailed::nothing(user.id);
-    let mail = recovery::verification(desk, now, &user, &mut mailed, "registration")?;
-    let access = issuer.issue(now, user.id, session.id)?;
+    let mail = recovery::verification(&door.desk, now, &user, &mut mailed, "registration")?;
+    let access = door.issuer.issue(now, user.id, session.id)?;
     let entered = SignedIn::of(user.clone(), Tokens { access, refresh });
     let mut commit = Commit::of(app, origin)
         .write("session", Write::create(&session)?)
@@ -137,8 +147,7 @@ async fn enter(commit: Commit<'_>, user: &User, password_hash: String, action: &
 /// account is told so.
 pub async fn log_in(
     app: &App,
-    desk: &Desk,
-    issuer: &Issuer,
+    door: &Door,
     bootstrap: &Bootstrap,
     email: &str,
     password: &str,
@@ -147,7 +156,7 @@ pub async fn log_in(
     let email = email.to_lowercase();
     let login = Login::find(&app.table, &email).await?;
     let (whose, from) = (login.as_ref().map(|login| login.user), device.ip_address);
-    let entered = by_password(app, desk, issuer, bootstrap, &email, login, password, device).await;
+    let entered = by_password(app, door, bootstrap, &email, login, password, device).await;
     if let Err(error) = &entered {
         log_failure(&email, whose, from, error);
     }
@@ -176,11 +185,9 @@ fn address_hash(email: &str) -> String {
 }
 
 /// Opens a session for a password. The address is in lower case, and the login the one that it has.
-#[expect(clippy::too_many_arguments, reason = "each is one part of a login")]
 async fn by_password(
     app: &App,
-    desk: &Desk,
-    issuer: &Issuer,
+    door: &Door,
     bootstrap: &Bootstrap,
     email: &str,
     mut login: Option<Login>,
@@ -211,7 +218,7 @@ async fn by_password(
             Org::own_platform(app, user.id).await?;
         }
     }
-    open(app, desk, issuer, user, device).await
+    open(app, door, user, device).await
 }
 
 /// Stores a password that is right under a new hash, if its hash was made with other parameters than those of now.
@@ -253,14 +260,16 @@ async fn guess(app: &App, email: &str, login: Option<&Login>, device: &Device) -
 }
 
 /// Opens a session of a person who logs in, or asks them for their factor.
-pub(crate) async fn open(app: &App, desk: &Desk, issuer: &Issuer, user: User, device: Device) -> Result<LoggedIn> {
+pub(crate) async fn open(app: &App, door: &Door, user: User, device: Device) -> Result<LoggedIn> {
     if user.has_factor {
-        return second_step::challenge(app, &user).await.map(LoggedIn::Challenged);
+        return second_step::challenge(app, &door.passkeys, &user)
+            .await
+            .map(LoggedIn::Challenged);
     }
     let entered = again(|| async {
         let opening = Opening::of(app, user.clone(), &device).await?;
-        opening.commit(app, desk, &Origin::default())?.await?;
-        Ok(opening.done(app, issuer, None)?)
+        opening.commit(app, &door.desk, &Origin::default())?.await?;
+        Ok(opening.done(app, &door.issuer, None)?)
     })
     .await?;
     Ok(LoggedIn::SignedIn(Box::new(entered)))

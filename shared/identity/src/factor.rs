@@ -1,5 +1,5 @@
-//! What a person proves with, besides a password, that it is them: an authenticator app, and recovery codes for the day on
-//! which that is lost. Pure.
+//! What a person proves with, besides a password or without one, that it is them: authenticator apps, passkeys, and recovery
+//! codes for the day on which those are lost. Pure.
 //!
 //! All of a person's are one record, so that what is accepted is spent in the transaction of what it opens. A factor counts
 //! from when it was confirmed; until then it waits for ten minutes. With the last one its recovery codes go.
@@ -7,6 +7,7 @@
 mod challenge;
 mod code;
 pub mod enrolment;
+mod passkey;
 pub mod second_step;
 pub mod step_up;
 mod store;
@@ -15,7 +16,13 @@ mod totp;
 use app::Sealing;
 use kernel::{Error, FactorId, Result, Time, UserId};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use webauthn_rs::prelude::CredentialID;
 
+use crate::user::User;
+pub(crate) use passkey::Asked;
+use passkey::Passkey;
+pub use passkey::{Passkeys, Signed};
 use totp::Totp;
 
 /// A person has so many at most, with one that waits.
@@ -29,6 +36,8 @@ const WAITS: i64 = 10 * Time::MINUTE;
 pub enum Method {
     /// A code that an app shows for half a minute (RFC 6238).
     Totp,
+    /// What a passkey signs (WebAuthn).
+    Passkey,
     /// One of the codes that were shown with the first factor.
     RecoveryCode,
 }
@@ -38,6 +47,7 @@ impl Method {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Totp => "totp",
+            Self::Passkey => "passkey",
             Self::RecoveryCode => "recovery_code",
         }
     }
@@ -48,6 +58,8 @@ impl Method {
 pub enum Proof<'a> {
     /// The code that their app shows.
     Code(&'a str),
+    /// What their passkey has signed.
+    Passkey(Signed<'a>),
     /// A recovery code.
     RecoveryCode(&'a str),
 }
@@ -63,6 +75,7 @@ impl Proof<'_> {
     pub(crate) fn method(&self) -> Method {
         match self {
             Self::Code(_) => Method::Totp,
+            Self::Passkey(_) => Method::Passkey,
             Self::RecoveryCode(_) => Method::RecoveryCode,
         }
     }
@@ -97,6 +110,7 @@ pub(crate) struct Factor {
 #[serde(rename_all = "camelCase")]
 enum What {
     Totp(Totp),
+    Passkey(Passkey),
 }
 
 impl Factor {
@@ -111,6 +125,7 @@ impl Factor {
     pub(crate) fn method(&self) -> Method {
         match self.what {
             What::Totp(_) => Method::Totp,
+            What::Passkey(_) => Method::Passkey,
         }
     }
 }
@@ -148,43 +163,85 @@ impl Factors {
 
     /// By what their person may prove that it is them.
     pub(crate) fn methods(&self) -> Vec<Method> {
-        let mut methods: Vec<Method> = self.confirmed().map(Factor::method).collect();
-        methods.dedup();
+        let known = |method| self.confirmed().any(|factor| factor.method() == method);
+        let mut methods = vec![Method::Passkey, Method::Totp];
+        methods.retain(|method| known(*method));
         if !self.codes.is_empty() {
             methods.push(Method::RecoveryCode);
         }
         methods
     }
 
-    /// Adds an app, which waits for its first code in the place of one that waited before; returns its id and secret. 409
+    /// What browsers know the passkeys by that count.
+    fn passkeys(&self) -> impl Iterator<Item = &CredentialID> {
+        self.confirmed().filter_map(|factor| match &factor.what {
+            What::Passkey(key) => key.id(),
+            What::Totp(_) => None,
+        })
+    }
+
+    /// What one of the passkeys is to sign, if there are any.
+    fn to_be_signed(&self, passkeys: &Passkeys) -> Result<Option<(Value, Asked)>> {
+        let mut keys = self.passkeys().peekable();
+        keys.peek().is_some().then(|| passkeys.to_be_signed(keys)).transpose()
+    }
+
+    /// Adds an app, which waits for its first code in the place of a factor that waited before; returns its id and secret. 409
     /// `too_many_factors`.
     pub(crate) fn add_totp(&mut self, sealing: &Sealing, name: &str, now: Time) -> Result<(FactorId, totp::Secret)> {
+        let id = FactorId::new(now);
+        let (totp, secret) = Totp::new(sealing, id)?;
+        self.add(id, name, What::Totp(totp), now)?;
+        Ok((id, secret))
+    }
+
+    /// Adds a passkey, which waits for being made in the place of a factor that waited before; returns its id and how it is to be
+    /// made. 409 `too_many_factors`.
+    pub(crate) fn add_passkey(
+        &mut self,
+        passkeys: &Passkeys,
+        user: &User,
+        name: &str,
+        now: Time,
+    ) -> Result<(FactorId, Value)> {
+        let id = FactorId::new(now);
+        let (options, passkey) = passkeys.to_be_made(user, self.passkeys().cloned().collect())?;
+        self.add(id, name, What::Passkey(passkey), now)?;
+        Ok((id, options))
+    }
+
+    fn add(&mut self, id: FactorId, name: &str, what: What, now: Time) -> Result<()> {
         self.all.retain(Factor::is_confirmed);
         if self.all.len() >= MOST {
             let detail = format!("a person has at most {MOST} factors; remove one first");
             return Err(Error::refused("too_many_factors", detail));
         }
-        let id = FactorId::new(now);
-        let (totp, secret) = Totp::new(sealing, id)?;
         self.all.push(Factor {
             id,
             name: name.to_owned(),
             created_at: now,
             confirmed_at: None,
             last_used_at: None,
-            what: What::Totp(totp),
+            what,
         });
-        Ok((id, secret))
+        Ok(())
     }
 
-    /// Lets a factor that waits count, for who has its code of now; returns it. 404 if none waits by this id, 422 `code`.
-    pub(crate) fn confirm(&mut self, sealing: &Sealing, id: FactorId, code: &str, now: Time) -> Result<Factor> {
+    /// Lets a factor that waits count, for who has its code of now, or the passkey that was to be made; returns it. 404 if none
+    /// waits by this id, 422 `code` or `credential`.
+    pub(crate) fn confirm(&mut self, sealing: &Sealing, id: FactorId, proof: Proof<'_>, now: Time) -> Result<Factor> {
         let mut waiting = self.all.iter_mut().filter(|factor| factor.waits(now));
         let factor = waiting.find(|factor| factor.id == id);
-        let factor = factor.ok_or(Error::NotFound("factor that waits for its code"))?;
-        let What::Totp(totp) = &mut factor.what;
-        if !totp.accepts(sealing, id, code, now)? {
-            return Err(Error::invalid("code", "is not the code that the app shows now"));
+        let factor = factor.ok_or(Error::NotFound("factor that waits for its proof"))?;
+        match (&mut factor.what, proof) {
+            (What::Totp(totp), Proof::Code(code)) => {
+                if !totp.accepts(sealing, id, code, now)? {
+                    return Err(Error::invalid("code", "is not the code that the app shows now"));
+                }
+            }
+            (What::Passkey(key), Proof::Passkey(made)) => key.made(made)?,
+            (What::Totp(_), _) => return Err(Error::invalid("code", "must be given for an authenticator app")),
+            (What::Passkey(_), _) => return Err(Error::invalid("credential", "must be given for a passkey")),
         }
         factor.confirmed_at = Some(now);
         Ok(factor.clone())
@@ -207,10 +264,18 @@ impl Factors {
         codes
     }
 
-    /// Spends a proof; says whether it is good. What was accepted once is not accepted again.
-    pub(crate) fn accept(&mut self, sealing: &Sealing, proof: Proof<'_>, now: Time) -> Result<bool> {
+    /// Spends a proof; says whether it is good. What was accepted once is not accepted again: a passkey's proof is as good as
+    /// what it was asked to sign.
+    pub(crate) fn accept(
+        &mut self,
+        sealing: &Sealing,
+        proof: Proof<'_>,
+        asked: Option<&Asked>,
+        now: Time,
+    ) -> Result<bool> {
         match proof {
             Proof::Code(code) => self.accept_code(sealing, code, now),
+            Proof::Passkey(signed) => asked.map_or(Ok(false), |asked| self.accept_passkey(asked, signed, now)),
             Proof::RecoveryCode(text) => {
                 let hash = code::hash(self.user, text);
                 let before = self.codes.len();
@@ -220,10 +285,27 @@ impl Factors {
         }
     }
 
+    fn accept_passkey(&mut self, asked: &Asked, signed: Signed<'_>, now: Time) -> Result<bool> {
+        let credential = signed.credential()?;
+        // A key that says whose it is says the truth.
+        if signed.person()?.is_some_and(|person| person != self.user) {
+            return Ok(false);
+        }
+        for factor in self.all.iter_mut().filter(|factor| factor.is_confirmed()) {
+            if let What::Passkey(key) = &mut factor.what
+                && key.has_signed(asked, signed, &credential)
+            {
+                factor.last_used_at = Some(now);
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     fn accept_code(&mut self, sealing: &Sealing, code: &str, now: Time) -> Result<bool> {
         let mut failure = None;
         for factor in self.all.iter_mut().filter(|factor| factor.is_confirmed()) {
-            let What::Totp(totp) = &mut factor.what;
+            let What::Totp(totp) = &mut factor.what else { continue };
             match totp.accepts(sealing, factor.id, code, now) {
                 Ok(true) => {
                     factor.last_used_at = Some(now);

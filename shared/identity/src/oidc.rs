@@ -18,12 +18,11 @@ use std::sync::Arc;
 use app::App;
 use commit::{Commit, NotDone};
 use kernel::{Check, Error, Origin, PlatformRole, Result};
-use notifications::Desk;
 use serde_json::json;
 use table::Write;
 use trail::{Chain, Change};
 
-use crate::account::{self, SignedIn, Tokens};
+use crate::account::{self, Door, SignedIn, Tokens};
 use crate::devices::Devices;
 use crate::factor::second_step::LoggedIn;
 use crate::session::{Device, Session};
@@ -147,8 +146,7 @@ pub struct Answer<'a> {
 /// `bad_id_token`; 409 `email_unverified`, `google_account_changed`; 503 `busy` when the provider does not answer.
 pub async fn finish(
     app: &App,
-    desk: &Desk,
-    issuer: &Issuer,
+    door: &Door,
     google: &Google,
     answer: Answer<'_>,
     browser: Option<&str>,
@@ -166,7 +164,7 @@ pub async fn finish(
     let code = answer.code.ok_or_else(provider::bad_code)?;
     let account = provider.account(now, code, &secrets).await?;
     check(&account)?;
-    enter(app, desk, issuer, &account, device).await
+    enter(app, door, &account, device).await
 }
 
 fn bad_state() -> Error {
@@ -202,10 +200,10 @@ fn check(account: &Account) -> Result<()> {
 }
 
 /// Logs the account's person in; registers them if nobody has come with this account before.
-async fn enter(app: &App, desk: &Desk, issuer: &Issuer, account: &Account, device: Device) -> Result<LoggedIn> {
+async fn enter(app: &App, door: &Door, account: &Account, device: Device) -> Result<LoggedIn> {
     let known = match GoogleLogin::find(&app.table, &account.email).await? {
         Some(login) => Some(login),
-        None => match register(app, issuer, account, device.clone()).await? {
+        None => match register(app, &door.issuer, account, device.clone()).await? {
             Some(entered) => return Ok(LoggedIn::SignedIn(Box::new(entered))),
             // Their other tab was faster.
             None => GoogleLogin::find(&app.table, &account.email).await?,
@@ -220,7 +218,7 @@ async fn enter(app: &App, desk: &Desk, issuer: &Issuer, account: &Account, devic
     }
     let user = User::find(&app.table, login.user).await?.ok_or(Error::Busy)?;
     user.must_be_active()?;
-    account::open(app, desk, issuer, user, device).await
+    account::open(app, door, user, device).await
 }
 
 /// Registers and logs in; nothing if somebody has come with this account meanwhile.

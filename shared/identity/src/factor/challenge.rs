@@ -1,9 +1,10 @@
-//! A challenge: what somebody gets who has logged in as far as a password goes, and brings back with a second proof. Good
-//! once, for five minutes, and only while the person's sessions are not ended. Pure.
+//! A challenge: what somebody gets who has logged in as far as a password goes, or wants to log in by a passkey, and brings
+//! back with a proof. Good once, for five minutes, and only while the person's sessions are not ended. Pure.
 
 use kernel::{Error, Time, UserId};
 use serde::{Deserialize, Serialize};
 
+use super::Asked;
 use crate::ticket::Ticket;
 use crate::user::User;
 
@@ -38,23 +39,38 @@ impl ChallengeToken {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Challenge {
     pub(super) hash: String,
-    pub(super) user: UserId,
+    /// Whom it asks; anybody with a passkey, if nobody is named.
+    #[serde(default)]
+    pub(super) user: Option<UserId>,
     pub(super) until: Time,
     /// The person's `session_epoch` when they gave their password.
     epoch: u32,
+    /// What a passkey is to sign.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) asked: Option<Asked>,
     #[serde(default)]
     pub(super) version: u64,
 }
 
 impl Challenge {
-    /// A new one for a person.
-    pub(crate) fn new(user: &User, now: Time) -> (Self, ChallengeToken) {
-        let token = ChallengeToken(Ticket::new([user.id.bits()]));
+    /// A new one for a person, and for their passkeys if they have any.
+    pub(super) fn new(user: &User, asked: Option<Asked>, now: Time) -> (Self, ChallengeToken) {
+        Self::stored(Some(user), asked, now)
+    }
+
+    /// A new one for whoever has a passkey.
+    pub(super) fn of_anybody(asked: Asked, now: Time) -> (Self, ChallengeToken) {
+        Self::stored(None, Some(asked), now)
+    }
+
+    fn stored(user: Option<&User>, asked: Option<Asked>, now: Time) -> (Self, ChallengeToken) {
+        let token = ChallengeToken(Ticket::new([user.map_or(0, |user| user.id.bits())]));
         let challenge = Self {
             hash: token.hash(),
-            user: user.id,
+            user: user.map(|user| user.id),
             until: now.plus_millis(LIFETIME),
-            epoch: user.session_epoch,
+            epoch: user.map_or(0, |user| user.session_epoch),
+            asked,
             version: 0,
         };
         (challenge, token)
@@ -62,7 +78,10 @@ impl Challenge {
 
     /// Whether it is still good for this person.
     pub(super) fn is_open(&self, user: &User, now: Time) -> bool {
-        now < self.until && self.user == user.id && self.epoch == user.session_epoch
+        let is_theirs = self
+            .user
+            .is_none_or(|id| id == user.id && self.epoch == user.session_epoch);
+        now < self.until && is_theirs
     }
 }
 

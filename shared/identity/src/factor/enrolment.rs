@@ -7,11 +7,11 @@ use kernel::policy::{ManageOwnAccount, ResetFactors};
 use kernel::{Error, FactorId, Result, Scope, Time};
 use notifications::{Desk, Letter};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use table::{Table, Write};
 use trail::{Chain, Change, Noted, Subject};
 
-use super::{Factor, FactorView, Factors, FactorsView};
+use super::{Factor, FactorView, Factors, FactorsView, Passkeys, Proof};
 use crate::recovery::{FORGOT_PAGE, telling};
 use crate::session;
 use crate::user::User;
@@ -30,6 +30,17 @@ pub struct NewTotp {
         example = "otpauth://totp/Countinghouse:ada%40example.com?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&issuer=Countinghouse"
     )]
     pub uri: String,
+}
+
+/// A passkey that waits for being made.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NewPasskey {
+    /// Its id.
+    pub factor_id: FactorId,
+    /// For `navigator.credentials.create`: WebAuthn's `PublicKeyCredentialCreationOptionsJSON`.
+    #[schema(value_type = Object)]
+    pub public_key: Value,
 }
 
 /// Codes with which a person gets in who has lost their factors.
@@ -79,21 +90,42 @@ pub async fn add_totp(app: &App, scope: &Scope<ManageOwnAccount>, product: &str,
     .await
 }
 
-/// Lets an app count, for who sends its code of now. The first factor comes with recovery codes, and ends the caller's other
-/// sessions, which were opened without one. 404, 422 `code`.
+/// Says how a passkey is to be made. 409 `too_many_factors`.
+pub async fn add_passkey(
+    app: &App,
+    passkeys: &Passkeys,
+    scope: &Scope<ManageOwnAccount>,
+    name: &str,
+) -> Result<NewPasskey> {
+    again(|| async {
+        let user = User::me(&app.table, scope).await?;
+        let mut factors = Factors::of(&app.table, user.id).await?;
+        let (factor_id, public_key) = factors.add_passkey(passkeys, &user, name, app.now())?;
+        let added = NewPasskey { factor_id, public_key };
+        Commit::by(app, scope)
+            .write("factors", Write::save(&factors)?)
+            .reply(Reply::created(&added)?)
+            .await?;
+        Ok(added)
+    })
+    .await
+}
+
+/// Lets a factor count, for who sends its code of now or the passkey that was made. The first factor comes with recovery codes, and ends the caller's other
+/// sessions, which were opened without one. 404, 422 `code` or `credential`.
 pub async fn confirm(
     app: &App,
     desk: &Desk,
     scope: &Scope<ManageOwnAccount>,
     id: FactorId,
-    code: &str,
+    proof: Proof<'_>,
 ) -> Result<Confirmed> {
     again(|| async {
         let (now, table) = (app.now(), &app.table);
         let mut user = User::me(table, scope).await?;
         let mut factors = Factors::of(table, user.id).await?;
         let is_first = !factors.any();
-        let factor = factors.confirm(&app.sealing, id, code, now)?;
+        let factor = factors.confirm(&app.sealing, id, proof, now)?;
         let recovery_codes = is_first.then(|| factors.make_codes());
         let new = json!({"type": factor.method(), "name": factor.name, "recoveryCodesMade": is_first});
         let new = Noted::about(Subject::of(user.id), new, &["name"]);

@@ -5,18 +5,17 @@ use commit::{Commit, again};
 use kernel::{Error, Network, Origin, Result, Time};
 use notifications::{Desk, Letter};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use table::Write;
 use trail::{Chain, Change};
 
 use super::challenge::{Challenge, ChallengeToken, bad_challenge};
-use super::{Factors, Method, Proof};
-use crate::account::{Opening, SignedIn, log_failure};
+use super::{Factors, Method, Passkeys, Proof};
+use crate::account::{Door, Opening, SignedIn, log_failure};
 use crate::devices::Devices;
 use crate::failures::{Guess, Subject};
 use crate::recovery::{FORGOT_PAGE, telling};
 use crate::session::Device;
-use crate::token::Issuer;
 use crate::user::User;
 
 /// What is still to be proved before there are tokens.
@@ -29,6 +28,10 @@ pub struct FactorChallenge {
     pub expires_at: Time,
     /// By what it may be met.
     pub methods: Vec<Method>,
+    /// For `navigator.credentials.get`, if it may be met by a passkey: WebAuthn's `PublicKeyCredentialRequestOptionsJSON`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Object, nullable = false)]
+    pub public_key: Option<Value>,
 }
 
 /// What logging in gives: the tokens of a session, or a challenge for who has a factor.
@@ -42,43 +45,65 @@ pub enum LoggedIn {
 }
 
 /// Asks a person for their factor.
-pub(crate) async fn challenge(app: &App, user: &User) -> Result<FactorChallenge> {
+pub(crate) async fn challenge(app: &App, passkeys: &Passkeys, user: &User) -> Result<FactorChallenge> {
     let factors = Factors::of(&app.table, user.id).await?;
-    let (challenge, token) = Challenge::new(user, app.now());
+    let (options, asked) = factors.to_be_signed(passkeys)?.unzip();
+    let made = Challenge::new(user, asked, app.now());
+    stored(app, made, factors.methods(), options).await
+}
+
+/// Asks whoever it is for a passkey, with which they log in without a password.
+pub async fn ask_anybody(app: &App, passkeys: &Passkeys) -> Result<FactorChallenge> {
+    let (options, asked) = passkeys.to_be_signed(std::iter::empty())?;
+    let made = Challenge::of_anybody(asked, app.now());
+    stored(app, made, vec![Method::Passkey], Some(options)).await
+}
+
+async fn stored(
+    app: &App,
+    (challenge, token): (Challenge, ChallengeToken),
+    methods: Vec<Method>,
+    public_key: Option<Value>,
+) -> Result<FactorChallenge> {
     Commit::of(app, &Origin::default())
         .write("challenge", Write::create(&challenge)?)
         .await?;
     Ok(FactorChallenge {
         challenge: token.reveal(),
         expires_at: challenge.until,
-        methods: factors.methods(),
+        methods,
+        public_key,
     })
 }
 
 /// Logs in who meets a challenge. The challenge and the proof are spent with the session that they open: 401
-/// `bad_challenge`, 401 `wrong_code`; after some of those 429 `too_many_failures`. Who used a recovery code is told by mail.
+/// `bad_challenge`, 401 `wrong_code` or `wrong_passkey`; after some wrong codes 429 `too_many_failures`. Who used a recovery
+/// code is told by mail.
 pub async fn meet(
     app: &App,
-    desk: &Desk,
-    issuer: &Issuer,
+    door: &Door,
     origin: &Origin,
     challenge: &str,
     proof: Proof<'_>,
     device: Device,
 ) -> Result<SignedIn> {
     let token = ChallengeToken::parse(challenge).ok_or_else(bad_challenge)?;
-    let (_, user) = open(app, &token).await?;
-    let entered = entered(app, desk, issuer, origin, (&user, &token), proof, &device).await;
+    let (_, user) = open(app, &token, proof).await?;
+    let entered = entered(app, door, origin, (&user, &token), proof, &device).await;
     if let Err(error) = &entered {
         log_failure(&user.email, Some(user.id), device.ip_address, error);
     }
     entered
 }
 
-/// A challenge and whom it asks, if it is still good.
-async fn open(app: &App, token: &ChallengeToken) -> Result<(Challenge, User)> {
+/// A challenge and whom it asks, if it is still good; one that asks nobody by name asks whom the passkey belongs to.
+pub(super) async fn open(app: &App, token: &ChallengeToken, proof: Proof<'_>) -> Result<(Challenge, User)> {
     let challenge = Challenge::find(&app.table, token).await?.ok_or_else(bad_challenge)?;
-    let user = User::find(&app.table, challenge.user).await?;
+    let whom = match (challenge.user, proof) {
+        (None, Proof::Passkey(signed)) => signed.person()?,
+        (named, _) => named,
+    };
+    let user = User::find(&app.table, whom.ok_or_else(bad_challenge)?).await?;
     let user = user
         .filter(|user| challenge.is_open(user, app.now()))
         .ok_or_else(bad_challenge)?;
@@ -88,27 +113,30 @@ async fn open(app: &App, token: &ChallengeToken) -> Result<(Challenge, User)> {
 
 async fn entered(
     app: &App,
-    desk: &Desk,
-    issuer: &Issuer,
+    door: &Door,
     origin: &Origin,
     (asked, token): (&User, &ChallengeToken),
     proof: Proof<'_>,
     device: &Device,
 ) -> Result<SignedIn> {
+    let desk = &door.desk;
     let from = Devices::of(&app.table, asked.id).await?.known_network(device);
-    let guess = Guess::begin(app, subject(asked, proof, from)).await?;
+    let guess = match subject(asked, proof, from) {
+        Some(subject) => Some(Guess::begin(app, subject).await?),
+        None => None,
+    };
     again(|| async {
-        let (challenge, user) = open(app, token).await?;
+        let (challenge, user) = open(app, token, proof).await?;
         let mut factors = Factors::of(&app.table, user.id).await?;
-        if !factors.accept(&app.sealing, proof, app.now())? {
-            return Err(wrong_code().into());
+        if !factors.accept(&app.sealing, proof, challenge.asked.as_ref(), app.now())? {
+            return Err(wrong(proof).into());
         }
         let opening = Opening::of(app, user, device).await?;
         let mut commit = opening
             .commit(app, desk, origin)?
             .write("factors", Write::replace(&factors)?)
             .write("challenge", Write::delete(&challenge))
-            .write("failures", guess.forgotten());
+            .write_all("failures", guess.as_ref().map(Guess::forgotten));
         if proof.method() == Method::RecoveryCode {
             let left = factors.codes_left();
             let change = Change::by(asked.id, "recovery_code.used", "user", asked.id);
@@ -116,16 +144,18 @@ async fn entered(
             commit = telling(commit, desk, app.now(), asked, used(desk, app.now(), asked, left))?;
         }
         commit.await?;
-        Ok(opening.done(app, issuer, Some(proof.method()))?)
+        Ok(opening.done(app, &door.issuer, Some(proof.method()))?)
     })
     .await
 }
 
-/// Whose guesses these are; who comes from a network that the person is known to use is counted apart.
-fn subject<'a>(user: &User, proof: Proof<'_>, from: Option<Network>) -> Subject<'a> {
+/// Whose guesses these are; who comes from a network that the person is known to use is counted apart. What a passkey signs
+/// is not guessed.
+fn subject<'a>(user: &User, proof: Proof<'_>, from: Option<Network>) -> Option<Subject<'a>> {
     match proof {
-        Proof::Code(_) => Subject::Code { user: user.id, from },
-        Proof::RecoveryCode(_) => Subject::RecoveryCode { user: user.id, from },
+        Proof::Code(_) => Some(Subject::Code { user: user.id, from }),
+        Proof::RecoveryCode(_) => Some(Subject::RecoveryCode { user: user.id, from }),
+        Proof::Passkey(_) => None,
     }
 }
 
@@ -138,9 +168,16 @@ fn used(desk: &Desk, now: Time, user: &User, left: usize) -> Letter {
     }
 }
 
-fn wrong_code() -> Error {
-    Error::Unauthenticated {
-        code: "wrong_code",
-        detail: "this code is wrong, or was used before; wait for the next one",
-    }
+fn wrong(proof: Proof<'_>) -> Error {
+    let (code, detail) = match proof {
+        Proof::Passkey(_) => (
+            "wrong_passkey",
+            "this passkey is unknown, or has not signed what it was asked to",
+        ),
+        _ => (
+            "wrong_code",
+            "this code is wrong, or was used before; wait for the next one",
+        ),
+    };
+    Error::Unauthenticated { code, detail }
 }

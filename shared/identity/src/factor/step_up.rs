@@ -6,7 +6,9 @@ use kernel::policy::ManageOwnAccount;
 use kernel::{Error, Result, Scope};
 use table::Write;
 
-use super::{Factors, Proof};
+use super::challenge::{ChallengeToken, bad_challenge};
+use super::second_step::{self, FactorChallenge};
+use super::{Factors, Passkeys, Proof, Signed};
 use crate::account::prove_password;
 use crate::devices::Devices;
 use crate::failures::{Guess, Subject};
@@ -20,6 +22,8 @@ pub enum Again<'a> {
     Password(&'a str),
     /// The code of an app.
     Code(&'a str),
+    /// What a passkey has signed, and the challenge that it met.
+    Passkey(&'a str, Signed<'a>),
 }
 
 impl std::fmt::Debug for Again<'_> {
@@ -27,12 +31,26 @@ impl std::fmt::Debug for Again<'_> {
         f.write_str(match self {
             Self::Password(_) => "password",
             Self::Code(_) => "code",
+            Self::Passkey(..) => "passkey",
         })
     }
 }
 
-/// Notes in the caller's session that they proved now that it is them. 422 `password` or `code`, 409 `no_password`, 429
-/// `too_many_failures`.
+/// Asks the caller for one of their passkeys. 409 `no_passkey`.
+pub async fn ask(app: &App, passkeys: &Passkeys, scope: &Scope<ManageOwnAccount>) -> Result<FactorChallenge> {
+    let user = User::me(&app.table, scope).await?;
+    let asked = second_step::challenge(app, passkeys, &user).await?;
+    if asked.public_key.is_none() {
+        return Err(Error::refused(
+            "no_passkey",
+            "you have no passkey; send a code or your password",
+        ));
+    }
+    Ok(asked)
+}
+
+/// Notes in the caller's session that they proved now that it is them. 422 `password`, `code` or `credential`, 401
+/// `bad_challenge`, 409 `no_password`, 429 `too_many_failures`.
 pub async fn prove(app: &App, scope: &Scope<ManageOwnAccount>, given: Again<'_>, device: &Device) -> Result<()> {
     let user = User::me(&app.table, scope).await?;
     match given {
@@ -45,13 +63,14 @@ pub async fn prove(app: &App, scope: &Scope<ManageOwnAccount>, given: Again<'_>,
         }
         Again::Password(password) => by_password(app, scope, &user, password).await,
         Again::Code(code) => by_code(app, scope, &user, code, device).await,
+        Again::Passkey(challenge, signed) => by_passkey(app, scope, &user, challenge, signed).await,
     }
 }
 
 async fn by_password(app: &App, scope: &Scope<ManageOwnAccount>, user: &User, password: &str) -> Result<()> {
     let without = "you log in without a password; log in again instead";
     let (_, guess) = prove_password(app, user, ("password", password), without).await?;
-    again(|| async { proved(app, scope, user, &guess).await?.await }).await
+    again(|| async { proved(app, scope, user, Some(&guess)).await?.await }).await
 }
 
 async fn by_code(app: &App, scope: &Scope<ManageOwnAccount>, user: &User, code: &str, device: &Device) -> Result<()> {
@@ -59,21 +78,53 @@ async fn by_code(app: &App, scope: &Scope<ManageOwnAccount>, user: &User, code: 
     let guess = Guess::begin(app, Subject::Code { user: user.id, from }).await?;
     again(|| async {
         let mut factors = Factors::of(&app.table, user.id).await?;
-        if !factors.accept(&app.sealing, Proof::Code(code), app.now())? {
+        if !factors.accept(&app.sealing, Proof::Code(code), None, app.now())? {
             return Err(Error::invalid("code", "is wrong, or was used before; wait for the next one").into());
         }
-        let commit = proved(app, scope, user, &guess).await?;
+        let commit = proved(app, scope, user, Some(&guess)).await?;
         commit.write("factors", Write::replace(&factors)?).await
     })
     .await
 }
 
+async fn by_passkey(
+    app: &App,
+    scope: &Scope<ManageOwnAccount>,
+    user: &User,
+    challenge: &str,
+    signed: Signed<'_>,
+) -> Result<()> {
+    let token = ChallengeToken::parse(challenge).ok_or_else(bad_challenge)?;
+    let proof = Proof::Passkey(signed);
+    again(|| async {
+        let (challenge, asked) = second_step::open(app, &token, proof).await?;
+        if asked.id != user.id {
+            return Err(bad_challenge().into());
+        }
+        let mut factors = Factors::of(&app.table, user.id).await?;
+        if !factors.accept(&app.sealing, proof, challenge.asked.as_ref(), app.now())? {
+            return Err(Error::invalid("credential", "is not what one of your passkeys was asked to sign").into());
+        }
+        let commit = proved(app, scope, user, None).await?;
+        commit
+            .write("factors", Write::replace(&factors)?)
+            .write("challenge", Write::delete(&challenge))
+            .await
+    })
+    .await
+}
+
 /// What notes the proof in the caller's session.
-async fn proved<'a>(app: &'a App, scope: &Scope<ManageOwnAccount>, user: &User, guess: &Guess) -> Result<Commit<'a>> {
+async fn proved<'a>(
+    app: &'a App,
+    scope: &Scope<ManageOwnAccount>,
+    user: &User,
+    guess: Option<&Guess>,
+) -> Result<Commit<'a>> {
     let mut session = session::own(&app.table, app.now(), scope, user).await?;
     session.prove(app.now());
     Ok(Commit::by(app, scope)
         .write("session", Write::replace(&session)?)
-        .write("failures", guess.forgotten())
+        .write_all("failures", guess.map(Guess::forgotten))
         .reply(Reply::no_content()))
 }

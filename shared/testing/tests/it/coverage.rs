@@ -25,6 +25,7 @@ pub(crate) const WHO: &[(&str, &str, &str)] = &[
     ("POST",   "/v1/auth/register",                                     PUBLIC),
     ("POST",   "/v1/auth/login",                                        PUBLIC),
     ("POST",   "/v1/auth/login/factor",                                 PUBLIC),
+    ("POST",   "/v1/auth/login/passkey",                                PUBLIC),
     ("POST",   "/v1/auth/refresh",                                      PUBLIC),
     ("POST",   "/v1/auth/logout",                                       PUBLIC),
     ("GET",    "/v1/auth/google",                                       PUBLIC),
@@ -42,11 +43,13 @@ pub(crate) const WHO: &[(&str, &str, &str)] = &[
 
     ("GET",    "/v1/auth/factors",                                      "ManageOwnAccount"),
     ("POST",   "/v1/auth/factors/totp",                                 "ManageOwnAccount"),
+    ("POST",   "/v1/auth/factors/passkey",                              "ManageOwnAccount"),
     ("POST",   "/v1/auth/factors/recovery-codes",                       "ManageOwnAccount"),
     ("POST",   "/v1/auth/factors/{id}/confirm",                         "ManageOwnAccount"),
     ("DELETE", "/v1/auth/factors/{id}",                                 "ManageOwnAccount"),
 
     ("POST",   "/v1/auth/step-up",                                      "ManageOwnAccount"),
+    ("POST",   "/v1/auth/step-up/passkey",                              "ManageOwnAccount"),
 
     ("GET",    "/v1/users",                                             "ManageUsers"),
     ("PATCH",  "/v1/users/{id}/role",                                   "ManageUsers"),
@@ -569,7 +572,8 @@ async fn public_operations_answer_nobody_without_failing() {
             (_, path) if path.starts_with("/pay/{token}") => 404,
             // This organization has no account there.
             (_, path) if path.starts_with("/v1/provider-webhooks/") => 404,
-            ("GET", _) => 200,
+            // It asks for nothing.
+            ("GET", _) | (_, "/v1/auth/login/passkey") => 200,
             _ => 400,
         };
         assert_eq!(reply.status, expected, "{}: {}", operation.name(), reply.json);

@@ -49,6 +49,7 @@ mod notices;
 mod orgs;
 mod origins;
 mod outbox;
+mod passkeys;
 mod pay;
 mod payment_crashes;
 mod payment_logs;

@@ -138,6 +138,7 @@ async fn sensitive(acme: &Tenant, member: &Person) -> Vec<Reply> {
             .await,
         require(client, org, false).await,
         client.post("/v1/auth/factors/totp", json!({"name": "Phone"})).await,
+        client.post("/v1/auth/factors/passkey", json!({"name": "Laptop"})).await,
         client.post("/v1/auth/factors/recovery-codes", json!({})).await,
         client
             .delete(format!("/v1/auth/factors/{}", kernel::FactorId::from_bits(7)))
