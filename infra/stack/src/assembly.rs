@@ -21,6 +21,7 @@ use crate::gateway::Gateway;
 use crate::runtime::{Log, Pool, Program, Programs, Shared, Snapshot};
 use crate::schedule::Firings;
 use crate::template::Template;
+use crate::traces::Traces;
 use crate::{poller, schedule};
 
 /// How often idle processes are looked for, and expired items and messages.
@@ -47,6 +48,8 @@ pub struct Plan {
     pub told: BTreeMap<String, Value>,
     /// What goes wrong, once everything has started.
     pub chaos: Chaos,
+    /// A collector of OpenTelemetry that traces are handed on to, such as `http://localhost:4318`.
+    pub collector: Option<String>,
 }
 
 /// A running stack.
@@ -59,6 +62,8 @@ pub struct Stack {
     pub told: BTreeMap<String, Value>,
     /// What goes wrong.
     pub chaos: Chaos,
+    /// What functions record of their way.
+    pub traces: Traces,
     /// What it runs.
     pub template: Template,
     pools: HashMap<String, Arc<Pool>>,
@@ -82,12 +87,15 @@ impl Stack {
             log,
             told,
             chaos,
+            collector,
         } = plan;
         let aws = Aws::start_under(&template, ssm, &storage, &clock, chaos.clone()).await?;
         let mut environment = aws.environment();
         if let Some(file) = clock.file() {
             environment.insert("LOCAL_CLOCK".into(), file.display().to_string());
         }
+        let (traces, daemon) = Traces::listen(collector).await?;
+        environment.insert("AWS_XRAY_DAEMON_ADDRESS".into(), traces.address().to_string());
         let shared = Shared {
             environment,
             guard,
@@ -115,11 +123,12 @@ impl Stack {
             clock,
             told,
             chaos,
+            traces,
             template,
             pools,
             gateway,
             stop: watch::Sender::new(false),
-            tasks: Vec::new(),
+            tasks: vec![daemon],
             has_ready_route,
         };
         stack.feed()?;

@@ -1,12 +1,12 @@
 //! Sending to queues: the one sender of the system.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use aws_sdk_sqs::types::{QueueAttributeName, SendMessageBatchRequestEntry};
+use aws_sdk_sqs::types::{MessageAttributeValue, QueueAttributeName, SendMessageBatchRequestEntry};
 use aws_types::SdkConfig;
 use kernel::Result;
 
@@ -98,6 +98,7 @@ impl Queues {
             .queue_url(self.url(queue)?)
             .message_body(message.body)
             .set_message_group_id(message.group)
+            .set_message_attributes(attributes()?)
             .set_delay_seconds((delay > 0).then_some(delay));
         request
             .send()
@@ -142,11 +143,13 @@ impl Queues {
 
     async fn send_batch(&self, queue: Queue, messages: &[Outgoing]) -> Result<()> {
         let mut request = self.client().send_message_batch().queue_url(self.url(queue)?);
+        let attributes = attributes()?;
         for (place, message) in messages.iter().enumerate() {
             let entry = SendMessageBatchRequestEntry::builder()
                 .id(place.to_string())
                 .message_body(&message.body)
                 .set_message_group_id(message.group.clone())
+                .set_message_attributes(attributes.clone())
                 .delay_seconds(message.delay_seconds());
             request = request.entries(entry.build().context("a message")?);
         }
@@ -181,6 +184,14 @@ impl Queues {
         }
         Ok(depth)
     }
+}
+
+/// What goes beside each message: the span that sends it, if there is one.
+fn attributes() -> anyhow::Result<Option<HashMap<String, MessageAttributeValue>>> {
+    let Some(trace) = spans::current() else { return Ok(None) };
+    let value = MessageAttributeValue::builder().data_type("String").string_value(trace);
+    let value = value.build().context("an attribute of a message")?;
+    Ok(Some(HashMap::from([(spans::ATTRIBUTE.to_owned(), value)])))
 }
 
 impl fmt::Debug for Queues {

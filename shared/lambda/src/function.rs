@@ -180,9 +180,20 @@ pub fn run(function: Function) -> Result<()> {
 fn start_log(env: &Env) {
     let wanted = env.optional("RUST_LOG").and_then(|text| text.parse().ok());
     let filter: Targets = wanted.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
+    // What is timed is no part of a line.
+    let filter = filter.with_target(spans::TARGET, LevelFilter::OFF);
     let lines = tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr);
+    let timed = Targets::new().with_target(spans::TARGET, LevelFilter::INFO);
     // A second subscriber in one process is a test's business, not an error.
     let _ = tracing_subscriber::registry()
         .with(lines.with_filter(filter))
+        .with(recorder(env).map(|recorder| recorder.with_filter(timed)))
         .try_init();
+}
+
+/// Lambda names a daemon for traces where they are switched on (`Tracing` in the template).
+fn recorder(env: &Env) -> Option<spans::Recorder> {
+    let daemon = env.optional("AWS_XRAY_DAEMON_ADDRESS")?;
+    let name = env.optional("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default();
+    spans::start(daemon, name, env.optional("AWS_REGION").unwrap_or_default())
 }

@@ -10,10 +10,12 @@ use axum::body::Body;
 use axum::extract::{MatchedPath, Request};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use kernel::Origin;
 use lambda_http::RequestExt;
 use lambda_http::request::RequestContext;
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
 
 use crate::Problem;
 
@@ -41,24 +43,48 @@ async fn surround(mut request: Request, next: Next) -> Response {
         .extensions()
         .get::<MatchedPath>()
         .map(|path| path.as_str().to_owned());
+    let caller = traceparent(request.headers());
+    spans::begin(request.lambda_context_ref().and_then(|lambda| lambda.xray_trace_id.as_deref()));
+    let span = span(&method, route.as_deref(), caller.as_deref());
     let origin = Origin {
         request: id.clone(),
-        trace: traceparent(request.headers()),
+        trace: spans::of(&span).or(caller),
         claim: None,
     };
     request.extensions_mut().insert(origin);
-    let reply = survive(next.run(request)).await;
+    let reply = survive(next.run(request)).instrument(span.clone()).await;
     let mut response = reply.unwrap_or_else(|panic| panicked(&panic));
     finish(&mut response, &id);
+    let status = response.status();
+    span.record("http.response.status_code", status.as_u16());
+    span.record("error", status.is_server_error());
+    drop(span);
     tracing::info!(
         http.request.method = %method,
         http.route = route.as_deref().unwrap_or("none"),
-        http.response.status_code = response.status().as_u16(),
+        http.response.status_code = status.as_u16(),
         request.id = id,
         duration_ms = started.elapsed().as_secs_f64() * 1_000.0,
         "answered"
     );
+    spans::flush();
     response
+}
+
+/// What a request takes, as OpenTelemetry's conventions for HTTP servers describe it.
+fn span(method: &Method, route: Option<&str>, caller: Option<&str>) -> Span {
+    let route = route.unwrap_or("none");
+    tracing::info_span!(
+        target: spans::TARGET,
+        "request",
+        otel.kind = "server",
+        otel.name = format!("{method} {route}"),
+        otel.parent = caller,
+        http.request.method = %method,
+        http.route = route,
+        http.response.status_code = Empty,
+        error = Empty,
+    )
 }
 
 fn panicked(panic: &str) -> Response {

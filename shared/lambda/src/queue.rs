@@ -10,6 +10,8 @@ use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent
 use futures::future::join_all;
 use kernel::Time;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
 
 use crate::App;
 
@@ -69,15 +71,19 @@ pub async fn each<F>(messages: Vec<Message>, handle: impl Fn(Message) -> F) -> V
 where
     F: Future<Output = kernel::Result<()>> + Send,
 {
+    let many = messages.len();
     let one = |message: Message| {
         let (id, receives) = (message.id.clone(), message.receives);
-        let handled = survive(handle(message));
+        // One alone is timed as its batch.
+        let span = if many > 1 { span(&message, 1) } else { Span::none() };
+        let handled = survive(handle(message)).instrument(span.clone());
         async move {
             let error = match handled.await {
                 Ok(Ok(())) => return None,
                 Ok(Err(error)) => format!("{:#}", anyhow!(error)),
                 Err(panic) => format!("it panicked: {panic}"),
             };
+            span.record("error", true);
             // The body may hold what belongs to a person, so it is not logged.
             tracing::error!(
                 message.id = id,
@@ -92,6 +98,22 @@ where
     failed.into_iter().flatten().collect()
 }
 
+/// What a message takes, or a batch that begins with it, as OpenTelemetry's conventions for messaging describe it.
+fn span(message: &Message, many: usize) -> Span {
+    tracing::info_span!(
+        target: spans::TARGET,
+        "message",
+        otel.kind = "consumer",
+        otel.name = "process",
+        otel.parent = message.attributes.get(spans::ATTRIBUTE).map(String::as_str),
+        messaging.system = "aws_sqs",
+        messaging.operation.r#type = "process",
+        messaging.message.id = message.id,
+        messaging.batch.message_count = many,
+        error = Empty,
+    )
+}
+
 /// Gives a batch to its consumer, and where that panics each message alone, so that only what it panics at comes again. A
 /// process that is to end takes none.
 pub async fn deliver<C: Consumer>(consumer: &C, app: &App, messages: Vec<Message>) -> Vec<String> {
@@ -100,7 +122,8 @@ pub async fn deliver<C: Consumer>(consumer: &C, app: &App, messages: Vec<Message
         return ids(&messages);
     }
     let _busy = app.shutdown.busy();
-    match survive(consumer.consume(app, messages.clone())).await {
+    let span = messages.first().map_or_else(Span::none, |first| span(first, messages.len()));
+    match survive(consumer.consume(app, messages.clone())).instrument(span).await {
         Ok(failed) => return failed,
         Err(panic) => tracing::error!(error = panic, messages = messages.len(), "a consumer panicked"),
     }
@@ -142,8 +165,10 @@ impl<C: Consumer> Queue for Consuming<C> {
 /// Serves a queue for as long as Lambda sends batches.
 pub(crate) async fn serve(queue: &dyn Queue) -> Result<(), Error> {
     let serve = service_fn(async |event: LambdaEvent<SqsEvent>| {
+        spans::begin(event.context.xray_trace_id.as_deref());
         let messages = event.payload.records.into_iter().map(Message::from);
         let failed = queue.consume(messages.collect()).await;
+        spans::flush();
         Ok::<_, Error>(response(failed))
     });
     lambda_runtime::run(serve).await

@@ -4,6 +4,8 @@ use std::pin::Pin;
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde::de::IgnoredAny;
+use tracing::Instrument as _;
+use tracing::field::Empty;
 
 use crate::App;
 
@@ -34,7 +36,21 @@ impl<S: Schedule> Firing for Scheduled<S> {
 
 /// Serves a schedule for as long as EventBridge fires it. What the event says is not looked at.
 pub(crate) async fn serve(firing: &dyn Firing) -> Result<(), Error> {
-    let serve = service_fn(async |_: LambdaEvent<IgnoredAny>| firing.fire().await.map_err(failed));
+    let serve = service_fn(async |event: LambdaEvent<IgnoredAny>| {
+        spans::begin(event.context.xray_trace_id.as_deref());
+        let span = tracing::info_span!(
+            target: spans::TARGET,
+            "firing",
+            otel.kind = "server",
+            faas.trigger = "timer",
+            error = Empty,
+        );
+        let fired = firing.fire().instrument(span.clone()).await.map_err(failed);
+        span.record("error", fired.is_err());
+        drop(span);
+        spans::flush();
+        fired
+    });
     lambda_runtime::run(serve).await
 }
 
