@@ -75,11 +75,20 @@ impl Traces {
         let request = ExportTraceServiceRequest::decode(bytes.as_slice())?;
         let mut kept = self.lock();
         for resource in request.resource_spans {
-            let of = resource.resource.map(|resource| resource.attributes).unwrap_or_default();
-            let service = of.iter().find(|pair| pair.key == "service.name").map(|pair| text_of(pair.value.as_ref()));
+            let of = resource
+                .resource
+                .map(|resource| resource.attributes)
+                .unwrap_or_default();
+            let service = of
+                .iter()
+                .find(|pair| pair.key == "service.name")
+                .map(|pair| text_of(pair.value.as_ref()));
             let service = service.unwrap_or_default();
             let spans = resource.scope_spans.into_iter().flat_map(|scope| scope.spans);
-            kept.extend(spans.map(|span| Kept { service: service.clone(), span }));
+            kept.extend(spans.map(|span| Kept {
+                service: service.clone(),
+                span,
+            }));
         }
         let more = kept.len().saturating_sub(KEPT);
         kept.drain(..more);
@@ -104,7 +113,11 @@ impl Traces {
     /// The same, as a page: the last traces, or one of them as a waterfall.
     pub fn page(&self, trace: Option<&str>) -> String {
         let spans = self.spans(trace);
-        let body = if trace.is_some() { waterfall(&spans) } else { list(&spans) };
+        let body = if trace.is_some() {
+            waterfall(&spans)
+        } else {
+            list(&spans)
+        };
         format!("{HEAD}{body}")
     }
 
@@ -130,7 +143,9 @@ impl Kept {
     }
 
     fn took_ns(&self) -> u64 {
-        self.span.end_time_unix_nano.saturating_sub(self.span.start_time_unix_nano)
+        self.span
+            .end_time_unix_nano
+            .saturating_sub(self.span.start_time_unix_nano)
     }
 
     fn json(&self) -> Value {
@@ -178,7 +193,10 @@ impl Collector {
 
     async fn hand_on(&self, bytes: Vec<u8>) {
         let Some((client, url)) = &self.0 else { return };
-        let request = client.post(url).header("content-type", "application/x-protobuf").body(bytes);
+        let request = client
+            .post(url)
+            .header("content-type", "application/x-protobuf")
+            .body(bytes);
         match request.send().await.and_then(reqwest::Response::error_for_status) {
             Ok(_) => {}
             Err(error) => tracing::warn!("the collector did not take a trace: {error}"),
@@ -196,7 +214,10 @@ td.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}td.t{
 </style>";
 
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
 }
 
 #[expect(clippy::cast_precision_loss, reason = "for eyes")]
@@ -206,7 +227,8 @@ fn ms(ns: u64) -> f64 {
 
 /// The last traces, the newest first.
 fn list(spans: &[Kept]) -> String {
-    let mut page = String::from("<h1>Traces</h1><table><tr><th>began with</th><th>in</th><th>spans</th><th>ms</th></tr>");
+    let mut page =
+        String::from("<h1>Traces</h1><table><tr><th>began with</th><th>in</th><th>spans</th><th>ms</th></tr>");
     let mut seen: Vec<&[u8]> = Vec::new();
     for kept in spans.iter().rev() {
         let id = kept.span.trace_id.as_slice();
@@ -216,7 +238,11 @@ fn list(spans: &[Kept]) -> String {
         seen.push(id);
         let of_it: Vec<&Kept> = spans.iter().filter(|other| other.span.trace_id == id).collect();
         let first = of_it[0];
-        let failed = if of_it.iter().any(|kept| kept.failed()) { "failed" } else { "" };
+        let failed = if of_it.iter().any(|kept| kept.failed()) {
+            "failed"
+        } else {
+            ""
+        };
         let _ = write!(
             page,
             "<tr class=\"{failed}\"><td><a class=\"m\" href=\"?traceId={}\">{}</a></td><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{:.1}</td></tr>",
@@ -232,8 +258,16 @@ fn list(spans: &[Kept]) -> String {
 
 /// When the first of some spans began, and how long until the last ended.
 fn span_of(spans: &[&Kept]) -> (u64, u64) {
-    let from = spans.iter().map(|kept| kept.span.start_time_unix_nano).min().unwrap_or_default();
-    let until = spans.iter().map(|kept| kept.span.end_time_unix_nano).max().unwrap_or_default();
+    let from = spans
+        .iter()
+        .map(|kept| kept.span.start_time_unix_nano)
+        .min()
+        .unwrap_or_default();
+    let until = spans
+        .iter()
+        .map(|kept| kept.span.end_time_unix_nano)
+        .max()
+        .unwrap_or_default();
     (from, until.saturating_sub(from))
 }
 
@@ -249,7 +283,10 @@ fn waterfall(spans: &[Kept]) -> String {
     let roots = spans.iter().rev().filter(|kept| !known(&kept.span.parent_span_id));
     rest.extend(roots.map(|root| (root, 0)));
     while let Some((kept, depth)) = rest.pop() {
-        let children = spans.iter().rev().filter(|child| child.span.parent_span_id == kept.span.span_id);
+        let children = spans
+            .iter()
+            .rev()
+            .filter(|child| child.span.parent_span_id == kept.span.span_id);
         rest.extend(children.map(|child| (child, depth + 1)));
         let share = |ns: u64| 100.0 * ms(ns) / ms(total.max(1));
         let failed = if kept.failed() { " failed" } else { "" };

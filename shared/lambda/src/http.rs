@@ -44,7 +44,11 @@ async fn surround(mut request: Request, next: Next) -> Response {
         .get::<MatchedPath>()
         .map(|path| path.as_str().to_owned());
     let caller = traceparent(request.headers());
-    spans::begin(request.lambda_context_ref().and_then(|lambda| lambda.xray_trace_id.as_deref()));
+    spans::begin(
+        request
+            .lambda_context_ref()
+            .and_then(|lambda| lambda.xray_trace_id.as_deref()),
+    );
     let span = span(&method, route.as_deref(), caller.as_deref());
     let origin = Origin {
         request: id.clone(),

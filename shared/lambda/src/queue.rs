@@ -122,7 +122,9 @@ pub async fn deliver<C: Consumer>(consumer: &C, app: &App, messages: Vec<Message
         return ids(&messages);
     }
     let _busy = app.shutdown.busy();
-    let span = messages.first().map_or_else(Span::none, |first| span(first, messages.len()));
+    let span = messages
+        .first()
+        .map_or_else(Span::none, |first| span(first, messages.len()));
     match survive(consumer.consume(app, messages.clone())).instrument(span).await {
         Ok(failed) => return failed,
         Err(panic) => tracing::error!(error = panic, messages = messages.len(), "a consumer panicked"),

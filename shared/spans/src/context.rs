@@ -63,7 +63,8 @@ pub fn of(span: &Span) -> Option<String> {
 fn recorded(id: &tracing::Id, dispatch: &Dispatch) -> Option<Context> {
     let registry = dispatch.downcast_ref::<Registry>()?;
     let span = registry.span(id)?;
-    span.scope().find_map(|span| Some(span.extensions().get::<Open>()?.context))
+    span.scope()
+        .find_map(|span| Some(span.extensions().get::<Open>()?.context))
 }
 
 #[cfg(test)]

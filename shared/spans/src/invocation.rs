@@ -33,8 +33,12 @@ fn read(trace_id: &str) -> Invocation {
         let mut parts = trace_id.split(';').filter_map(|part| part.split_once('='));
         parts.find(|(found, _)| *found == name).map(|(_, value)| value)
     };
-    let root = part("Root").and_then(|root| root.strip_prefix("1-")).map(|root| root.replacen('-', "", 1));
-    let segment = root.zip(part("Parent")).map(|(root, parent)| format!("00-{root}-{parent}-00"));
+    let root = part("Root")
+        .and_then(|root| root.strip_prefix("1-"))
+        .map(|root| root.replacen('-', "", 1));
+    let segment = root
+        .zip(part("Parent"))
+        .map(|(root, parent)| format!("00-{root}-{parent}-00"));
     Invocation {
         sampled: part("Sampled") == Some("1"),
         segment: segment.and_then(|text| text.parse().ok()),

@@ -23,8 +23,8 @@ pub const TARGET: &str = "span";
 const HEADER: &str = "{\"format\":\"json\",\"version\":1}\nT1S";
 /// A datagram holds at most 64 KiB; base64 makes four bytes of three.
 const MOST_BYTES: usize = 45_000;
-/// Spans that wait for the end of an invocation; more are dropped.
-const MOST_SPANS: usize = 1_000;
+/// So many spans wait for the end of an invocation; of more, calls are dropped, and what they are part of is kept.
+const MOST_SPANS: usize = 500;
 /// Longer texts are cut.
 const LONGEST_TEXT: usize = 256;
 
@@ -126,7 +126,7 @@ impl Recorder {
             failed: open.seen.failed,
         });
         let mut ended = self.0.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        if ended.len() < MOST_SPANS {
+        if ended.len() < MOST_SPANS || open.kind != Kind::Client {
             ended.push(span);
         }
     }
@@ -199,7 +199,10 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Recorder {
             ..Seen::default()
         };
         attributes.record(&mut seen);
-        let around = span.scope().skip(1).find_map(|span| Some(span.extensions().get::<Open>()?.context));
+        let around = span
+            .scope()
+            .skip(1)
+            .find_map(|span| Some(span.extensions().get::<Open>()?.context));
         let kind = seen.kind.unwrap_or(Kind::Internal);
         let begins = matches!(kind, Kind::Server | Kind::Consumer);
         // Who was sent a message by what caused it is within both; the nearer one is told.

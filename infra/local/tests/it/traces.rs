@@ -34,7 +34,9 @@ impl Server {
             let trace = headers["traceparent"].to_str().unwrap().to_owned();
             calling.called.lock().unwrap().push(trace);
         };
-        let routes = Router::new().route("/v1/traces", post(collect)).route("/hook", post(call));
+        let routes = Router::new()
+            .route("/v1/traces", post(collect))
+            .route("/hook", post(call));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move { axum::serve(listener, routes).await });
@@ -43,7 +45,10 @@ impl Server {
 
     fn collect(&self, body: &[u8]) {
         let request = ExportTraceServiceRequest::decode(body).unwrap();
-        let scopes = request.resource_spans.into_iter().flat_map(|resource| resource.scope_spans);
+        let scopes = request
+            .resource_spans
+            .into_iter()
+            .flat_map(|resource| resource.scope_spans);
         let mut collected = self.collected.lock().unwrap();
         for span in scopes.flat_map(|scope| scope.spans) {
             let trace = collected.entry(hex::encode(span.trace_id)).or_default();
@@ -53,7 +58,10 @@ impl Server {
 }
 
 async fn post_as(up: &Up, tenant: &Tenant, path: &str, body: Value, trace: Option<&str>) -> Value {
-    let mut headers = vec![("authorization", tenant.token.as_str()), ("x-org-id", tenant.org.as_str())];
+    let mut headers = vec![
+        ("authorization", tenant.token.as_str()),
+        ("x-org-id", tenant.org.as_str()),
+    ];
     headers.extend(trace.map(|trace| ("traceparent", trace)));
     let (status, reply) = up.call(Method::POST, path, &headers, Some(body)).await;
     assert!(status.is_success(), "{path}: {status} {reply}");
@@ -83,7 +91,10 @@ async fn a_request_and_the_webhook_it_causes_are_one_trace() {
         .until("the webhook's job is told of", async || {
             let (_, reply) = up.call(Method::GET, &path, &[], None).await;
             let spans = reply["data"].as_array().unwrap().clone();
-            spans.iter().any(|span| span["spanId"] == called[36..52]).then_some(spans)
+            spans
+                .iter()
+                .any(|span| span["spanId"] == called[36..52])
+                .then_some(spans)
         })
         .await;
     let kinds: Vec<(&str, &str)> = spans
@@ -112,9 +123,18 @@ async fn a_request_and_the_webhook_it_causes_are_one_trace() {
     assert!(ids.is_subset(&collected), "{ids:?} {collected:?}");
 
     // People see the same as a page; what is no trace is refused.
-    let page = up.http.get(format!("{}{path}", up.url)).header("accept", "text/html").send().await.unwrap();
+    let page = up
+        .http
+        .get(format!("{}{path}", up.url))
+        .header("accept", "text/html")
+        .send()
+        .await
+        .unwrap();
     let page = page.text().await.unwrap();
-    assert!(page.contains("fact invoice.created") && page.contains("POST /v1/invoices"), "{page}");
+    assert!(
+        page.contains("fact invoice.created") && page.contains("POST /v1/invoices"),
+        "{page}"
+    );
     let (status, _) = up.call(Method::GET, "/_local/traces?traceId=7", &[], None).await;
     assert_eq!(status, 400);
 }

@@ -95,7 +95,10 @@ async fn next(pool: &Arc<Pool>, process: &Arc<Process>) -> Response {
 fn trace_id(id: &str, traced: bool) -> String {
     let digits: String = id.chars().filter(|c| *c != '-').collect();
     let (root, parent, sampled) = (&digits[..24], &digits[16..], u8::from(traced));
-    format!("Root=1-{:08x}-{root};Parent={parent};Sampled={sampled}", real_ms() / 1000)
+    format!(
+        "Root=1-{:08x}-{root};Parent={parent};Sampled={sampled}",
+        real_ms() / 1000
+    )
 }
 
 fn finish(process: &Process, id: &str, outcome: Outcome) -> Response {

@@ -64,7 +64,8 @@ fn a_request_and_its_calls_are_one_trace_that_others_read() {
     let requests = heard(SAMPLED, || {
         let request = request(Some(CALLER));
         request.in_scope(|| {
-            let call = info_span!(target: TARGET, "call", otel.kind = "client", bytes = 7_u64, quick = true, share = 0.5);
+            let call =
+                info_span!(target: TARGET, "call", otel.kind = "client", bytes = 7_u64, quick = true, share = 0.5);
             assert!(current().unwrap().starts_with(&CALLER[..36]));
             drop(call);
         });
@@ -72,16 +73,34 @@ fn a_request_and_its_calls_are_one_trace_that_others_read() {
         request.record("error", true);
     });
     let resource = requests[0].resource_spans[0].resource.clone().unwrap();
-    assert_eq!(resource.attributes[0].value.clone().unwrap().value, Some(Any::StringValue("ingest".into())));
+    assert_eq!(
+        resource.attributes[0].value.clone().unwrap().value,
+        Some(Any::StringValue("ingest".into()))
+    );
     let spans = spans(requests);
-    let [call, request] = spans.as_slice() else { panic!("{spans:?}") };
-    assert_eq!((request.name.as_str(), request.kind, request.status.clone().unwrap().code), ("GET /v1/plans", 2, 2));
+    let [call, request] = spans.as_slice() else {
+        panic!("{spans:?}")
+    };
+    assert_eq!(
+        (
+            request.name.as_str(),
+            request.kind,
+            request.status.clone().unwrap().code
+        ),
+        ("GET /v1/plans", 2, 2)
+    );
     assert_eq!(hex::encode(&request.trace_id), CALLER[3..35]);
     assert_eq!(hex::encode(&request.parent_span_id), CALLER[36..52]);
     // Where Lambda's own span is, is another trace.
-    assert_eq!(hex::encode(&request.links[0].trace_id), "5759e988bd862e3fe1be46a994272793");
+    assert_eq!(
+        hex::encode(&request.links[0].trace_id),
+        "5759e988bd862e3fe1be46a994272793"
+    );
     assert_eq!(attribute(request, "status"), Some(Any::IntValue(503)));
-    assert_eq!((call.kind, &call.trace_id, &call.parent_span_id), (3, &request.trace_id, &request.span_id));
+    assert_eq!(
+        (call.kind, &call.trace_id, &call.parent_span_id),
+        (3, &request.trace_id, &request.span_id)
+    );
     assert!(call.links.is_empty() && call.status.is_none());
     assert_eq!(attribute(call, "bytes"), Some(Any::IntValue(7)));
     assert_eq!(attribute(call, "quick"), Some(Any::BoolValue(true)));
@@ -95,7 +114,10 @@ fn without_a_caller_it_is_lambdas_trace_and_without_that_a_new_one() {
     let spans_of = |trace_id: &str| spans(heard(trace_id, || drop(request(Some("nonsense")))));
     let own = &spans_of(SAMPLED)[0];
     assert_eq!(hex::encode(&own.trace_id), "5759e988bd862e3fe1be46a994272793");
-    assert_eq!((hex::encode(&own.parent_span_id).as_str(), own.links.len()), ("53995c3f42cd8ad8", 0));
+    assert_eq!(
+        (hex::encode(&own.parent_span_id).as_str(), own.links.len()),
+        ("53995c3f42cd8ad8", 0)
+    );
     let new = &spans_of("Sampled=1")[0];
     assert!(new.trace_id.iter().any(|byte| *byte != 0) && new.parent_span_id.is_empty());
 }
@@ -107,7 +129,9 @@ fn what_is_not_sampled_or_belongs_to_nothing_is_not_recorded() {
         assert_eq!(request.in_scope(current), None);
     });
     assert!(quiet.is_empty());
-    let lonely = heard(SAMPLED, || drop(info_span!(target: TARGET, "call", otel.kind = "client")));
+    let lonely = heard(SAMPLED, || {
+        drop(info_span!(target: TARGET, "call", otel.kind = "client"))
+    });
     assert!(lonely.is_empty());
 }
 
@@ -124,24 +148,43 @@ fn a_message_is_within_who_sent_it_or_linked_to_who_took_it() {
             work("00-11111111111111111111111111111111-2222222222222222-01");
         });
     }));
-    let [near, far, message] = spans.as_slice() else { panic!("{spans:?}") };
-    assert_eq!((&near.trace_id, &near.parent_span_id), (&message.trace_id, &message.span_id));
+    let [near, far, message] = spans.as_slice() else {
+        panic!("{spans:?}")
+    };
+    assert_eq!(
+        (&near.trace_id, &near.parent_span_id),
+        (&message.trace_id, &message.span_id)
+    );
     assert_eq!(hex::encode(&far.trace_id), "1".repeat(32));
-    assert_eq!((&far.links[0].trace_id, &far.links[0].span_id), (&message.trace_id, &message.span_id));
+    assert_eq!(
+        (&far.links[0].trace_id, &far.links[0].span_id),
+        (&message.trace_id, &message.span_id)
+    );
 }
 
 #[test]
-fn many_spans_fit_their_datagrams_and_a_flood_is_bounded() {
+fn many_spans_fit_their_datagrams_and_of_a_flood_the_frame_is_kept() {
     let requests = heard(SAMPLED, || {
         let request = request(None);
         request.in_scope(|| {
             for _ in 0..2_000 {
-                drop(info_span!(target: TARGET, "call", otel.kind = "client", text = "é".repeat(1_000)));
+                drop(info_span!(target: TARGET, "call", otel.kind = "client", text = "é".repeat(30)));
             }
         });
     });
     assert!(requests.len() > 1, "{}", requests.len());
     let spans = spans(requests);
-    assert_eq!(spans.len(), MOST_SPANS);
-    assert_eq!(attribute(&spans[0], "text"), Some(Any::StringValue("é".repeat(128))));
+    assert_eq!(spans.len(), MOST_SPANS + 1);
+    assert_eq!(spans.last().unwrap().name, "GET /v1/plans");
+}
+
+#[test]
+fn long_texts_are_cut_where_a_character_ends() {
+    let long =
+        || drop(info_span!(target: TARGET, "job", otel.kind = "consumer", text = format!("x{}", "é".repeat(1_000))));
+    let spans = spans(heard(SAMPLED, long));
+    assert_eq!(
+        attribute(&spans[0], "text"),
+        Some(Any::StringValue(format!("x{}", "é".repeat(127))))
+    );
 }
