@@ -17,12 +17,13 @@ use crate::template::REGION;
 /// The farthest that one move takes the clock: ten years.
 const MAX_ADVANCE_SECONDS: u32 = 10 * 366 * 86_400;
 
-const AIDS: [(&str, &[Method]); 6] = [
+const AIDS: [(&str, &[Method]); 7] = [
     ("aws", &[Method::GET]),
     ("chaos", &[Method::GET, Method::POST]),
     ("emails", &[Method::GET]),
     ("clock", &[Method::GET, Method::POST]),
     ("functions", &[Method::GET]),
+    ("metrics", &[Method::GET]),
     ("queues", &[Method::GET]),
 ];
 
@@ -66,6 +67,9 @@ pub async fn answer(stack: &Stack, request: Request<Body>) -> Response {
             "method_not_allowed",
             &format!("use {}", methods.join(" or ")),
         );
+    }
+    if name == "metrics" {
+        return metrics(stack);
     }
     let done = match name {
         "aws" => Ok(aws(stack)),
@@ -176,6 +180,21 @@ fn queues(stack: &Stack) -> Result<Value, String> {
         }));
     }
     Ok(json!({"data": data}))
+}
+
+/// What functions measured, and how many messages wait, as Prometheus reads it.
+fn metrics(stack: &Stack) -> Response {
+    let sqs = stack.aws.sqs();
+    let depths = sqs.names().filter_map(|name| {
+        let visible = u32::try_from(sqs.depth(name).ok()?.visible).ok()?;
+        Some((name.to_owned(), f64::from(visible)))
+    });
+    let help = "How many messages of a queue wait.";
+    let depth = ("aws_sqs_messages_visible", help, "queue_name", depths.collect());
+    let mut response = Response::new(Body::from(stack.metrics.text(&[depth])));
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
 }
 
 /// Answers with an error as RFC 9457 has it.

@@ -18,6 +18,7 @@ use crate::aws::{Aws, Storage};
 use crate::chaos::Chaos;
 use crate::clock::Clock;
 use crate::gateway::Gateway;
+use crate::metrics::Metrics;
 use crate::runtime::{Log, Pool, Program, Programs, Shared, Snapshot};
 use crate::schedule::Firings;
 use crate::template::Template;
@@ -59,6 +60,8 @@ pub struct Stack {
     pub told: BTreeMap<String, Value>,
     /// What goes wrong.
     pub chaos: Chaos,
+    /// What functions measured.
+    pub metrics: Metrics,
     /// What it runs.
     pub template: Template,
     pools: HashMap<String, Arc<Pool>>,
@@ -88,10 +91,11 @@ impl Stack {
         if let Some(file) = clock.file() {
             environment.insert("LOCAL_CLOCK".into(), file.display().to_string());
         }
+        let metrics = Metrics::default();
         let shared = Shared {
             environment,
             guard,
-            log,
+            log: metrics.hear(log),
             chaos: chaos.clone(),
         };
         let mut pools = HashMap::new();
@@ -115,6 +119,7 @@ impl Stack {
             clock,
             told,
             chaos,
+            metrics,
             template,
             pools,
             gateway,

@@ -21,6 +21,7 @@ pub mod clock;
 pub mod data;
 pub mod front;
 pub mod gateway;
+pub mod metrics;
 pub mod poller;
 pub mod runtime;
 pub mod schedule;

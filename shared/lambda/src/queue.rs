@@ -160,8 +160,8 @@ impl Queue for Watched {
             let (emf, rest) = self.watch.ended();
             tracing::info!(
                 target: TARGET,
-                messaging.batch.message_count = count,
-                messaging.batch.failed_count = failed.len(),
+                batch.message_count = count,
+                batch.failed_count = failed.len(),
                 duration_ms = started.elapsed().as_secs_f64() * 1_000.0,
                 emf,
                 "took a batch"
