@@ -23,6 +23,7 @@ const AIDS: [(&str, &[Method]); 7] = [
     ("emails", &[Method::GET]),
     ("clock", &[Method::GET, Method::POST]),
     ("functions", &[Method::GET]),
+    ("metrics", &[Method::GET]),
     ("queues", &[Method::GET]),
     ("traces", &[Method::GET]),
 ];
@@ -67,6 +68,9 @@ pub async fn answer(stack: &Stack, request: Request<Body>) -> Response {
             "method_not_allowed",
             &format!("use {}", methods.join(" or ")),
         );
+    }
+    if name == "metrics" {
+        return metrics(stack);
     }
     if name == "traces" && accepts_pages(&parts.headers) {
         return match trace(&parts) {
@@ -206,6 +210,21 @@ fn queues(stack: &Stack) -> Result<Value, String> {
         }));
     }
     Ok(json!({"data": data}))
+}
+
+/// What functions measured, and how many messages wait, as Prometheus reads it.
+fn metrics(stack: &Stack) -> Response {
+    let sqs = stack.aws.sqs();
+    let depths = sqs.names().filter_map(|name| {
+        let visible = u32::try_from(sqs.depth(name).ok()?.visible).ok()?;
+        Some((name.to_owned(), f64::from(visible)))
+    });
+    let help = "How many messages of a queue wait.";
+    let depth = ("aws_sqs_messages_visible", help, "queue_name", depths.collect());
+    let mut response = Response::new(Body::from(stack.metrics.text(&[depth])));
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
 }
 
 /// Answers with an error as RFC 9457 has it.

@@ -18,6 +18,7 @@ use crate::aws::{Aws, Storage};
 use crate::chaos::Chaos;
 use crate::clock::Clock;
 use crate::gateway::Gateway;
+use crate::metrics::Metrics;
 use crate::runtime::{Log, Pool, Program, Programs, Shared, Snapshot};
 use crate::schedule::Firings;
 use crate::template::Template;
@@ -64,6 +65,8 @@ pub struct Stack {
     pub chaos: Chaos,
     /// What functions record of their way.
     pub traces: Traces,
+    /// What functions measured.
+    pub metrics: Metrics,
     /// What it runs.
     pub template: Template,
     pools: HashMap<String, Arc<Pool>>,
@@ -96,10 +99,11 @@ impl Stack {
         }
         let (traces, daemon) = Traces::listen(collector).await?;
         environment.insert("AWS_XRAY_DAEMON_ADDRESS".into(), traces.address().to_string());
+        let metrics = Metrics::default();
         let shared = Shared {
             environment,
             guard,
-            log,
+            log: metrics.hear(log),
             chaos: chaos.clone(),
         };
         let mut pools = HashMap::new();
@@ -124,6 +128,7 @@ impl Stack {
             told,
             chaos,
             traces,
+            metrics,
             template,
             pools,
             gateway,

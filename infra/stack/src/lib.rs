@@ -22,6 +22,7 @@ pub mod clock;
 pub mod data;
 pub mod front;
 pub mod gateway;
+pub mod metrics;
 pub mod poller;
 pub mod runtime;
 pub mod schedule;

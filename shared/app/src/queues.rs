@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
+use aws_sdk_sqs::error::ProvideErrorMetadata as _;
 use aws_sdk_sqs::types::{MessageAttributeValue, QueueAttributeName, SendMessageBatchRequestEntry};
 use aws_types::SdkConfig;
 use kernel::Result;
@@ -16,6 +17,8 @@ use crate::Env;
 const BATCH: usize = 10;
 /// … of together so many bytes, which is also the longest message.
 const BATCH_BYTES: usize = 256 * 1024;
+/// What SQS says where a dead-letter queue is being emptied already.
+const MOVES_ALREADY: &str = "already a task running";
 /// SQS delays a message no longer.
 pub(crate) const LONGEST_DELAY: Duration = Duration::from_mins(15);
 
@@ -160,6 +163,20 @@ impl Queues {
         match reply.failed.first() {
             None => Ok(()),
             Some(first) => Err(anyhow!("{} of {} messages: {}", reply.failed.len(), messages.len(), first.code).into()),
+        }
+    }
+
+    /// Has SQS move what lies in a dead-letter queue, by its ARN, back to where it comes from. It does so by and by; one move
+    /// at a time, so a second one asked for meanwhile is no error.
+    pub async fn move_back(&self, dead_letter_arn: &str) -> Result<()> {
+        let moved = self.client().start_message_move_task().source_arn(dead_letter_arn);
+        match moved.send().await {
+            Ok(_) => Ok(()),
+            Err(error) if error.meta().message().is_some_and(|text| text.contains(MOVES_ALREADY)) => Ok(()),
+            Err(error) => {
+                let error = anyhow!(error).context(format!("moving back what is in {dead_letter_arn}"));
+                Err(error.into())
+            }
         }
     }
 

@@ -195,6 +195,8 @@ pub async fn work<J: Job>(app: &App, worker: &impl Work<J>, message: &str) -> Re
         duration_ms = took_ms,
         "a job was tried"
     );
+    let labels = [("queue", J::QUEUE.name), ("outcome", outcome.name())];
+    app.measures.time("messaging.process.duration", &labels, took);
     note::<J>(app, record, &outcome, measured).await
 }
 
@@ -298,6 +300,9 @@ async fn note<J: Job>(app: &App, mut record: JobRecord, outcome: &Outcome, measu
     if !store::save(&app.table, &mut record).await? {
         tracing::warn!(job.id = %record.id, "a job was canceled, or taken by another worker, while it was done");
         return Ok(());
+    }
+    if matches!(outcome, Outcome::Again { .. } | Outcome::Dead { .. }) {
+        app.measures.count("jobs.failed", &[("queue", queue.name)]);
     }
     if record.state == State::Dead {
         tracing::warn!(job.id = %record.id, job.kind = record.kind, reason = record.error, "a job is dead");

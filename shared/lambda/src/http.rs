@@ -7,7 +7,7 @@ use std::time::Instant;
 use app::survive;
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{MatchedPath, Request};
+use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -18,11 +18,12 @@ use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
 
 use crate::Problem;
+use crate::measure::{TARGET, Watch, write_rest};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Surrounds routes with what every request gets.
-pub fn service(routes: Router) -> Router {
+pub(crate) fn service(routes: Router, watch: Watch) -> Router {
     routes
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "not_found", "there is no such route"))
         .method_not_allowed_fallback(async || {
@@ -32,10 +33,10 @@ pub fn service(routes: Router) -> Router {
                 "this route does not take this method",
             )
         })
-        .layer(middleware::from_fn(surround))
+        .layer(middleware::from_fn_with_state(watch, surround))
 }
 
-async fn surround(mut request: Request, next: Next) -> Response {
+async fn surround(State(watch): State<Watch>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let id = request_id(&request);
     let method = request.method().clone();
@@ -56,21 +57,29 @@ async fn surround(mut request: Request, next: Next) -> Response {
         claim: None,
     };
     request.extensions_mut().insert(origin);
-    let reply = survive(next.run(request)).instrument(span.clone()).await;
+    let within = watch.invocation(request.lambda_context_ref(), Some(&id));
+    let next = survive(next.run(request)).instrument(span.clone());
+    let reply = next.instrument(within.clone()).await;
+    let _within = within.entered();
     let mut response = reply.unwrap_or_else(|panic| panicked(&panic));
     finish(&mut response, &id);
     let status = response.status();
     span.record("http.response.status_code", status.as_u16());
     span.record("error", status.is_server_error());
     drop(span);
+    watch.time("http.server.request.duration", started.elapsed());
+    let (emf, rest) = watch.ended();
     tracing::info!(
+        target: TARGET,
         http.request.method = %method,
         http.route = route.as_deref().unwrap_or("none"),
         http.response.status_code = status.as_u16(),
         request.id = id,
         duration_ms = started.elapsed().as_secs_f64() * 1_000.0,
+        emf,
         "answered"
     );
+    write_rest(rest);
     spans::flush();
     response
 }

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::anyhow;
 use app::survive;
@@ -14,6 +16,7 @@ use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
 
 use crate::App;
+use crate::measure::{TARGET, Watch, write_rest};
 
 /// A message as a consumer sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -164,12 +167,42 @@ impl<C: Consumer> Queue for Consuming<C> {
     }
 }
 
+/// A consumer whose batches are measured, with a line of the log at the end of each.
+pub(crate) struct Watched {
+    pub(crate) queue: Arc<dyn Queue>,
+    pub(crate) watch: Watch,
+}
+
+impl Queue for Watched {
+    fn consume(&self, messages: Vec<Message>) -> Pin<Box<dyn Future<Output = Vec<String>> + Send + '_>> {
+        Box::pin(async move {
+            let (started, count) = (Instant::now(), messages.len());
+            let span = self.watch.invocation(None, None);
+            let failed = self.queue.consume(messages).instrument(span.clone()).await;
+            let _within = span.entered();
+            self.watch.time("messaging.batch.duration", started.elapsed());
+            let (emf, rest) = self.watch.ended();
+            tracing::info!(
+                target: TARGET,
+                batch.message_count = count,
+                batch.failed_count = failed.len(),
+                duration_ms = started.elapsed().as_secs_f64() * 1_000.0,
+                emf,
+                "took a batch"
+            );
+            write_rest(rest);
+            failed
+        })
+    }
+}
+
 /// Serves a queue for as long as Lambda sends batches.
 pub(crate) async fn serve(queue: &dyn Queue) -> Result<(), Error> {
     let serve = service_fn(async |event: LambdaEvent<SqsEvent>| {
         spans::begin(event.context.xray_trace_id.as_deref());
         let messages = event.payload.records.into_iter().map(Message::from);
-        let failed = queue.consume(messages.collect()).await;
+        let span = tracing::error_span!("lambda", function_request_id = event.context.request_id.as_str());
+        let failed = queue.consume(messages.collect()).instrument(span).await;
         spans::flush();
         Ok::<_, Error>(response(failed))
     });
