@@ -1,4 +1,8 @@
-//! /v1/admin: what the platform's managers set: prices, credits and quotas of organizations.
+//! /v1/admin: what the platform's managers set: prices, credits and quotas of organizations; and what its admins look at: how much there
+//! is of everything, and the events of all tenants.
+
+mod events;
+mod stats;
 
 use axum::extract::State;
 use gate::{Guarded, Routes, Serve, routes};
@@ -22,7 +26,10 @@ impl Serve for Admin {
     type State = Guarded;
 
     fn routes() -> Routes<Guarded> {
-        Routes::new().signed_in(routes![get_prices, set_prices, adjust_credits, get_quotas, set_quotas])
+        Routes::new()
+            .signed_in(routes![get_prices, set_prices, adjust_credits, get_quotas, set_quotas])
+            .and(stats::routes())
+            .and(events::routes())
     }
 }
 

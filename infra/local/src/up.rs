@@ -110,6 +110,7 @@ pub async fn start(options: &Options) -> Result<Running> {
     let programs = build::keep(programs, &data.folder().join("bin"))?;
     front.wait_for("the functions are being started");
     let plan = Plan {
+        collector: std::env::var("OTEL_EXPORTER_OTLP_ENDPOINT").ok(),
         ssm: secrets.ssm(&template).into_iter().chain(options.ssm.clone()).collect(),
         told: told(&secrets, &template, &payments),
         storage: Storage::Folder(data.folder().to_owned()),

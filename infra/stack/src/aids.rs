@@ -17,13 +17,15 @@ use crate::template::REGION;
 /// The farthest that one move takes the clock: ten years.
 const MAX_ADVANCE_SECONDS: u32 = 10 * 366 * 86_400;
 
-const AIDS: [(&str, &[Method]); 6] = [
+const AIDS: [(&str, &[Method]); 7] = [
     ("aws", &[Method::GET]),
     ("chaos", &[Method::GET, Method::POST]),
     ("emails", &[Method::GET]),
     ("clock", &[Method::GET, Method::POST]),
     ("functions", &[Method::GET]),
+    ("metrics", &[Method::GET]),
     ("queues", &[Method::GET]),
+    ("traces", &[Method::GET]),
 ];
 
 #[derive(Deserialize)]
@@ -67,7 +69,17 @@ pub async fn answer(stack: &Stack, request: Request<Body>) -> Response {
             &format!("use {}", methods.join(" or ")),
         );
     }
+    if name == "metrics" {
+        return metrics(stack);
+    }
+    if name == "traces" && accepts_pages(&parts.headers) {
+        return match trace(&parts) {
+            Ok(trace) => page(stack.traces.page(trace.as_deref())),
+            Err(detail) => problem(StatusCode::BAD_REQUEST, "invalid_request", &detail),
+        };
+    }
     let done = match name {
+        "traces" => trace(&parts).map(|trace| stack.traces.json(trace.as_deref())),
         "aws" => Ok(aws(stack)),
         "emails" => emails(stack, parts.uri.query().unwrap_or_default()),
         "clock" if parts.method == Method::GET => Ok(json!({"now": rfc3339(stack.clock.now_ms())})),
@@ -96,6 +108,28 @@ fn is_local(headers: &HeaderMap) -> bool {
         authority.is_some_and(|authority| HERE.iter().any(|here| authority.host().eq_ignore_ascii_case(here)))
     };
     headers.get(header::HOST).is_none_or(here) && !headers.contains_key(header::ORIGIN)
+}
+
+fn accepts_pages(headers: &HeaderMap) -> bool {
+    let accepted = headers.get(header::ACCEPT).and_then(|accepted| accepted.to_str().ok());
+    accepted.is_some_and(|accepted| accepted.contains("text/html"))
+}
+
+/// Which trace is asked for; all, if none is named.
+fn trace(parts: &http::request::Parts) -> Result<Option<String>, String> {
+    let query = parts.uri.query().unwrap_or_default();
+    match query.split_once('=') {
+        None if query.is_empty() => Ok(None),
+        Some(("traceId", id)) if id.len() == 32 => Ok(Some(id.to_ascii_lowercase())),
+        _ => Err(format!("{query:?} is no traceId=<32 hexadecimal digits>")),
+    }
+}
+
+fn page(html: String) -> Response {
+    let mut response = Response::new(Body::from(html));
+    let kind = HeaderValue::from_static("text/html; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
 }
 
 async fn small(body: Body) -> Result<Bytes, String> {
@@ -176,6 +210,21 @@ fn queues(stack: &Stack) -> Result<Value, String> {
         }));
     }
     Ok(json!({"data": data}))
+}
+
+/// What functions measured, and how many messages wait, as Prometheus reads it.
+fn metrics(stack: &Stack) -> Response {
+    let sqs = stack.aws.sqs();
+    let depths = sqs.names().filter_map(|name| {
+        let visible = u32::try_from(sqs.depth(name).ok()?.visible).ok()?;
+        Some((name.to_owned(), f64::from(visible)))
+    });
+    let help = "How many messages of a queue wait.";
+    let depth = ("aws_sqs_messages_visible", help, "queue_name", depths.collect());
+    let mut response = Response::new(Body::from(stack.metrics.text(&[depth])));
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
 }
 
 /// Answers with an error as RFC 9457 has it.

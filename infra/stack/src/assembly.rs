@@ -18,9 +18,11 @@ use crate::aws::{Aws, Storage};
 use crate::chaos::Chaos;
 use crate::clock::Clock;
 use crate::gateway::Gateway;
+use crate::metrics::Metrics;
 use crate::runtime::{Log, Pool, Program, Programs, Shared, Snapshot};
 use crate::schedule::Firings;
 use crate::template::Template;
+use crate::traces::Traces;
 use crate::{poller, schedule};
 
 /// How often idle processes are looked for, and expired items and messages.
@@ -47,6 +49,8 @@ pub struct Plan {
     pub told: BTreeMap<String, Value>,
     /// What goes wrong, once everything has started.
     pub chaos: Chaos,
+    /// A collector of OpenTelemetry that traces are handed on to, such as `http://localhost:4318`.
+    pub collector: Option<String>,
 }
 
 /// A running stack.
@@ -59,6 +63,10 @@ pub struct Stack {
     pub told: BTreeMap<String, Value>,
     /// What goes wrong.
     pub chaos: Chaos,
+    /// What functions record of their way.
+    pub traces: Traces,
+    /// What functions measured.
+    pub metrics: Metrics,
     /// What it runs.
     pub template: Template,
     pools: HashMap<String, Arc<Pool>>,
@@ -82,16 +90,20 @@ impl Stack {
             log,
             told,
             chaos,
+            collector,
         } = plan;
         let aws = Aws::start_under(&template, ssm, &storage, &clock, chaos.clone()).await?;
         let mut environment = aws.environment();
         if let Some(file) = clock.file() {
             environment.insert("LOCAL_CLOCK".into(), file.display().to_string());
         }
+        let (traces, daemon) = Traces::listen(collector).await?;
+        environment.insert("AWS_XRAY_DAEMON_ADDRESS".into(), traces.address().to_string());
+        let metrics = Metrics::default();
         let shared = Shared {
             environment,
             guard,
-            log,
+            log: metrics.hear(log),
             chaos: chaos.clone(),
         };
         let mut pools = HashMap::new();
@@ -115,11 +127,13 @@ impl Stack {
             clock,
             told,
             chaos,
+            traces,
+            metrics,
             template,
             pools,
             gateway,
             stop: watch::Sender::new(false),
-            tasks: Vec::new(),
+            tasks: vec![daemon],
             has_ready_route,
         };
         stack.feed()?;

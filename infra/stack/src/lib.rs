@@ -7,6 +7,7 @@
 //! - [`gateway`]: the HTTP API (payload 2.0): routes, events, replies, CORS.
 //! - [`poller`], [`schedule`]: what calls functions besides HTTP.
 //! - [`chaos`]: what goes wrong where the stack is told to be cruel.
+//! - [`traces`]: the daemon that takes what functions record of their way.
 //! - [`Stack`]: all of it together, by a [`Plan`]; [`front`]: its port; [`aids`]: what the port tells developers.
 //! - [`data`], [`clock`], [`build`]: the folder it keeps its data in, the time it goes by, the programs it runs.
 //!
@@ -21,9 +22,11 @@ pub mod clock;
 pub mod data;
 pub mod front;
 pub mod gateway;
+pub mod metrics;
 pub mod poller;
 pub mod runtime;
 pub mod schedule;
 pub mod template;
+pub mod traces;
 
 pub use assembly::{Plan, Stack};

@@ -7,7 +7,7 @@ use kernel::Time;
 use kernel::seal::Keyring;
 use table::{Cursors, Table, TableName};
 
-use crate::{Clock, Env, Memory, Queues, Sealing, Shutdown};
+use crate::{Clock, Env, Measures, Memory, Queues, Sealing, Shutdown};
 
 /// Names the parameter with the keys of what goes out to clients and comes back: cursors, and whatever else of a request
 /// is signed or sealed.
@@ -29,6 +29,8 @@ pub struct App {
     pub clock: Clock,
     /// Sends to queues.
     pub queues: Queues,
+    /// Counts and times what happens.
+    pub measures: Measures,
     /// What this process remembers.
     pub memory: Memory,
     /// The keys of what goes out to clients and comes back; nothing for a function that has no such thing.
@@ -61,6 +63,7 @@ impl Env {
             sealing: Sealing::with(self.keyring(SEALING_KEYS).await?),
             clock: self.clock().clone(),
             queues: Queues::new(self, config),
+            measures: self.measures().clone(),
             memory: Memory::default(),
             shutdown: self.shutdown().clone(),
         })

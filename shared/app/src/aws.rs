@@ -10,7 +10,15 @@ use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider, SharedHttpClient};
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_types::SdkConfig;
+use http::Uri;
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
 
 use crate::Env;
 
@@ -44,7 +52,65 @@ fn http_client(env: &Env) -> Result<SharedHttpClient> {
         .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
         .tls_context(TlsContext::builder().with_trust_store(trusted).build()?)
         .build_https();
+    let client = if spans::is_on() { Timed::by(client) } else { client };
     Ok(CLIENT.get_or_init(|| client).clone())
+}
+
+/// Connections whose calls are recorded as spans, one for each attempt.
+#[derive(Debug)]
+struct Timed<T>(T);
+
+impl Timed<SharedHttpClient> {
+    fn by(client: SharedHttpClient) -> SharedHttpClient {
+        SharedHttpClient::new(Self(client))
+    }
+}
+
+impl HttpClient for Timed<SharedHttpClient> {
+    fn http_connector(&self, settings: &HttpConnectorSettings, parts: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(Timed(self.0.http_connector(settings, parts)))
+    }
+}
+
+impl HttpConnector for Timed<SharedHttpConnector> {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let span = span(&request);
+        let call = self.0.call(request).instrument(span.clone());
+        HttpConnectorFuture::new(async move {
+            let answered = call.await;
+            let status = answered.as_ref().ok().map(|reply| reply.status().as_u16());
+            span.record("http.response.status_code", status);
+            span.record("error", status.is_none_or(|status| status >= 400));
+            answered
+        })
+    }
+}
+
+/// What a call of AWS takes, as OpenTelemetry's conventions for its SDKs describe it. `DynamoDB_20120810.PutItem` is what
+/// the header says that names it; services without one (S3, SES) are named by method and host.
+fn span(request: &HttpRequest) -> Span {
+    let target = request.headers().get("x-amz-target");
+    let (service, method) = target.and_then(|target| target.split_once('.')).unwrap_or_default();
+    let service = service.split('_').next().unwrap_or_default();
+    let host = request.uri().parse::<Uri>().ok();
+    let host = host.as_ref().and_then(Uri::host).unwrap_or_default();
+    let name = if service.is_empty() {
+        format!("{} {host}", request.method())
+    } else {
+        format!("{service}.{method}")
+    };
+    tracing::info_span!(
+        target: spans::TARGET,
+        "aws",
+        otel.kind = "client",
+        otel.name = name,
+        rpc.system = "aws-api",
+        rpc.service = service,
+        rpc.method = method,
+        server.address = host,
+        http.response.status_code = Empty,
+        error = Empty,
+    )
 }
 
 impl Env {

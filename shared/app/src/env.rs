@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use tokio::sync::OnceCell;
 
 use crate::secrets::Secrets;
-use crate::{Clock, Shutdown};
+use crate::{Clock, Measures, Shutdown};
 
 /// Names the file by which the local stack moves the time.
 const LOCAL_CLOCK: &str = "LOCAL_CLOCK";
@@ -21,6 +21,7 @@ pub struct Env {
     /// Read when the first is asked for; clones share them.
     pub(crate) secrets: Arc<OnceCell<Secrets>>,
     shutdown: Shutdown,
+    measures: Measures,
 }
 
 impl Env {
@@ -40,6 +41,7 @@ impl Env {
             clock,
             secrets: Arc::default(),
             shutdown: Shutdown::default(),
+            measures: Measures::default(),
         }
     }
 
@@ -63,6 +65,11 @@ impl Env {
     /// Whether the process is to end.
     pub fn shutdown(&self) -> &Shutdown {
         &self.shutdown
+    }
+
+    /// What counts and times.
+    pub fn measures(&self) -> &Measures {
+        &self.measures
     }
 
     /// What tells the time.

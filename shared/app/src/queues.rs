@@ -1,12 +1,13 @@
 //! Sending to queues: the one sender of the system.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use aws_sdk_sqs::types::{QueueAttributeName, SendMessageBatchRequestEntry};
+use aws_sdk_sqs::error::ProvideErrorMetadata as _;
+use aws_sdk_sqs::types::{MessageAttributeValue, QueueAttributeName, SendMessageBatchRequestEntry};
 use aws_types::SdkConfig;
 use kernel::Result;
 
@@ -16,6 +17,8 @@ use crate::Env;
 const BATCH: usize = 10;
 /// … of together so many bytes, which is also the longest message.
 const BATCH_BYTES: usize = 256 * 1024;
+/// What SQS says where a dead-letter queue is being emptied already.
+const MOVES_ALREADY: &str = "already a task running";
 /// SQS delays a message no longer.
 pub(crate) const LONGEST_DELAY: Duration = Duration::from_mins(15);
 
@@ -98,6 +101,7 @@ impl Queues {
             .queue_url(self.url(queue)?)
             .message_body(message.body)
             .set_message_group_id(message.group)
+            .set_message_attributes(attributes()?)
             .set_delay_seconds((delay > 0).then_some(delay));
         request
             .send()
@@ -142,11 +146,13 @@ impl Queues {
 
     async fn send_batch(&self, queue: Queue, messages: &[Outgoing]) -> Result<()> {
         let mut request = self.client().send_message_batch().queue_url(self.url(queue)?);
+        let attributes = attributes()?;
         for (place, message) in messages.iter().enumerate() {
             let entry = SendMessageBatchRequestEntry::builder()
                 .id(place.to_string())
                 .message_body(&message.body)
                 .set_message_group_id(message.group.clone())
+                .set_message_attributes(attributes.clone())
                 .delay_seconds(message.delay_seconds());
             request = request.entries(entry.build().context("a message")?);
         }
@@ -157,6 +163,20 @@ impl Queues {
         match reply.failed.first() {
             None => Ok(()),
             Some(first) => Err(anyhow!("{} of {} messages: {}", reply.failed.len(), messages.len(), first.code).into()),
+        }
+    }
+
+    /// Has SQS move what lies in a dead-letter queue, by its ARN, back to where it comes from. It does so by and by; one move
+    /// at a time, so a second one asked for meanwhile is no error.
+    pub async fn move_back(&self, dead_letter_arn: &str) -> Result<()> {
+        let moved = self.client().start_message_move_task().source_arn(dead_letter_arn);
+        match moved.send().await {
+            Ok(_) => Ok(()),
+            Err(error) if error.meta().message().is_some_and(|text| text.contains(MOVES_ALREADY)) => Ok(()),
+            Err(error) => {
+                let error = anyhow!(error).context(format!("moving back what is in {dead_letter_arn}"));
+                Err(error.into())
+            }
         }
     }
 
@@ -181,6 +201,14 @@ impl Queues {
         }
         Ok(depth)
     }
+}
+
+/// What goes beside each message: the span that sends it, if there is one.
+fn attributes() -> anyhow::Result<Option<HashMap<String, MessageAttributeValue>>> {
+    let Some(trace) = spans::current() else { return Ok(None) };
+    let value = MessageAttributeValue::builder().data_type("String").string_value(trace);
+    let value = value.build().context("an attribute of a message")?;
+    Ok(Some(HashMap::from([(spans::ATTRIBUTE.to_owned(), value)])))
 }
 
 impl fmt::Debug for Queues {

@@ -210,6 +210,9 @@ impl<'a> Books<'a> {
                 let parties = Parties::of(booked.after.id, &self.org, &self.settings, &self.client);
                 commit = commit.write("parties", Write::create(&parties)?);
             }
+            if booked.before.as_ref().map(|before| before.status) != Some(booked.after.status) {
+                commit = commit.counts("invoices", "status", booked.after.status.name());
+            }
             commit = booked.add(commit, &chasing)?;
         }
         for gone in self.deleted {

@@ -158,7 +158,7 @@ impl Breaker {
             (Permit::Closed { row: false, .. }, false) | (Permit::Unknown, _) => return,
         };
         match store::change(app, self, &change).await {
-            Ok(Ok(state)) => self.log(&change, &state),
+            Ok(Ok(state)) => self.tell(app, &change, &state),
             // What it reports to is not any more.
             Ok(Err(_)) => {}
             Err(error) => drop(self.unknown(&error)),
@@ -172,11 +172,15 @@ impl Breaker {
     }
 
     /// Says that it has opened or closed; a row that goes on is nobody's news.
-    fn log(&self, change: &Change, state: &State) {
+    fn tell(&self, app: &App, change: &Change, state: &State) {
+        // One series for all endpoints of webhooks.
+        let kind = self.name.split('#').next().unwrap_or_default();
         let (name, org) = (&self.name, self.org.map(|org| org.to_string()).unwrap_or_default());
         if change.opens(state, self.rule) {
+            app.measures.count("breaker.opened", &[("breaker", kind)]);
             tracing::warn!(breaker.name = %name, org.id = org, breaker.state = "open", "a breaker is open");
         } else if change.closes() {
+            app.measures.count("breaker.closed", &[("breaker", kind)]);
             tracing::info!(breaker.name = %name, org.id = org, breaker.state = "closed", "a breaker is closed again");
         }
     }

@@ -28,6 +28,7 @@ pub struct Commit<'a> {
     nudges: Vec<Nudge>,
     begun: Option<String>,
     reply: Option<Reply>,
+    counts: Vec<(&'static str, &'static str, &'static str)>,
 }
 
 /// A write, and what it is.
@@ -82,6 +83,7 @@ impl<'a> Commit<'a> {
             nudges: Vec::new(),
             begun: None,
             reply: None,
+            counts: Vec::new(),
         }
     }
 
@@ -140,6 +142,12 @@ impl<'a> Commit<'a> {
         self
     }
 
+    /// Counts that something came to be so, once this is done: `name`, by a label and its value.
+    pub fn counts(mut self, name: &'static str, label: &'static str, value: &'static str) -> Self {
+        self.counts.push((name, label, value));
+        self
+    }
+
     async fn run(mut self) -> Result<(), NotDone> {
         self.hold_anchors()?;
         let claim = self
@@ -162,6 +170,9 @@ impl<'a> Commit<'a> {
         }
         if let Some((claim, stamp)) = stamp {
             claim.progress.step(stamp.stored());
+        }
+        for (name, label, value) in &self.counts {
+            self.app.measures.count(name, &[(*label, *value)]);
         }
         self.app.queues.nudge_each(self.nudges).await;
         Ok(())

@@ -23,6 +23,7 @@ pub const ALL: &[Function] = &[
     ingest::FUNCTION,
     invoice_pdf::FUNCTION,
     invoices::FUNCTION,
+    job_control::FUNCTION,
     metrics::FUNCTION,
     notifier::FUNCTION,
     orgs::FUNCTION,

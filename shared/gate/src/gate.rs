@@ -223,6 +223,28 @@ pub(crate) async fn member(State(Gate(gate)): State<Gate>, request: Request, nex
     Ok(pass(&verdict, Request::from_parts(parts, body), next).await)
 }
 
+/// As [`member`] where an organization is named. Else lets in who has a role on the platform, outside of any organization;
+/// everybody else must name one.
+pub(crate) async fn member_or_staff(
+    State(gate): State<Gate>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    if request.headers().contains_key(&ORG_HEADER) {
+        return member(State(gate), request, next).await;
+    }
+    let known = gate.0.person(request.headers()).await?;
+    if known.1.role == PlatformRole::User {
+        return Err(missing_org().into());
+    }
+    gate.0.demand_factor(known.0, known.1, false).await?;
+    admit(&gate.0, known, request, next).await
+}
+
+fn missing_org() -> Error {
+    Error::malformed_field("missing_org", "x-org-id", "must name the organization to act in")
+}
+
 /// The key that a request comes with, if it works. One that nobody has is counted by the address that it comes from: 429 once
 /// there were too many.
 pub(crate) async fn api_key(Gate(gate): &Gate, headers: &HeaderMap, from: Option<IpAddr>) -> Result<ApiKey> {
@@ -294,13 +316,7 @@ async fn named_org(parts: &mut Parts) -> Result<OrgId> {
     let (field, text) = match (in_path, parts.headers.get(&ORG_HEADER)) {
         (Some(text), _) => (ORG_PARAMETER, text),
         (None, Some(text)) => ("x-org-id", text.to_str().unwrap_or_default().to_owned()),
-        (None, None) => {
-            return Err(Error::malformed_field(
-                "missing_org",
-                "x-org-id",
-                "must name the organization to act in",
-            ));
-        }
+        (None, None) => return Err(missing_org()),
     };
     text.parse()
         .map_err(|error: kernel::id::NotAnId| Error::malformed_field("malformed_id", field, error.to_string()))

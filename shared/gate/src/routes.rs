@@ -96,6 +96,8 @@ pub(crate) enum Kind {
     PersonOrNobody,
     /// Wants a member.
     Member,
+    /// Wants a member, or somebody with a role on the platform.
+    MemberOrStaff,
     /// Wants an API key.
     ApiKey,
 }
@@ -104,7 +106,8 @@ impl Kind {
     /// Whether it counts calls, and its replies tell what is left.
     pub(crate) fn limits(self) -> bool {
         match self {
-            Self::Address | Self::Visitor | Self::Stranger | Self::Person | Self::Member | Self::ApiKey => true,
+            Self::Address | Self::Visitor | Self::Stranger | Self::Person | Self::Member => true,
+            Self::MemberOrStaff | Self::ApiKey => true,
             Self::Remembering | Self::PersonOrNobody => false,
         }
     }
@@ -212,6 +215,22 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
             }),
         };
         self.group(routes, vec![remembering(), member])
+    }
+
+    /// Adds routes that let in members of the organization that the header `x-org-id` names, and without it who has a role on
+    /// the platform.
+    pub fn members_or_staff(self, routes: Vec<Route<S>>) -> Self
+    where
+        App: FromRef<S>,
+        Gate: FromRef<S>,
+    {
+        let either = Guard {
+            kind: Kind::MemberOrStaff,
+            layer: Box::new(|state, routes| {
+                routes.route_layer(from_fn_with_state(Gate::from_ref(state), gate::member_or_staff))
+            }),
+        };
+        self.group(routes, vec![remembering(), either])
     }
 
     /// Adds routes that let in servers with an API key whose organization can pay for `operation`, and honour

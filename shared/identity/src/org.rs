@@ -8,7 +8,7 @@ use kernel::{Address, Error, OrgId, OrgRole, Rate, Result, Time, UserId, Zone};
 use serde::{Deserialize, Serialize};
 
 pub use billing::{BillingPatch, BillingSettings};
-pub(crate) use store::key;
+pub(crate) use store::{COUNTED, MOST_PAGES, key};
 pub use store::{NAME, OrgChange};
 
 /// An organization.

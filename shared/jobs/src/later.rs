@@ -55,7 +55,7 @@ impl Later {
             kind: J::KIND.to_owned(),
             label: job.label(),
             queue: queue.name.to_owned(),
-            shard: u8::try_from(id.bits() % u128::from(queue.shards.max(1))).unwrap_or(0),
+            shard: queue.shard(id.bits()),
             group: job.group(),
             state: State::Pending,
             attempts: 0,

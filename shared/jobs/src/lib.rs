@@ -27,6 +27,7 @@ pub mod queue;
 mod record;
 mod redrive;
 mod sweep;
+mod view;
 mod work;
 
 use kernel::{JobId, Time};
@@ -38,6 +39,7 @@ pub use queue::{Queue, Retry};
 pub use record::{Event, HistoryEntry, JobRecord, JobRef, Owner, State, store};
 pub use redrive::{Redriven, redrive, redrive_all};
 pub use sweep::{Swept, sweep};
+pub use view::JobView;
 pub use work::{Hold, Outcome, Running, Work, work};
 
 /// Work that is due. What is serialized are its contents; a later version of the code reads them.

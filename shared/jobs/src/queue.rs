@@ -71,11 +71,14 @@ pub static PAYMENTS: Queue = Queue {
     most_waiting: 2_000,
 };
 
-/// Files of what was sent.
+/// Files of invoices and credit notes that were sent.
 pub static DOCUMENTS: Queue = Queue {
-    name: "documents",
+    name: "invoices",
     told: app::Queue("DOCUMENT_QUEUE_URL"),
-    retry: NOTICES,
+    retry: Retry::Doubling {
+        base: Duration::from_secs(10),
+        attempts: 3,
+    },
     // Twice the timeout of `document-worker`.
     lease: Duration::from_mins(2),
     kept: QUARTER,
@@ -136,6 +139,11 @@ impl Queue {
     /// The queue with this name.
     pub fn named(name: &str) -> Option<&'static Self> {
         ALL.iter().copied().find(|queue| queue.name == name)
+    }
+
+    /// The partition of a job among the queue's, by the bits of its id.
+    pub(crate) fn shard(&self, id: u128) -> u8 {
+        u8::try_from(id % u128::from(self.shards.max(1))).unwrap_or(0)
     }
 }
 

@@ -1,5 +1,6 @@
 //! A job as it is stored, and what may become of it. Pure: time and chance are passed in.
 
+mod everywhere;
 pub mod store;
 
 use std::fmt;
@@ -66,8 +67,9 @@ impl TryFrom<String> for Owner {
 }
 
 /// What became of a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
+#[schema(as = JobStatus)]
 pub enum State {
     /// It is to be done.
     Pending,
@@ -115,6 +117,7 @@ impl State {
 /// What happened to a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = JobEventName)]
 pub enum Event {
     /// A worker began.
     Started,
@@ -136,6 +139,7 @@ pub enum Event {
 
 /// One thing that happened to a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = JobEvent)]
 pub struct HistoryEntry {
     /// When.
     pub at: Time,

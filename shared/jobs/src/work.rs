@@ -9,6 +9,7 @@ use app::{App, survive};
 use kernel::{Error, JobId, Origin, Result};
 use tokio::sync::Mutex;
 use tracing::Instrument;
+use tracing::field::Empty;
 
 use crate::Job;
 use crate::later::{context, nudge};
@@ -194,6 +195,8 @@ pub async fn work<J: Job>(app: &App, worker: &impl Work<J>, message: &str) -> Re
         duration_ms = took_ms,
         "a job was tried"
     );
+    let labels = [("queue", J::QUEUE.name), ("outcome", outcome.name())];
+    app.measures.time("messaging.process.duration", &labels, took);
     note::<J>(app, record, &outcome, measured).await
 }
 
@@ -208,12 +211,13 @@ async fn attempt<J: Job>(app: &App, worker: &impl Work<J>, record: JobRecord) ->
         Ok(job) => job,
         Err(outcome) => return (record, outcome, None),
     };
+    let timed = span(&record);
     let running = Running {
         job,
         app,
         id: record.id,
         attempt: record.attempts + 1,
-        origin: record.origin.clone(),
+        origin: record.origin.within(spans::of(&timed)),
         was_dead: record.was_dead(),
         answered: OnceLock::new(),
         record: Mutex::new(record),
@@ -225,14 +229,32 @@ async fn attempt<J: Job>(app: &App, worker: &impl Work<J>, record: JobRecord) ->
         request.id = running.origin.request,
         request.trace = running.origin.trace
     );
-    let outcome = survive(worker.work(app, &running)).instrument(span).await;
+    let outcome = survive(worker.work(app, &running));
+    let outcome = outcome.instrument(span).instrument(timed.clone()).await;
     let outcome = outcome.unwrap_or_else(|panic| {
         tracing::error!(job.id = %running.id, job.kind = J::KIND, error = panic, "a worker panicked");
         // What a panic says is for us.
         Outcome::again("its worker broke down")
     });
+    timed.record("job.outcome", outcome.name());
+    timed.record("error", matches!(outcome, Outcome::Again { .. } | Outcome::Dead { .. }));
     let answered = running.answered.get().copied();
     (running.record.into_inner(), outcome, answered)
+}
+
+/// What an attempt takes, within the trace of what caused the job.
+fn span(record: &JobRecord) -> tracing::Span {
+    tracing::info_span!(
+        target: spans::TARGET,
+        "job",
+        otel.kind = "consumer",
+        otel.name = format!("job {}", record.kind),
+        otel.parent = record.origin.trace,
+        job.id = %record.id,
+        job.attempt = record.attempts + 1,
+        job.outcome = Empty,
+        error = Empty,
+    )
 }
 
 /// What a job says.
@@ -278,6 +300,9 @@ async fn note<J: Job>(app: &App, mut record: JobRecord, outcome: &Outcome, measu
     if !store::save(&app.table, &mut record).await? {
         tracing::warn!(job.id = %record.id, "a job was canceled, or taken by another worker, while it was done");
         return Ok(());
+    }
+    if matches!(outcome, Outcome::Again { .. } | Outcome::Dead { .. }) {
+        app.measures.count("jobs.failed", &[("queue", queue.name)]);
     }
     if record.state == State::Dead {
         tracing::warn!(job.id = %record.id, job.kind = record.kind, reason = record.error, "a job is dead");

@@ -39,5 +39,5 @@ pub use origin::{Anchor, Origin};
 pub use policy::{KeyScope, OrgRole, PlatformRole};
 pub use problem::{Problem, ProblemDetails};
 pub use resource::{Resource, ResourceType};
-pub use scope::{Actor, Caller, OrgWide, Permission, ResourceRole, Scope};
+pub use scope::{Actor, Caller, OrgOrPlatform, OrgWide, Permission, ResourceRole, Scope};
 pub use time::Time;

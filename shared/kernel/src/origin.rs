@@ -35,6 +35,15 @@ impl Origin {
         self.claim.as_ref()?.resumed.as_deref()
     }
 
+    /// The same, within a span of its trace if there is one.
+    #[must_use]
+    pub fn within(&self, span: Option<String>) -> Self {
+        Self {
+            trace: span.or_else(|| self.trace.clone()),
+            ..self.clone()
+        }
+    }
+
     /// Where what happens later because of this comes from: the same request, without its claim.
     #[must_use]
     pub fn for_later(&self) -> Self {

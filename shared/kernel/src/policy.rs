@@ -202,6 +202,11 @@ policy! {
     ReadPlatformAudit  => Audience::Platform(PlatformRole::Manager);
     ErasePeople        => Audience::Platform(PlatformRole::Manager);
     ManageQuotas       => Audience::Platform(PlatformRole::Manager);
+    ReadStats          => Audience::Platform(PlatformRole::Admin);
+    SearchAllEvents    => Audience::Platform(PlatformRole::Admin);
+    // Jobs, whosever they are: for who calls outside of any organization.
+    ReadAllJobs        => Audience::Platform(PlatformRole::Admin);
+    ManageAllJobs      => Audience::Platform(PlatformRole::Admin);
 
     // An organization.
     ReadOrg            => Audience::Org(EVERYONE);
@@ -241,6 +246,10 @@ policy! {
     // Endpoints that subscribe to events; their addresses may be secrets.
     ReadWebhooks       => Audience::Org(BUILDERS);
     ManageWebhooks     => Audience::Org(ADMINS);
+
+    // Its jobs: what was to be done for it, and what became of that.
+    ReadJobs           => Audience::Org(ADMINS);
+    ManageJobs         => Audience::Org(ADMINS);
 
     // Alerts, and the notices that they send.
     ReadAlerts         => Audience::Org(EVERYONE);

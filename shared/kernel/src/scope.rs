@@ -274,6 +274,31 @@ impl<P: Permission, S: Sync> FromRequestParts<S> for Scope<P> {
     }
 }
 
+/// The proof of one of two permissions: of `O` for a member, within their organization; of `P` for who calls outside of any.
+#[derive(Clone, Debug)]
+pub enum OrgOrPlatform<O, P> {
+    /// Within an organization.
+    Org(Scope<O>),
+    /// On the platform.
+    Platform(Scope<P>),
+}
+
+impl<O, P, S> FromRequestParts<S> for OrgOrPlatform<O, P>
+where
+    O: Permission,
+    P: Permission,
+    S: Sync,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> std::result::Result<Self, Problem> {
+        if let Some(Caller::Member { .. }) = parts.extensions.get::<Caller>() {
+            return Ok(Self::Org(Scope::from_request_parts(parts, state).await?));
+        }
+        Ok(Self::Platform(Scope::from_request_parts(parts, state).await?))
+    }
+}
+
 /// One line of the log for whoever lacks what a request needs.
 fn log_denied(permission: &str, caller: Option<&Caller>, origin: &Origin) {
     let (user, org, key) = match caller {

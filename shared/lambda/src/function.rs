@@ -8,12 +8,15 @@ use anyhow::{Result, anyhow};
 use axum::Router;
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use utoipa::openapi::OpenApi;
 
-use crate::queue::{self, Consumer, Consuming, Queue};
-use crate::schedule::{self, Firing, Schedule, Scheduled};
+use crate::line::Lines;
+use crate::measure::{self, Watch};
+use crate::queue::{self, Consumer, Consuming, Queue, Watched};
+use crate::schedule::{self, Firing, Schedule, Scheduled, WatchedFiring};
 use crate::shutdown::listen;
 use crate::{App, Env, http};
 
@@ -133,10 +136,17 @@ impl Function {
 
     /// Starts it with this environment.
     pub async fn start(&self, env: Env) -> Result<Started> {
+        let watch = Watch::of(&env, self.name);
         Ok(match self.starts {
-            Starts::Http { start, .. } => Started::Http(http::service(start(env).await?)),
-            Starts::Queue(start) => Started::Queue(start(env).await?),
-            Starts::Schedule(start) => Started::Schedule(start(env).await?),
+            Starts::Http { start, .. } => Started::Http(http::service(start(env).await?, watch)),
+            Starts::Queue(start) => {
+                let queue = start(env).await?;
+                Started::Queue(Arc::new(Watched { queue, watch }))
+            }
+            Starts::Schedule(start) => {
+                let firing = start(env).await?;
+                Started::Schedule(Arc::new(WatchedFiring { firing, watch }))
+            }
         })
     }
 }
@@ -159,7 +169,7 @@ impl std::fmt::Debug for Started {
 /// Runs a function with the environment of this process, for as long as Lambda calls it.
 pub fn run(function: Function) -> Result<()> {
     let env = Env::of_process();
-    start_log(&env);
+    start_log(&env, function.name());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let shutdown = env.shutdown().clone();
     runtime.block_on(async {
@@ -177,12 +187,29 @@ pub fn run(function: Function) -> Result<()> {
     })
 }
 
-fn start_log(env: &Env) {
+fn start_log(env: &Env, service: &str) {
     let wanted = env.optional("RUST_LOG").and_then(|text| text.parse().ok());
     let filter: Targets = wanted.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
-    let lines = tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr);
+    // What is measured is no matter of the level, and what is timed no part of a line.
+    let filter = filter
+        .with_target(measure::TARGET, LevelFilter::INFO)
+        .with_target(spans::TARGET, LevelFilter::OFF);
+    // CloudWatch takes metrics from a line that has nothing before or after it.
+    let lines = tracing_subscriber::fmt::layer()
+        .event_format(Lines::of(env, service))
+        .fmt_fields(JsonFields::new())
+        .with_writer(std::io::stdout);
+    let timed = Targets::new().with_target(spans::TARGET, LevelFilter::INFO);
     // A second subscriber in one process is a test's business, not an error.
     let _ = tracing_subscriber::registry()
         .with(lines.with_filter(filter))
+        .with(recorder(env).map(|recorder| recorder.with_filter(timed)))
         .try_init();
+}
+
+/// Lambda names a daemon for traces where they are switched on (`Tracing` in the template).
+fn recorder(env: &Env) -> Option<spans::Recorder> {
+    let daemon = env.optional("AWS_XRAY_DAEMON_ADDRESS")?;
+    let name = env.optional("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default();
+    spans::start(daemon, name, env.optional("AWS_REGION").unwrap_or_default())
 }

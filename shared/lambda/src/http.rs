@@ -7,20 +7,23 @@ use std::time::Instant;
 use app::survive;
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{MatchedPath, Request};
+use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use kernel::Origin;
 use lambda_http::RequestExt;
 use lambda_http::request::RequestContext;
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
 
 use crate::Problem;
+use crate::measure::{TARGET, Watch, write_rest};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Surrounds routes with what every request gets.
-pub fn service(routes: Router) -> Router {
+pub(crate) fn service(routes: Router, watch: Watch) -> Router {
     routes
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "not_found", "there is no such route"))
         .method_not_allowed_fallback(async || {
@@ -30,10 +33,10 @@ pub fn service(routes: Router) -> Router {
                 "this route does not take this method",
             )
         })
-        .layer(middleware::from_fn(surround))
+        .layer(middleware::from_fn_with_state(watch, surround))
 }
 
-async fn surround(mut request: Request, next: Next) -> Response {
+async fn surround(State(watch): State<Watch>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let id = request_id(&request);
     let method = request.method().clone();
@@ -41,24 +44,60 @@ async fn surround(mut request: Request, next: Next) -> Response {
         .extensions()
         .get::<MatchedPath>()
         .map(|path| path.as_str().to_owned());
+    let caller = traceparent(request.headers());
+    spans::begin(
+        request
+            .lambda_context_ref()
+            .and_then(|lambda| lambda.xray_trace_id.as_deref()),
+    );
+    let span = span(&method, route.as_deref(), caller.as_deref());
     let origin = Origin {
         request: id.clone(),
-        trace: traceparent(request.headers()),
+        trace: spans::of(&span).or(caller),
         claim: None,
     };
     request.extensions_mut().insert(origin);
-    let reply = survive(next.run(request)).await;
+    let within = watch.invocation(request.lambda_context_ref(), Some(&id));
+    let next = survive(next.run(request)).instrument(span.clone());
+    let reply = next.instrument(within.clone()).await;
+    let _within = within.entered();
     let mut response = reply.unwrap_or_else(|panic| panicked(&panic));
     finish(&mut response, &id);
+    let status = response.status();
+    span.record("http.response.status_code", status.as_u16());
+    span.record("error", status.is_server_error());
+    drop(span);
+    watch.time("http.server.request.duration", started.elapsed());
+    let (emf, rest) = watch.ended();
     tracing::info!(
+        target: TARGET,
         http.request.method = %method,
         http.route = route.as_deref().unwrap_or("none"),
-        http.response.status_code = response.status().as_u16(),
+        http.response.status_code = status.as_u16(),
         request.id = id,
         duration_ms = started.elapsed().as_secs_f64() * 1_000.0,
+        emf,
         "answered"
     );
+    write_rest(rest);
+    spans::flush();
     response
+}
+
+/// What a request takes, as OpenTelemetry's conventions for HTTP servers describe it.
+fn span(method: &Method, route: Option<&str>, caller: Option<&str>) -> Span {
+    let route = route.unwrap_or("none");
+    tracing::info_span!(
+        target: spans::TARGET,
+        "request",
+        otel.kind = "server",
+        otel.name = format!("{method} {route}"),
+        otel.parent = caller,
+        http.request.method = %method,
+        http.route = route,
+        http.response.status_code = Empty,
+        error = Empty,
+    )
 }
 
 fn panicked(panic: &str) -> Response {

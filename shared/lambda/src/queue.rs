@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::anyhow;
 use app::survive;
@@ -10,8 +12,11 @@ use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent
 use futures::future::join_all;
 use kernel::Time;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
 
 use crate::App;
+use crate::measure::{TARGET, Watch, write_rest};
 
 /// A message as a consumer sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -69,15 +74,19 @@ pub async fn each<F>(messages: Vec<Message>, handle: impl Fn(Message) -> F) -> V
 where
     F: Future<Output = kernel::Result<()>> + Send,
 {
+    let many = messages.len();
     let one = |message: Message| {
         let (id, receives) = (message.id.clone(), message.receives);
-        let handled = survive(handle(message));
+        // One alone is timed as its batch.
+        let span = if many > 1 { span(&message, 1) } else { Span::none() };
+        let handled = survive(handle(message)).instrument(span.clone());
         async move {
             let error = match handled.await {
                 Ok(Ok(())) => return None,
                 Ok(Err(error)) => format!("{:#}", anyhow!(error)),
                 Err(panic) => format!("it panicked: {panic}"),
             };
+            span.record("error", true);
             // The body may hold what belongs to a person, so it is not logged.
             tracing::error!(
                 message.id = id,
@@ -92,6 +101,22 @@ where
     failed.into_iter().flatten().collect()
 }
 
+/// What a message takes, or a batch that begins with it, as OpenTelemetry's conventions for messaging describe it.
+fn span(message: &Message, many: usize) -> Span {
+    tracing::info_span!(
+        target: spans::TARGET,
+        "message",
+        otel.kind = "consumer",
+        otel.name = "process",
+        otel.parent = message.attributes.get(spans::ATTRIBUTE).map(String::as_str),
+        messaging.system = "aws_sqs",
+        messaging.operation.r#type = "process",
+        messaging.message.id = message.id,
+        messaging.batch.message_count = many,
+        error = Empty,
+    )
+}
+
 /// Gives a batch to its consumer, and where that panics each message alone, so that only what it panics at comes again. A
 /// process that is to end takes none.
 pub async fn deliver<C: Consumer>(consumer: &C, app: &App, messages: Vec<Message>) -> Vec<String> {
@@ -100,7 +125,10 @@ pub async fn deliver<C: Consumer>(consumer: &C, app: &App, messages: Vec<Message
         return ids(&messages);
     }
     let _busy = app.shutdown.busy();
-    match survive(consumer.consume(app, messages.clone())).await {
+    let span = messages
+        .first()
+        .map_or_else(Span::none, |first| span(first, messages.len()));
+    match survive(consumer.consume(app, messages.clone())).instrument(span).await {
         Ok(failed) => return failed,
         Err(panic) => tracing::error!(error = panic, messages = messages.len(), "a consumer panicked"),
     }
@@ -139,11 +167,43 @@ impl<C: Consumer> Queue for Consuming<C> {
     }
 }
 
+/// A consumer whose batches are measured, with a line of the log at the end of each.
+pub(crate) struct Watched {
+    pub(crate) queue: Arc<dyn Queue>,
+    pub(crate) watch: Watch,
+}
+
+impl Queue for Watched {
+    fn consume(&self, messages: Vec<Message>) -> Pin<Box<dyn Future<Output = Vec<String>> + Send + '_>> {
+        Box::pin(async move {
+            let (started, count) = (Instant::now(), messages.len());
+            let span = self.watch.invocation(None, None);
+            let failed = self.queue.consume(messages).instrument(span.clone()).await;
+            let _within = span.entered();
+            self.watch.time("messaging.batch.duration", started.elapsed());
+            let (emf, rest) = self.watch.ended();
+            tracing::info!(
+                target: TARGET,
+                batch.message_count = count,
+                batch.failed_count = failed.len(),
+                duration_ms = started.elapsed().as_secs_f64() * 1_000.0,
+                emf,
+                "took a batch"
+            );
+            write_rest(rest);
+            failed
+        })
+    }
+}
+
 /// Serves a queue for as long as Lambda sends batches.
 pub(crate) async fn serve(queue: &dyn Queue) -> Result<(), Error> {
     let serve = service_fn(async |event: LambdaEvent<SqsEvent>| {
+        spans::begin(event.context.xray_trace_id.as_deref());
         let messages = event.payload.records.into_iter().map(Message::from);
-        let failed = queue.consume(messages.collect()).await;
+        let span = tracing::error_span!("lambda", function_request_id = event.context.request_id.as_str());
+        let failed = queue.consume(messages.collect()).instrument(span).await;
+        spans::flush();
         Ok::<_, Error>(response(failed))
     });
     lambda_runtime::run(serve).await

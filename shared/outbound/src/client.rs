@@ -11,6 +11,8 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode, Url, redirect};
 use tokio::sync::OnceCell;
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
 
 use crate::guard::{self, AllowList, Refused};
 
@@ -128,6 +130,21 @@ impl Request {
     }
 }
 
+/// What a call takes until its headers are there, as OpenTelemetry's conventions for HTTP clients describe it. The path may
+/// hold a secret, so it is not told.
+fn span(method: &Method, host: &str) -> Span {
+    tracing::info_span!(
+        target: spans::TARGET,
+        "call",
+        otel.kind = "client",
+        otel.name = %method,
+        http.request.method = %method,
+        server.address = host,
+        http.response.status_code = Empty,
+        error = Empty,
+    )
+}
+
 impl Client {
     /// A client that may call the public internet, and what is on the list.
     pub fn new(allow: AllowList) -> Self {
@@ -180,12 +197,17 @@ impl Client {
         let host = name_of(&url);
         let http = self.0.http.get_or_try_init(|| async { self.build() }).await;
         let http = http.map_err(|_| Failure::Unreachable(host.clone()))?;
+        let span = span(&request.method, &host);
         let call = http
             .request(request.method, url)
             .headers(request.headers)
             .body(request.body)
             .timeout(request.timeout);
-        call.send().await.map_err(|error| failure(&error, &host))
+        let answered = call.send().instrument(span.clone()).await;
+        let status = answered.as_ref().ok().map(|reply| reply.status().as_u16());
+        span.record("http.response.status_code", status);
+        span.record("error", status.is_none_or(|status| status >= 400));
+        answered.map_err(|error| failure(&error, &host))
     }
 
     fn build(&self) -> reqwest::Result<reqwest::Client> {

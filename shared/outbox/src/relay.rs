@@ -7,6 +7,8 @@ use anyhow::anyhow;
 use app::{App, survive};
 use futures::future::join_all;
 use kernel::{Result, Time};
+use tracing::Instrument as _;
+use tracing::field::Empty;
 
 use crate::fact::{FactRef, SHARDS, Told};
 use crate::{QUEUE, store};
@@ -42,7 +44,11 @@ pub async fn relay(app: &App, listeners: &[&dyn Listener], message: &str) -> Res
     if fact.is_relayed() {
         return Ok(());
     }
-    let heard = Box::pin(join_all(listeners.iter().map(|listener| hear(*listener, app, &fact)))).await;
+    let timed = span(&fact);
+    fact.origin = fact.origin.within(spans::of(&timed));
+    let heard = Box::pin(join_all(listeners.iter().map(|listener| hear(*listener, app, &fact))));
+    let heard = heard.instrument(timed.clone()).await;
+    timed.record("error", heard.contains(&false));
     if heard.into_iter().all(|heard| heard) {
         fact.relayed();
     } else {
@@ -51,6 +57,19 @@ pub async fn relay(app: &App, listeners: &[&dyn Listener], message: &str) -> Res
     // If it is not saved, another one relayed it at the same time.
     store::save(&app.table, &fact).await?;
     Ok(())
+}
+
+/// What telling of a fact takes, within the trace of what made it.
+fn span(fact: &Told) -> tracing::Span {
+    tracing::info_span!(
+        target: spans::TARGET,
+        "fact",
+        otel.kind = "consumer",
+        otel.name = format!("fact {}", fact.fact),
+        otel.parent = fact.origin.trace,
+        fact.id = %fact.id,
+        error = Empty,
+    )
 }
 
 /// Says whether a listener could hear a fact.

@@ -39,7 +39,8 @@ impl Payment {
             let commit = Commit::by(app, scope)
                 .write(NAME, Write::create(&payment)?)
                 .note(Chain::Org(invoice.org), change.to(json!(view)))
-                .reply(Reply::created(&view)?);
+                .reply(Reply::created(&view)?)
+                .counts("payments", "status", payment.status().name());
             books.book(Some(before), invoice);
             books.close(commit)?.await?;
             Ok(view)

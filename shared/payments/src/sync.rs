@@ -300,6 +300,9 @@ fn why_unapplied(invoice: &Invoice, asked: Money, money: Money) -> Option<String
 }
 
 fn tell<'a>(mut commit: Commit<'a>, before: Option<&Payment>, after: &mut Payment) -> Result<Commit<'a>> {
+    if before.map(Payment::status) != Some(after.status()) {
+        commit = commit.counts("payments", "status", after.status().name());
+    }
     for news in news(before, after) {
         let told = after.next_fact();
         commit = match news {

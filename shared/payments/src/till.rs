@@ -2,6 +2,7 @@
 //! account's breaker; no other code calls a provider.
 
 use std::future::Future;
+use std::time::Instant;
 
 use app::{App, Env};
 use breaker::{Breaker, Rule};
@@ -114,9 +115,18 @@ impl Till {
         let name = credentials.provider().name();
         let breaker = Breaker::of(account.owner, name, Rule::PROVIDER);
         let unanswered = |answer: &Result<T, Failure>| matches!(answer, Err(Failure::Unanswered(_)));
+        let started = Instant::now();
         let called = breaker
             .call(app, || call(&self.providers, credentials), unanswered)
             .await;
+        let outcome = match &called {
+            Ok(Ok(_)) => "answered",
+            Ok(Err(Failure::Unanswered(_))) => "unanswered",
+            Ok(Err(_)) => "refused",
+            Err(_) => "not_called",
+        };
+        let labels = [("provider", name), ("outcome", outcome)];
+        app.measures.time("provider.call.duration", &labels, started.elapsed());
         match called {
             Ok(answer) => Ok(answer?),
             Err(open) => Err(Undone::Unknown(open.to_string())),

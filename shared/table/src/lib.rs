@@ -23,7 +23,7 @@ use kernel::Result;
 pub use anchor::{unchanged, without};
 pub use batch::Put;
 pub use cursor::Cursors;
-pub use query::{Page, Position, Query, Slice, whole};
+pub use query::{Page, Position, Query, Slice, Tally, whole};
 pub use record::{Key, Record, TableName};
 pub use size::{ITEM_BYTES, TRANSACTION_BYTES};
 pub use write::{Changed, TRANSACTION, Update, Updated, Write, WriteError, pause};
@@ -143,6 +143,17 @@ impl Table {
     /// Reads one page of the records that `query` names.
     pub async fn query<R: Record>(&self, query: Query) -> Result<Page<R>> {
         query::run(self, self.name(R::TABLE)?, query).await
+    }
+
+    /// Reads one page of where those records lie, and nothing of them: for an index that holds keys alone.
+    pub async fn keys<R: Record>(&self, query: Query) -> Result<Page<Key>> {
+        query::keys::<R>(self, self.name(R::TABLE)?, query).await
+    }
+
+    /// Counts the records that `query` names, by what a text attribute of theirs says; of more than `pages` pages those of
+    /// the first.
+    pub async fn tally<R: Record>(&self, query: &Query, attribute: &'static str, pages: u32) -> Result<Tally> {
+        query::tally::<R>(self, self.name(R::TABLE)?, query, attribute, pages).await
     }
 
     /// Does these writes together or not at all; one alone costs half of what a transaction does.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 use kernel::Result;
 
-use crate::record::{self, Index, Record, text};
+use crate::record::{self, Index, Key, Record, text};
 use crate::{Item, Table, write};
 
 /// Where a page ended: the key attributes of its last item.
@@ -18,6 +18,15 @@ pub struct Page<R> {
     pub records: Vec<R>,
     /// Where to go on; nothing when this was the last page.
     pub next: Option<Position>,
+}
+
+/// How many records there are, by what an attribute of theirs says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// How many of each value. Records without the attribute are in none.
+    pub counts: BTreeMap<String, u64>,
+    /// Whether all were counted; if not, there are at least so many.
+    pub complete: bool,
 }
 
 /// Which page of a list is asked for.
@@ -117,6 +126,13 @@ impl Query {
         self
     }
 
+    /// Reads the third index, which holds keys alone; see [`Table::keys`].
+    #[must_use]
+    pub fn index3(mut self) -> Self {
+        self.index = Some(Index::Third);
+        self
+    }
+
     /// Last first.
     #[must_use]
     pub fn descending(mut self) -> Self {
@@ -140,6 +156,55 @@ impl Query {
 }
 
 pub(crate) async fn run<R: Record>(handle: &Table, table: &str, query: Query) -> Result<Page<R>> {
+    let Page { records, next } = items(handle, table, query, R::KIND, None).await?;
+    let records = records.into_iter().map(record::from_item).collect::<Result<_>>()?;
+    Ok(Page { records, next })
+}
+
+/// Reads where records lie, and nothing of them.
+pub(crate) async fn keys<R: Record>(handle: &Table, table: &str, query: Query) -> Result<Page<Key>> {
+    let Page { records, next } = items(handle, table, query, R::KIND, None).await?;
+    let part = |item: &Item, name: &str| item.get(name)?.as_s().ok().cloned();
+    let key = |item: Item| Some(Key::of(part(&item, "pk")?, part(&item, "sk")?));
+    let records = records.into_iter().filter_map(key).collect();
+    Ok(Page { records, next })
+}
+
+/// Counts records by what a text attribute of theirs says, a page of `query` at a time, `pages` at most.
+pub(crate) async fn tally<R: Record>(
+    handle: &Table,
+    table: &str,
+    query: &Query,
+    attribute: &'static str,
+    pages: u32,
+) -> Result<Tally> {
+    let mut tally = Tally::default();
+    let mut after = query.start.clone();
+    for _page in 0..pages {
+        let query = query.clone().after(after);
+        let page = items(handle, table, query, R::KIND, Some(attribute)).await?;
+        for item in page.records {
+            if let Some(AttributeValue::S(value)) = item.get(attribute) {
+                *tally.counts.entry(value.clone()).or_default() += 1;
+            }
+        }
+        after = page.next;
+        if after.is_none() {
+            tally.complete = true;
+            break;
+        }
+    }
+    Ok(tally)
+}
+
+/// One page of items, or of one attribute of theirs, and where the next one begins.
+async fn items(
+    handle: &Table,
+    table: &str,
+    query: Query,
+    kind: &'static str,
+    attribute: Option<&'static str>,
+) -> Result<Page<Item>> {
     let (pk, sk) = query.index.map_or(("pk", "sk"), Index::attributes);
     let mut request = handle
         .client
@@ -151,6 +216,11 @@ pub(crate) async fn run<R: Record>(handle: &Table, table: &str, query: Query) ->
         .consistent_read(query.consistent)
         .expression_attribute_names("#pk", pk)
         .expression_attribute_values(":pk", text(&query.pk));
+    if let Some(attribute) = attribute {
+        request = request
+            .expression_attribute_names("#wanted", attribute)
+            .projection_expression("#wanted");
+    }
     let mut condition = "#pk = :pk".to_owned();
     match &query.range {
         Range::All => {}
@@ -179,7 +249,7 @@ pub(crate) async fn run<R: Record>(handle: &Table, table: &str, query: Query) ->
         .set_exclusive_start_key(start)
         .send()
         .await
-        .map_err(|error| write::failed(error, format!("listing {}s", R::KIND)))?;
+        .map_err(|error| write::failed(error, format!("listing {kind}s")))?;
     let mut items = reply.items.unwrap_or_default();
     let mut next = reply.last_evaluated_key;
     if let Ok(limit) = usize::try_from(query.limit)
@@ -192,8 +262,7 @@ pub(crate) async fn run<R: Record>(handle: &Table, table: &str, query: Query) ->
         let part = |(name, value): (String, AttributeValue)| Some((name, value.as_s().ok()?.clone()));
         key.into_iter().filter_map(part).collect()
     });
-    let records = items.into_iter().map(record::from_item).collect::<Result<_>>()?;
-    Ok(Page { records, next })
+    Ok(Page { records: items, next })
 }
 
 /// The key attributes of an item, as DynamoDB names them where a page ends.

@@ -97,6 +97,7 @@ pub(crate) const WRITE_NUMBER: &str = "writeNumber";
 pub(crate) enum Index {
     First,
     Second,
+    Third,
 }
 
 impl Index {
@@ -105,6 +106,7 @@ impl Index {
         match self {
             Self::First => "gsi1",
             Self::Second => "gsi2",
+            Self::Third => "gsi3",
         }
     }
 
@@ -113,12 +115,13 @@ impl Index {
         match self {
             Self::First => ("gsi1pk", "gsi1sk"),
             Self::Second => ("gsi2pk", "gsi2sk"),
+            Self::Third => ("gsi3pk", "gsi3sk"),
         }
     }
 }
 
 /// Something stored under a key. Its serialized fields become attributes; the names `pk`, `sk`, `gsi1pk`, `gsi1sk`,
-/// `gsi2pk`, `gsi2sk`, `kind`, `writeNumber` and `expiresAt` belong to this crate, and `version` is kept by it.
+/// `gsi2pk`, `gsi2sk`, `gsi3pk`, `gsi3sk`, `kind`, `writeNumber` and `expiresAt` belong to this crate, and `version` is kept by it.
 pub trait Record: Serialize + DeserializeOwned + Send + Sync {
     /// What it is, for people who look at the table.
     const KIND: &'static str;
@@ -135,6 +138,12 @@ pub trait Record: Serialize + DeserializeOwned + Send + Sync {
 
     /// Its key in the second index, if its table has one and it stands there.
     fn index2(&self) -> Option<Key> {
+        None
+    }
+
+    /// Its key in the third index, if its table has one and it stands there: that index holds keys alone, and costs a write
+    /// only where the record is made, and where this changes.
+    fn index3(&self) -> Option<Key> {
         None
     }
 
@@ -155,7 +164,11 @@ pub(crate) fn to_item<R: Record>(record: &R) -> Result<Item> {
     // An absent attribute says the same as a null one, and costs nothing.
     item.retain(|_, value| !matches!(value, AttributeValue::Null(_)));
     item.extend(record.key().item());
-    for (index, key) in [(Index::First, record.index1()), (Index::Second, record.index2())] {
+    for (index, key) in [
+        (Index::First, record.index1()),
+        (Index::Second, record.index2()),
+        (Index::Third, record.index3()),
+    ] {
         if let Some(key) = key {
             let (pk, sk) = index.attributes();
             item.insert(pk.to_owned(), text(&key.pk));

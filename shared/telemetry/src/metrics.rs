@@ -306,6 +306,16 @@ pub async fn tallies(
     Ok(tallies)
 }
 
+/// How many events of these projects count so far of a day (UTC), whosever they are: for the platform.
+pub async fn of_day(table: &Table, _: &Scope<policy::ReadStats>, projects: &[ProjectId], day: Time) -> Result<u64> {
+    let keys: Vec<_> = projects
+        .iter()
+        .map(|project| store::head_key(*project, &day.day()))
+        .collect();
+    let heads = table.get_many::<DayHead>(&keys, false).await?;
+    Ok(heads.iter().map(DayHead::events).sum())
+}
+
 /// How many events of a series there were in one bucket.
 struct Bucket {
     at: Time,

@@ -69,15 +69,40 @@ struct Found {
     chunk_last_ms: i64,
 }
 
+/// A page of events, newest first, and where to go on.
+type Shown = (Vec<EventView>, Option<Position>);
+
 /// Finds at most `limit` events that are kept at `now`, newest first, and where to go on.
 pub async fn search(
     table: &Table,
     _: &Scope<policy::ReadEvents>,
     project: ProjectId,
+    wanted: (&Wanted, Time),
+    limit: usize,
+    position: Option<Position>,
+) -> Result<Shown> {
+    walk(table, project, wanted, limit, position).await
+}
+
+/// As [`search`], in whosever project: for the platform.
+pub async fn search_anywhere(
+    table: &Table,
+    _: &Scope<policy::SearchAllEvents>,
+    project: ProjectId,
+    wanted: (&Wanted, Time),
+    limit: usize,
+    position: Option<Position>,
+) -> Result<Shown> {
+    walk(table, project, wanted, limit, position).await
+}
+
+async fn walk(
+    table: &Table,
+    project: ProjectId,
     (wanted, now): (&Wanted, Time),
     limit: usize,
     position: Option<Position>,
-) -> Result<(Vec<EventView>, Option<Position>)> {
+) -> Result<Shown> {
     let end = wanted.range.to.millis() - 1;
     let start = position.unwrap_or(Position {
         before: EventId::from_bits(u128::MAX),

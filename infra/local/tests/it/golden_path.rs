@@ -35,10 +35,16 @@ impl Up {
 
     /// Starts it with more arguments.
     pub(crate) async fn start_with(data: &Path, arguments: &[&str]) -> Self {
+        Self::start_in(data, arguments, &[]).await
+    }
+
+    /// Starts it with more arguments, and variables of the environment.
+    pub(crate) async fn start_in(data: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut child = Command::new(LOCAL)
             .args(["up", "--separate", "--port", "0", "--data"])
             .arg(data)
             .args(arguments)
+            .envs(environment.iter().copied())
             .current_dir(root())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

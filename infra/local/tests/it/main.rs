@@ -12,4 +12,5 @@ mod oidc;
 mod payments;
 mod reliability;
 mod replay;
+mod traces;
 mod wallets;

@@ -85,15 +85,20 @@ async fn next(pool: &Arc<Pool>, process: &Arc<Process>) -> Response {
     set("lambda-runtime-aws-request-id", &job.id);
     set("lambda-runtime-deadline-ms", &(real_ms() + timeout_ms).to_string());
     set("lambda-runtime-invoked-function-arn", &pool.function().arn());
-    set("lambda-runtime-trace-id", &trace_id(&job.id));
+    set("lambda-runtime-trace-id", &trace_id(&job.id, pool.function().traced));
     pool.begin(process, job);
     response
 }
 
-/// Makes an X-Ray trace id of an invocation's id: eight digits of time, then twenty-four at random.
-fn trace_id(id: &str) -> String {
+/// Makes an X-Ray trace id of an invocation's id: eight digits of time, then twenty-four at random; and Lambda's own span of the
+/// rest. Here each invocation of a function that is traced is sampled.
+fn trace_id(id: &str, traced: bool) -> String {
     let digits: String = id.chars().filter(|c| *c != '-').collect();
-    format!("Root=1-{:08x}-{};Sampled=0", real_ms() / 1000, &digits[..24])
+    let (root, parent, sampled) = (&digits[..24], &digits[16..], u8::from(traced));
+    format!(
+        "Root=1-{:08x}-{root};Parent={parent};Sampled={sampled}",
+        real_ms() / 1000
+    )
 }
 
 fn finish(process: &Process, id: &str, outcome: Outcome) -> Response {

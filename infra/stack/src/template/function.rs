@@ -12,7 +12,7 @@ use super::{Expression, Route};
 
 const KIND: &str = "AWS::Serverless::Function";
 /// Properties that are read.
-const READ: [&str; 11] = [
+const READ: [&str; 12] = [
     "Architectures",
     "CodeUri",
     "Environment",
@@ -24,6 +24,7 @@ const READ: [&str; 11] = [
     "ReservedConcurrentExecutions",
     "Runtime",
     "Timeout",
+    "Tracing",
 ];
 /// Properties that mean nothing on one machine: what the code is called on AWS, and what people read.
 const ELSEWHERE: [&str; 3] = ["Description", "Handler", "Tags"];
@@ -45,6 +46,8 @@ pub struct Function {
     pub timeout_s: u32,
     /// How many invocations may run at once, where the template limits it.
     pub reserved_concurrency: Option<u32>,
+    /// Whether its invocations are traced.
+    pub traced: bool,
     /// Name of its log group.
     pub log_group: String,
     /// Queues that feed it.
@@ -97,6 +100,7 @@ pub(super) fn read(id: &str, resource: &Value, properties: Value, globals: &Valu
     only(KIND, &properties, &[&READ, &ELSEWHERE])?;
     is(KIND, &properties, "PackageType", &["Zip"])?;
     is(KIND, &properties, "Runtime", &["provided.al2023", "provided.al2"])?;
+    is(KIND, &properties, "Tracing", &["Active", "PassThrough", "Disabled"])?;
     is(KIND, &properties, "Architectures", &["arm64", "x86_64"])?;
     let reserved_concurrency = number(&properties, "ReservedConcurrentExecutions")?;
     if reserved_concurrency == Some(0) {
@@ -111,6 +115,7 @@ pub(super) fn read(id: &str, resource: &Value, properties: Value, globals: &Valu
         memory_mib: number(&properties, "MemorySize")?.unwrap_or(128),
         timeout_s: number(&properties, "Timeout")?.unwrap_or(3),
         reserved_concurrency,
+        traced: properties["Tracing"] == "Active",
         log_group: log_group.unwrap_or_else(|| format!("/aws/lambda/{id}")),
         queues: Vec::new(),
         schedules: Vec::new(),

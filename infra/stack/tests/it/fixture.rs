@@ -45,6 +45,7 @@ impl Fixture {
         let output = Arc::new(Mutex::new(Vec::new()));
         let heard = Arc::clone(&output);
         let plan = Plan {
+            collector: None,
             programs: Programs::Separate(
                 template
                     .functions

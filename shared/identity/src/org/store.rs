@@ -1,11 +1,11 @@
-//! An organization:   pk ORG#<org>   sk ORG   (its members, projects and everything else begin with ORG#<org> too)
+//! An organization:   pk ORG#<org>   sk ORG   gsi1pk ORGS   gsi1sk <id>   (the index until it is deleted; its members, projects and everything else begin with ORG#<org> too)
 
 use app::App;
 use commit::{Commit, Reply, again};
-use kernel::policy::{CreateOrg, DeleteOrg, ListOwnOrgs, UpdateOrg};
+use kernel::policy::{CreateOrg, DeleteOrg, ListOwnOrgs, ReadStats, UpdateOrg};
 use kernel::{Anchor, Error, OrgId, OrgRole, OrgWide, Result, Scope, Zone};
 use serde_json::{Value, json};
-use table::{Key, Page, Record, Slice, Table, TableName, Write};
+use table::{Key, Page, Query, Record, Slice, Table, TableName, Tally, Write};
 use trail::{Chain, Change, Noted, Subject};
 
 use super::billing::store as billing;
@@ -20,6 +20,10 @@ impl Record for Org {
 
     fn key(&self) -> Key {
         key(self.id)
+    }
+
+    fn index1(&self) -> Option<Key> {
+        self.is_live().then(|| Key::of("ORGS", self.id.to_string()))
     }
 
     fn version(&self) -> u64 {
@@ -108,7 +112,20 @@ fn differing(mut before: Value, mut after: Value) -> (Value, Value) {
     (before, after)
 }
 
+/// Counting reads so many at a time, and so many times at most.
+pub(crate) const COUNTED: Slice = Slice {
+    limit: 1_000,
+    after: None,
+};
+pub(crate) const MOST_PAGES: u32 = 20;
+
 impl Org {
+    /// Counts the organizations that were not deleted.
+    pub async fn count(table: &Table, _: &Scope<ReadStats>) -> Result<Tally> {
+        let all = Query::slice("ORGS", COUNTED).index1();
+        table.tally::<Self>(&all, "kind", MOST_PAGES).await
+    }
+
     /// Holds until it is deleted.
     pub(crate) fn not_deleted(&self) -> Anchor {
         table::without(self, "deletedAt", NAME)

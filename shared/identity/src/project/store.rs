@@ -1,22 +1,25 @@
-//! A project:            pk ORG#<org>   sk PROJECT#<project>
+//! A project:            pk ORG#<org>   sk PROJECT#<project>   gsi1pk PROJECTS   gsi1sk <project>
 //! One that is deleted:  pk ORG#<org>   sk DELETED#PROJECT#<project>   (kept, and in no list)
 
 use app::App;
 use commit::{Commit, Reply, again};
 use kernel::policy::kind::WithinOrg;
-use kernel::policy::{CreateProjects, DeleteProjects, ReadProjects, WriteProjects};
+use kernel::policy::{CreateProjects, DeleteProjects, ReadProjects, ReadStats, WriteProjects, kind};
 use kernel::{Error, OrgId, Permission, ProjectId, Result, Scope};
 use serde_json::{Value, json};
-use table::{Key, Page, Query, Record, Slice, Table, TableName, Write};
+use table::{Key, Page, Query, Record, Slice, Table, TableName, Tally, Write};
 use trail::{Chain, Change, Noted, Subject};
 
 use super::{NewProject, Project, ProjectPatch, ProjectView};
+use crate::org::{COUNTED, MOST_PAGES};
 use crate::quota::{Quota, Quotas};
 
 /// So many are read at once.
 const PAGE: u16 = 100;
 /// What the keys of those begin with that were not deleted.
 const LIVE: &str = "PROJECT#";
+/// Those of all organizations.
+const EVERYWHERE: &str = "PROJECTS";
 
 impl Record for Project {
     const KIND: &'static str = "project";
@@ -27,6 +30,11 @@ impl Record for Project {
             None => key(self.org, self.id),
             Some(_) => Key::of(partition(self.org), format!("DELETED#PROJECT#{}", self.id)),
         }
+    }
+
+    fn index1(&self) -> Option<Key> {
+        let live = self.deleted_at.is_none();
+        live.then(|| Key::of(EVERYWHERE, self.id.to_string()))
     }
 
     fn version(&self) -> u64 {
@@ -94,6 +102,42 @@ impl Project {
     pub async fn list(table: &Table, scope: &Scope<ReadProjects>, slice: Slice) -> Result<Page<Self>> {
         let query = Query::slice(partition(scope.org()), slice).prefix(LIVE).descending();
         table.query(query.consistent()).await
+    }
+
+    /// Counts the projects of all organizations.
+    pub async fn count(table: &Table, _: &Scope<ReadStats>) -> Result<Tally> {
+        let all = Query::slice(EVERYWHERE, COUNTED).index1();
+        table.tally::<Self>(&all, "kind", MOST_PAGES).await
+    }
+
+    /// Reads one page of the projects of all organizations, or of one, newest first: those up to `last`.
+    pub async fn everywhere<P: Permission<Kind = kind::Platform>>(
+        table: &Table,
+        _: &Scope<P>,
+        org: Option<OrgId>,
+        last: ProjectId,
+        limit: u16,
+    ) -> Result<Page<Self>> {
+        let first = ProjectId::from_bits(0);
+        let slice = Slice { limit, after: None };
+        let query = match org {
+            Some(org) => Query::slice(partition(org), slice).between(format!("{LIVE}{first}"), format!("{LIVE}{last}")),
+            None => Query::slice(EVERYWHERE, slice)
+                .index1()
+                .between(first.to_string(), last.to_string()),
+        };
+        table.query(query.descending()).await
+    }
+
+    /// Reads a project of whatever organization; 404 if there is none with this id.
+    pub async fn load_anywhere<P: Permission<Kind = kind::Platform>>(
+        table: &Table,
+        scope: &Scope<P>,
+        id: ProjectId,
+    ) -> Result<Self> {
+        let page = Self::everywhere(table, scope, None, id, 1).await?;
+        let found = page.records.into_iter().find(|project| project.id == id);
+        found.ok_or(Error::NotFound("project"))
     }
 
     /// Reads the ids of all projects that an organization ever had: what happened in one counts after it was deleted too.

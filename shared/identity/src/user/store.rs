@@ -5,15 +5,16 @@
 
 use app::App;
 use commit::Commit;
-use kernel::policy::{EndSessions, ManageOwnAccount, ManageUsers};
+use kernel::policy::{EndSessions, ManageOwnAccount, ManageUsers, ReadStats};
 use kernel::{Error, Permission, PlatformRole, Result, Scope, UserId};
 use notifications::{Desk, Letter};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use table::{Key, Page, Query, Record, Slice, Table, TableName, Write};
+use table::{Key, Page, Query, Record, Slice, Table, TableName, Tally, Write};
 use trail::{Chain, Change, Noted, Subject};
 
 use super::{User, UserStatus};
+use crate::org::{COUNTED, MOST_PAGES};
 use crate::recovery::{FORGOT_PAGE, telling};
 
 impl Record for User {
@@ -154,6 +155,12 @@ impl User {
     /// Reads one page of all people, in the order they registered.
     pub async fn list(table: &Table, _: &Scope<ManageUsers>, slice: Slice) -> Result<Page<Self>> {
         table.query(Query::slice("USERS", slice).index1()).await
+    }
+
+    /// Counts all people, by whether they may log in.
+    pub async fn count(table: &Table, _: &Scope<ReadStats>) -> Result<Tally> {
+        let all = Query::slice("USERS", COUNTED).index1();
+        table.tally::<Self>(&all, "status", MOST_PAGES).await
     }
 
     /// Reads these people, in no order.

@@ -4,6 +4,7 @@
 //! Due, by queue and shard:  gsi1pk DUE#<queue>#<shard>   gsi1sk <dueAt>#<job>             (while it is open)
 //! Dead, by queue:           gsi1pk DEAD#<queue>          gsi1sk <owner>#<finishedAt>#<job>
 //! An owner's, by state:     gsi2pk ORG#<org>#JOBS or USER#<user>#JOBS               gsi2sk <state>#<job>
+//! All, by queue and shard:  gsi3pk JOBS#<queue>#<shard>  gsi3sk <job>                    (keys alone)
 
 use std::cmp::Reverse;
 
@@ -12,6 +13,8 @@ use kernel::{Error, JobId, OrgWide, Result, Scope, Time};
 use table::{Key, Page, Position, Query, Record, Slice, Table, TableName, Write};
 
 use super::{JobRecord, JobRef, Owner, State};
+
+pub use super::everywhere::{Depth, counts, everywhere, load_anywhere};
 
 /// So many jobs are erased in one transaction.
 const FORGOTTEN_AT_ONCE: u16 = 50;
@@ -47,6 +50,10 @@ impl Record for JobRecord {
         ))
     }
 
+    fn index3(&self) -> Option<Key> {
+        Some(Key::of(all_in(&self.queue, self.shard), self.id.to_string()))
+    }
+
     fn version(&self) -> u64 {
         self.version
     }
@@ -71,11 +78,15 @@ fn of_owner(owner: Owner) -> String {
     }
 }
 
-fn due_in(queue: &str, shard: u8) -> String {
+pub(super) fn due_in(queue: &str, shard: u8) -> String {
     format!("DUE#{queue}#{shard}")
 }
 
-fn dead_in(queue: &str) -> String {
+pub(super) fn all_in(queue: &str, shard: u8) -> String {
+    format!("JOBS#{queue}#{shard}")
+}
+
+pub(super) fn dead_in(queue: &str) -> String {
     format!("DEAD#{queue}")
 }
 
@@ -176,6 +187,13 @@ pub struct Filter {
     pub queue: Option<String>,
 }
 
+impl Filter {
+    /// Whether jobs of this queue are shown.
+    pub(super) fn admits(&self, queue: &str) -> bool {
+        self.queue.as_ref().is_none_or(|wanted| wanted == queue)
+    }
+}
+
 /// Where a list of jobs in all states goes on: after this job.
 const AFTER: &str = "after";
 
@@ -194,9 +212,7 @@ pub async fn list<P: OrgWide>(
         }
         None => in_any_state(table, &partition, slice).await?,
     };
-    if let Some(queue) = &filter.queue {
-        page.records.retain(|job: &JobRecord| job.queue == *queue);
-    }
+    page.records.retain(|job: &JobRecord| filter.admits(&job.queue));
     Ok(page)
 }
 

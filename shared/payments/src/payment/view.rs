@@ -31,6 +31,23 @@ pub enum PaymentStatus {
     Unapplied,
 }
 
+impl PaymentStatus {
+    /// As it is written in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Processing => "processing",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::PartiallyRefunded => "partially_refunded",
+            Self::Refunded => "refunded",
+            Self::Disputed => "disputed",
+            Self::ChargedBack => "charged_back",
+            Self::Unapplied => "unapplied",
+        }
+    }
+}
+
 /// A payment as replies show it. Amounts are in minor units of its currency.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]

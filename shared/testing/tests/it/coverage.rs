@@ -66,6 +66,15 @@ pub(crate) const WHO: &[(&str, &str, &str)] = &[
     ("POST",   "/v1/admin/orgs/{orgId}/credits",                        "GrantCredits"),
     ("GET",    "/v1/admin/orgs/{orgId}/quotas",                         "ManageQuotas"),
     ("PATCH",  "/v1/admin/orgs/{orgId}/quotas",                         "ManageQuotas"),
+    ("GET",    "/v1/admin/stats",                                       "ReadStats"),
+    ("GET",    "/v1/admin/events",                                      "SearchAllEvents"),
+
+    // Without an organization what is everybody's: see [`ON_THE_PLATFORM`].
+    ("GET",    "/v1/jobs",                                              "ReadJobs"),
+    ("GET",    "/v1/jobs/{id}",                                         "ReadJobs"),
+    ("POST",   "/v1/jobs/{id}/retry",                                   "ManageJobs"),
+    ("POST",   "/v1/jobs/{id}/cancel",                                  "ManageJobs"),
+    ("POST",   "/v1/jobs/redrive",                                      "ManageJobs"),
 
     ("POST",   "/v1/orgs",                                              "CreateOrg"),
     ("GET",    "/v1/orgs",                                              "ListOwnOrgs"),
@@ -213,6 +222,9 @@ pub(crate) const WHO: &[(&str, &str, &str)] = &[
     ("GET",    "/v1/analytics/mrr",                                     "ReadBilling"),
 ];
 
+/// What a permission within an organization is outside of any, where an operation is for both.
+const ON_THE_PLATFORM: [(&str, &str); 2] = [("ReadJobs", "ReadAllJobs"), ("ManageJobs", "ManageAllJobs")];
+
 /// An operation of the API, as it is documented.
 struct Operation {
     method: String,
@@ -262,6 +274,8 @@ impl Operation {
             kernel::SessionId::new(app.now()).to_string()
         } else if path.contains("/auth/factors/") {
             kernel::FactorId::new(app.now()).to_string()
+        } else if path.contains("/jobs/") {
+            kernel::JobId::new(app.now()).to_string()
         } else if path.contains("/clients/") {
             kernel::ClientId::new(app.now()).to_string()
         } else if path.contains("/plans/") {
@@ -464,6 +478,7 @@ fn every_operation_has_one_row_and_every_permission_is_used() {
         .iter()
         .map(|(_, _, who)| *who)
         .filter(|who| *who != PUBLIC)
+        .chain(ON_THE_PLATFORM.map(|(_, who)| who))
         .collect();
     let policy: BTreeSet<&str> = POLICY.iter().map(|(name, _)| *name).collect();
     assert_eq!(used, policy);
@@ -666,6 +681,29 @@ fn described_credentials(operation: &Operation) {
             let optional = security.as_array().is_none_or(|choices| choices.contains(&json!({})));
             assert!(optional, "{name} is public but wants credentials");
         }
+    }
+}
+
+#[tokio::test]
+async fn what_is_everybodys_is_seen_on_the_platform_alone() {
+    let app = TestApp::start().await;
+    let (acme, manager) = (app.tenant().await, app.manager().await);
+    for operation in operations() {
+        let row = WHO.iter().find(|(method, path, who)| {
+            let both = ON_THE_PLATFORM.iter().any(|(within, _)| within == who);
+            both && *method == operation.method && *path == operation.path
+        });
+        if row.is_none() {
+            continue;
+        }
+        let path = operation.path_in(&app, &acme);
+        let reply = operation.call(&acme.owner.client, &path).await;
+        assert_eq!(reply.status, 400, "{}", operation.name());
+        reply.problem(400, "missing_org");
+        let reply = operation.call(&manager.client, &path).await;
+        let absent = path.contains("/job_");
+        let expected = if absent { 404 } else { 200 };
+        assert_eq!(reply.status, expected, "{}: {}", operation.name(), reply.json);
     }
 }
 

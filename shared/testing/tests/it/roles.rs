@@ -205,6 +205,18 @@ fn rows_of_webhooks() -> Vec<Row> {
     ]
 }
 
+/// What is about its jobs.
+fn rows_of_jobs() -> Vec<Row> {
+    let none = Value::Null;
+    vec![
+        row("GET", "/v1/jobs", none.clone(), ADMINS),
+        row("GET", "/v1/jobs/{fresh job}", none.clone(), ADMINS),
+        row("POST", "/v1/jobs/{fresh job}/cancel", none, ADMINS),
+        row("POST", "/v1/jobs/{dead job}/retry", json!({}), ADMINS),
+        row("POST", "/v1/jobs/redrive", json!({}), ADMINS),
+    ]
+}
+
 /// One that nobody answers.
 fn a_webhook() -> Value {
     json!({"url": "http://127.0.0.1:9/hook", "events": ["*"]})
@@ -262,6 +274,11 @@ async fn fill(app: &TestApp, tenant: &Tenant, text: &str) -> String {
     if filled.contains("{fresh webhook}") {
         let webhook = tenant.client.post("/v1/webhook-subscriptions", a_webhook()).await;
         filled = filled.replace("{fresh webhook}", &webhook.expect(201).text("id"));
+    }
+    for (name, dies) in [("{fresh job}", false), ("{dead job}", true)] {
+        if filled.contains(name) {
+            filled = filled.replace(name, &crate::job_control::a_job(app, tenant, dies).await);
+        }
     }
     fill_sales(app, tenant, filled).await
 }
@@ -355,6 +372,7 @@ async fn every_role_may_do_what_is_written_here_and_nothing_else() {
         rows_of_sales(),
         rows_of_a_project(),
         rows_of_webhooks(),
+        rows_of_jobs(),
     ];
     let rows = rows.into_iter().flatten();
     for row in rows.chain([end]) {

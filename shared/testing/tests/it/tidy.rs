@@ -517,12 +517,15 @@ fn dependencies(folder: &str, ours: &BTreeSet<String>) -> BTreeSet<String> {
 /// What a package of `shared` may use; nothing for those that may use anything.
 fn may_use(package: &str) -> Option<Vec<&'static str>> {
     match package {
-        "kernel" | "outbound" => Some(vec![]),
-        "lease" | "locale" | "table" => Some(vec!["kernel"]),
+        "kernel" => Some(vec![]),
+        "outbound" => Some(vec!["spans"]),
+        "lease" | "locale" | "spans" | "table" => Some(vec!["kernel"]),
         // Of these, `idempotency` is what is done once: it knows nothing of what is done.
-        "app" | "idempotency" | "trail" => Some(vec!["kernel", "table"]),
+        "idempotency" | "trail" => Some(vec!["kernel", "table"]),
+        "app" => Some(vec!["kernel", "spans", "table"]),
         "telemetry" => Some(vec!["app", "kernel", "metering", "table"]),
-        "breaker" | "jobs" | "lambda" | "outbox" => Some(vec!["app", "kernel", "table"]),
+        "breaker" => Some(vec!["app", "kernel", "table"]),
+        "jobs" | "lambda" | "outbox" => Some(vec!["app", "kernel", "spans", "table"]),
         "objects" => Some(vec!["app", "kernel"]),
         "providers" => Some(vec!["kernel", "outbound"]),
         "notifications" => Some(vec!["app", "jobs", "kernel", "table"]),
