@@ -24,6 +24,7 @@ pub const ALL: &[Function] = &[
     invoice_pdf::FUNCTION,
     invoices::FUNCTION,
     metrics::FUNCTION,
+    notices::FUNCTION,
     notifier::FUNCTION,
     orgs::FUNCTION,
     outbox_relay::FUNCTION,

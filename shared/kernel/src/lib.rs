@@ -29,8 +29,8 @@ pub use color::Color;
 pub use error::{Error, FieldProblem, Result};
 pub use id::{
     AlertId, ApiKeyId, AuditId, ClientId, ContractId, CouponId, CreditGrantId, CreditNoteId, EventId, FactorId,
-    GrantId, IncidentId, InvitationId, InvoiceId, JobId, LeaseId, LedgerEntryId, MessageId, OrgId, PaymentId, PlanId,
-    ProjectId, RecurringInvoiceId, RefundId, SessionId, SubscriptionId, UserId, WebhookId,
+    GrantId, IncidentId, InvitationId, InvoiceId, JobId, LeaseId, LedgerEntryId, MessageId, NotificationId, OrgId,
+    PaymentId, PlanId, ProjectId, RecurringInvoiceId, RefundId, SessionId, SubscriptionId, UserId, WebhookId,
 };
 pub use money::{Currency, Minor, Money};
 pub use network::Network;

@@ -242,6 +242,10 @@ policy! {
     ReadWebhooks       => Audience::Org(BUILDERS);
     ManageWebhooks     => Audience::Org(ADMINS);
 
+    // What one is told oneself, and how.
+    ReadNotifications   => Audience::Org(EVERYONE);
+    ManageNotifications => Audience::Org(EVERYONE);
+
     // Alerts, and the notices that they send.
     ReadAlerts         => Audience::Org(EVERYONE);
     ManageAlerts       => Audience::Resource(BUILDERS);

@@ -13,6 +13,7 @@
 mod desk;
 pub mod mails;
 mod notice;
+mod topic;
 mod view;
 pub mod webhook;
 
@@ -20,4 +21,5 @@ pub use desk::{Desk, Job};
 pub use jobs::Owner;
 pub use mails::{Attachment, Letter, Line, Mail};
 pub use notice::{MailNotice, WebhookNotice};
+pub use topic::Topic;
 pub use view::{Channel, JobState, JobView};

@@ -18,6 +18,8 @@ use serde::{Deserialize, Serialize};
 
 pub use sample::samples;
 
+use crate::topic::Topic;
+
 /// A mail to somebody.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mail {
@@ -26,6 +28,10 @@ pub struct Mail {
     /// What it says.
     #[serde(flatten)]
     pub letter: Letter,
+    /// What it is about, if its recipient chose, or could have chosen, to get it; nothing for what belongs to a transaction of
+    /// theirs, or goes to a client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic: Option<Topic>,
     /// Where a POST ends mails of this kind to this person, for mail that they can do without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unsubscribe: Option<Unsubscribe>,
@@ -421,9 +427,22 @@ impl Mail {
         Self {
             to: address.into(),
             letter,
+            topic: None,
             unsubscribe: None,
             attachment: None,
         }
+    }
+
+    /// Says what it is about.
+    #[must_use]
+    pub fn about(mut self, topic: Topic) -> Self {
+        self.topic = Some(topic);
+        self
+    }
+
+    /// Whether its recipient may want none of its kind.
+    pub fn is_optional(&self) -> bool {
+        self.topic.is_some_and(Topic::is_optional)
     }
 
     /// Sends a file with it.

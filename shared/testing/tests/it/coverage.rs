@@ -205,6 +205,8 @@ pub(crate) const WHO: &[(&str, &str, &str)] = &[
     ("POST",   "/v1/recurring-invoices/{id}/pause",                     "ManageBilling"),
     ("POST",   "/v1/recurring-invoices/{id}/resume",                    "ManageBilling"),
     ("POST",   "/v1/recurring-invoices/{id}/cancel",                    "ManageBilling"),
+    ("GET",    "/v1/notifications",                                     "ReadNotifications"),
+    ("POST",   "/v1/notifications/{id}/read",                           "ManageNotifications"),
     ("GET",    "/v1/analytics/revenue",                                 "ReadBilling"),
     ("GET",    "/v1/analytics/invoices",                                "ReadBilling"),
     ("GET",    "/v1/analytics/mrr",                                     "ReadBilling"),
@@ -269,6 +271,8 @@ impl Operation {
             kernel::ContractId::new(app.now()).to_string()
         } else if path.contains("/subscriptions/") {
             kernel::SubscriptionId::new(app.now()).to_string()
+        } else if path.contains("/notifications/") {
+            kernel::NotificationId::new(app.now()).to_string()
         } else if path.contains("/alerts/") {
             kernel::AlertId::new(app.now()).to_string()
         } else if path.contains("/recurring-invoices/") {

@@ -134,9 +134,8 @@ async fn only_who_needs_keys_may_read_them() {
         let has = (named("REQUEST_KEYS_PARAMETER"), named("SEALING_KEYS_PARAMETER"));
         let expected = match function.binary.as_str() {
             "auth" | "orgs" | "alerts" | "payment-providers" | "users" | "webhooks" => (true, true),
-            "admin" | "audit" | "clients" | "contracts" | "events" | "ingest" | "invoices" | "projects" | "wallet" => {
-                (true, false)
-            }
+            "admin" | "audit" | "clients" | "contracts" | "events" | "ingest" | "invoices" | "notices" | "projects"
+            | "wallet" => (true, false),
             "alert-evaluator" | "billing-worker" | "notifier" | "outbox-relay" | "pay" | "payment-worker"
             | "provider-webhooks" | "reset-mailer" | "webhook-deliverer" => (false, true),
             _ => (false, false),

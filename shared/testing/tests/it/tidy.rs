@@ -633,6 +633,18 @@ fn outlet_may_use(package: &str) -> Vec<&'static str> {
             "table",
             "trail",
         ],
+        // What people are told, whoever has cause to tell them.
+        "inbox" => vec![
+            "app",
+            "commit",
+            "identity",
+            "jobs",
+            "kernel",
+            "notifications",
+            "outbox",
+            "table",
+            "trail",
+        ],
         // What documents are made of, and where their files lie.
         "archive" => vec![
             "app",
