@@ -1,4 +1,8 @@
-//! /v1/notifications: what one is told oneself, in the organization that one acts in.
+//! /v1/notifications: what one is told oneself, in the organization that one acts in; the browsers that are told of it, and
+//! addresses that have mail again.
+
+mod push;
+mod suppressions;
 
 use axum::extract::{FromRef, State};
 use gate::{Gate, Routes, Serve, routes};
@@ -6,6 +10,8 @@ use inbox::{Item, ItemView};
 use kernel::policy::{ManageNotifications, ReadNotifications};
 use kernel::{NotificationId, Scope};
 use lambda::{App, Env, Function, Json, List, Pages, Paging, Path, Result, Start};
+use notifications::push::PushKeys;
+use outbound::AllowList;
 use serde::Deserialize;
 
 /// The function.
@@ -15,12 +21,17 @@ pub const FUNCTION: Function = gate::function::<Notices>("notices");
 struct Notices {
     app: App,
     gate: Gate,
+    push_keys: PushKeys,
+    /// What may be called although it is not public.
+    allow: AllowList,
 }
 
 impl Start for Notices {
     async fn start(env: &Env, app: App) -> anyhow::Result<Self> {
         Ok(Self {
             gate: Gate::of(env, &app)?,
+            push_keys: PushKeys::of(env).await?,
+            allow: AllowList::parse(env.optional("OUTBOUND_ALLOW").unwrap_or_default()),
             app,
         })
     }
@@ -30,7 +41,10 @@ impl Serve for Notices {
     type State = Self;
 
     fn routes() -> Routes<Self> {
-        Routes::new().members(routes![list, read])
+        Routes::new()
+            .members(routes![list, read])
+            .and(push::routes())
+            .and(suppressions::routes())
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! A message only names a job; the job's record says whether there is anything to do. A worker that dies between sending
 //! and noting it leaves a job that is sent again when its lease is over, with the same id, by which the receiver knows it.
+//! What an address does not get any more is not sent: its job says why.
 
 mod mail;
 
@@ -10,10 +11,10 @@ use std::time::Duration;
 use anyhow::Result;
 use jobs::{Outcome, Running, Work};
 use lambda::{App, Consumer, Env, Function, Message, Start, each};
-use notifications::{Mail, MailNotice};
+use notifications::{Mail, MailNotice, Suppression};
 use objects::Bucket;
 
-use mail::{Attached, Mailer};
+use mail::{Attached, Mailer, Sender};
 
 /// The function.
 pub const FUNCTION: Function = Function::queue::<Notifier>("notifier");
@@ -43,9 +44,8 @@ impl Start for Notifier {
     async fn start(env: &Env, _: App) -> Result<Self> {
         let mut config = aws_sdk_sesv2::config::Builder::from(&env.aws_config()?);
         config.set_endpoint_url(env.aws_endpoint("SESV2"));
-        let (from, product) = (env.variable("MAIL_FROM")?, env.variable("PRODUCT_NAME")?);
         Ok(Self {
-            mailer: Mailer::new(config, from, product),
+            mailer: Mailer::new(config, Sender::of(env)?),
             bucket: Bucket::of(env, BUCKET)?,
         })
     }
@@ -54,6 +54,18 @@ impl Start for Notifier {
 impl Work<MailNotice> for Notifier {
     async fn work(&self, app: &App, running: &Running<'_, MailNotice>) -> Outcome {
         let mail = &running.job.mail;
+        match Suppression::of(&app.table, &mail.to).await {
+            Ok(known) => {
+                if let Some(why) = known.silences(running.job.owner, mail.is_optional()) {
+                    return Outcome::Canceled { why: why.to_owned() };
+                }
+            }
+            Err(error) => {
+                let error = format!("{:#}", anyhow::Error::new(error));
+                tracing::warn!(job.id = %running.id(), error, "whether an address gets mail was not read");
+                return Outcome::again("whether the address gets mail could not be read");
+            }
+        }
         let file = match self.file(app, mail).await {
             Ok(File::None) => None,
             Ok(File::There(file)) => Some(file),
@@ -64,7 +76,7 @@ impl Work<MailNotice> for Notifier {
                 return Outcome::again("the file that goes with it could not be read");
             }
         };
-        self.mailer.send(running.id(), mail, file).await
+        self.mailer.send(running.id(), &running.job, file).await
     }
 }
 

@@ -150,7 +150,9 @@ impl Template {
                 .add(id, resource, &scope, &globals)
                 .with_context(|| format!("in resource {id}"))?;
             if resource["Type"] == DESTINATION {
-                let read = scope.resolve(&resource["Properties"]).and_then(|it| event::destination(&it));
+                let read = scope
+                    .resolve(&resource["Properties"])
+                    .and_then(|it| event::destination(&it));
                 destinations.push(read.with_context(|| format!("in resource {id}"))?);
             }
         }
@@ -224,7 +226,10 @@ impl Template {
         for rule in &self.rules {
             let unknown = |name: &&String| !self.queues.iter().any(|queue| queue.name == **name);
             if let Some(queue) = rule.queues.iter().find(unknown) {
-                bail!("rule {} tells the queue {queue}, which the template does not have", rule.id);
+                bail!(
+                    "rule {} tells the queue {queue}, which the template does not have",
+                    rule.id
+                );
             }
         }
         for queue in &self.queues {

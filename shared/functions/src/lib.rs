@@ -23,6 +23,7 @@ pub const ALL: &[Function] = &[
     ingest::FUNCTION,
     invoice_pdf::FUNCTION,
     invoices::FUNCTION,
+    mail_feedback::FUNCTION,
     metrics::FUNCTION,
     notices::FUNCTION,
     notifier::FUNCTION,

@@ -20,6 +20,16 @@ struct OrgHeader(
     OrgId,
 );
 
+/// The header that may name the organization.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header, names("x-org-id"))]
+struct OptionalOrgHeader(
+    /// The organization to act in, if it is to be in one.
+    #[param(inline)]
+    #[expect(dead_code, reason = "only described; the gate reads the header")]
+    Option<OrgId>,
+);
+
 /// The header that makes a POST safe to send again.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header, names("Idempotency-Key"))]
@@ -82,6 +92,10 @@ fn guarded(operation: &mut Operation, path: &str, method: &HttpMethod, guard: Ki
             if !path.contains(&format!("{{{ORG_PARAMETER}}}")) {
                 takes(operation, OrgHeader::into_params(|| None));
             }
+        }
+        Kind::PersonOrMember => {
+            operation.security = Some(vec![SecurityRequirement::new("bearer", nobody())]);
+            takes(operation, OptionalOrgHeader::into_params(|| None));
         }
         Kind::ApiKey => operation.security = Some(vec![SecurityRequirement::new("apiKey", nobody())]),
     }

@@ -9,6 +9,7 @@ use commit::{Commit, NotDone, Reply, again};
 use jobs::{Job, JobKey, Owner, Place, Queue, Running};
 use kernel::policy::{DeleteOrg, ErasePeople, LeaveOrg, ManageOwnAccount};
 use kernel::{Actor, Error, OrgId, OrgRole, Origin, Permission, PlatformRole, Result, Scope, Time, UserId};
+use notifications::push::Subscriptions;
 use serde::{Deserialize, Serialize};
 use table::Write;
 use trail::{Chain, Change, Subject};
@@ -136,6 +137,7 @@ pub async fn erase(
         .await?;
     user::forget(table, &user).await?;
     jobs::store::forget(table, Owner::User(user.id), running.id()).await?;
+    Subscriptions::erase(table, user.id).await?;
     for subject in [Subject::of(user.id), Subject::address(&user.email)] {
         trail::erase(table, &subject).await?;
     }

@@ -163,6 +163,8 @@ ids! {
     WebhookId "whk_";
     /// Names a notification: what one person is told of one thing that happened.
     NotificationId "ntf_";
+    /// Names a subscription of a browser to web push.
+    PushSubscriptionId "psh_";
     /// Names a job: work that outlives the request that caused it.
     JobId "job_";
     /// Names a credit grant: credits with a priority and an end.

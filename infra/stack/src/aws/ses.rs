@@ -172,7 +172,10 @@ impl Ses {
             return Err(bad(format!("{address:?} is no address")));
         }
         let set = input.configuration_set_name;
-        if let Some(unknown) = set.as_ref().filter(|set| !self.sets.iter().any(|one| one.name == **set)) {
+        if let Some(unknown) = set
+            .as_ref()
+            .filter(|set| !self.sets.iter().any(|one| one.name == **set))
+        {
             let text = format!("Configuration set <{unknown}> does not exist.");
             return Err(ServiceError::refused("NotFoundException", text));
         }
@@ -266,7 +269,8 @@ impl Ses {
 }
 
 fn of_json(text: Option<String>) -> BTreeMap<String, String> {
-    text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
+    text.and_then(|text| serde_json::from_str(&text).ok())
+        .unwrap_or_default()
 }
 
 /// What EventBridge calls an event of SES, and what a configuration set calls it, by what SES itself does.
@@ -329,7 +333,8 @@ impl Ses {
     fn sent(&self, id: &str) -> rusqlite::Result<Option<(String, BTreeMap<String, String>)>> {
         self.store.read(|db| {
             let sql = "SELECT configuration_set, tags FROM mail_sending WHERE mail = ?1";
-            db.query_row(sql, [id], |row| Ok((row.get(0)?, of_json(row.get(1)?)))).optional()
+            db.query_row(sql, [id], |row| Ok((row.get(0)?, of_json(row.get(1)?))))
+                .optional()
         })
     }
 }

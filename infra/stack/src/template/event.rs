@@ -50,9 +50,16 @@ pub(super) fn rule(id: &str, properties: &Value) -> Result<Option<Rule>> {
     check(pattern)?;
     let mut queues = Vec::new();
     for target in list_of(&properties["Targets"]) {
-        only("a target", &target, &[&["Arn", "Id"], &["DeadLetterConfig", "RetryPolicy"]])?;
+        only(
+            "a target",
+            &target,
+            &[&["Arn", "Id"], &["DeadLetterConfig", "RetryPolicy"]],
+        )?;
         let arn = target["Arn"].as_str().context("a target without Arn")?;
-        let Some(queue) = arn.strip_prefix("arn:aws:sqs:").and_then(|rest| rest.rsplit(':').next()) else {
+        let Some(queue) = arn
+            .strip_prefix("arn:aws:sqs:")
+            .and_then(|rest| rest.rsplit(':').next())
+        else {
             bail!("the local stack sends events to queues only, not to {arn}");
         };
         queues.push(queue.to_owned());
@@ -102,7 +109,9 @@ pub(super) fn configuration_set(id: &str, properties: &Value) -> Result<Configur
 pub(super) fn destination(properties: &Value) -> Result<(String, Vec<String>)> {
     const KIND: &str = "AWS::SES::ConfigurationSetEventDestination";
     only(KIND, properties, &[&["ConfigurationSetName", "EventDestination"]])?;
-    let set = properties["ConfigurationSetName"].as_str().context("no ConfigurationSetName")?;
+    let set = properties["ConfigurationSetName"]
+        .as_str()
+        .context("no ConfigurationSetName")?;
     let destination = &properties["EventDestination"];
     let known = ["Enabled", "EventBridgeDestination", "MatchingEventTypes", "Name"];
     only("an EventDestination", destination, &[&known])?;
@@ -146,7 +155,10 @@ mod tests {
         assert!(!bounces.matches(&json!({"source": "aws.ses", "detail": {"tags": {"set": ["others"]}}})));
         assert!(!bounces.matches(&json!({"source": "aws.s3", "detail": {"tags": {"set": ["ours"]}}})));
         assert!(!bounces.matches(&json!({"source": "aws.ses"})));
-        assert!(rule(json!({"source": [{"prefix": "aws."}]})).is_err(), "which is not served");
+        assert!(
+            rule(json!({"source": [{"prefix": "aws."}]})).is_err(),
+            "which is not served"
+        );
     }
 
     #[test]

@@ -141,5 +141,7 @@ async fn only_who_needs_keys_may_read_them() {
             _ => (false, false),
         };
         assert_eq!(has, expected, "{}", function.binary);
+        let pushes = ["notices", "webhook-deliverer"].contains(&function.binary.as_str());
+        assert_eq!(named("PUSH_KEYS_PARAMETER"), pushes, "{}", function.binary);
     }
 }
