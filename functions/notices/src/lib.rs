@@ -1,11 +1,15 @@
-//! /v1/notifications: what one is told oneself, in the organization that one acts in.
+//! /v1/notifications, /v1/notification-preferences: what one is told oneself in the organization that one acts in, and how one
+//! wants it; and /v1/unsubscribe, which mails lead to.
+
+mod unsubscribe;
 
 use axum::extract::{FromRef, State};
 use gate::{Gate, Routes, Serve, routes};
-use inbox::{Item, ItemView};
+use inbox::{Item, ItemView, Preferences, PreferencesInput, PreferencesView};
 use kernel::policy::{ManageNotifications, ReadNotifications};
 use kernel::{NotificationId, Scope};
 use lambda::{App, Env, Function, Json, List, Pages, Paging, Path, Result, Start};
+use notifications::Desk;
 use serde::Deserialize;
 
 /// The function.
@@ -15,12 +19,15 @@ pub const FUNCTION: Function = gate::function::<Notices>("notices");
 struct Notices {
     app: App,
     gate: Gate,
+    /// The page where people say how they want to be told.
+    console: String,
 }
 
 impl Start for Notices {
     async fn start(env: &Env, app: App) -> anyhow::Result<Self> {
         Ok(Self {
             gate: Gate::of(env, &app)?,
+            console: Desk::of(env, &app)?.page("/settings/notifications"),
             app,
         })
     }
@@ -30,7 +37,9 @@ impl Serve for Notices {
     type State = Self;
 
     fn routes() -> Routes<Self> {
-        Routes::new().members(routes![list, read])
+        Routes::new()
+            .members(routes![list, read, preferences, set_preferences])
+            .visitors(unsubscribe::routes())
     }
 }
 
@@ -67,4 +76,29 @@ async fn read(
     Path(id): Path<NotificationId>,
 ) -> Result<Json<ItemView>> {
     Ok(Json(Item::read(&app, &scope, id).await?.into()))
+}
+
+/// Shows how one wants to be told
+///
+/// By topic and way: at once (`now`), with a digest, or not (`off`). Whoever has set nothing is told everything at once; digests
+/// come at 08:00 UTC, on Mondays. Digests by mail are one for each topic, and never empty.
+#[utoipa::path(get, path = "/v1/notification-preferences", operation_id = "get_notification_preferences",
+    tag = "Notifications", responses((status = 200, body = PreferencesView)))]
+async fn preferences(State(app): State<App>, scope: Scope<ReadNotifications>) -> Result<Json<PreferencesView>> {
+    Ok(Json(Preferences::own(&app.table, &scope).await?.into()))
+}
+
+/// Sets how one wants to be told
+///
+/// All of it: what is left out is as if it had never been set. What waits for a digest comes with the next one as it is due now.
+/// During quiet hours mail and push wait for their end, but for `payments` and `security`, whose mail cannot be turned off
+/// either.
+#[utoipa::path(put, path = "/v1/notification-preferences", operation_id = "set_notification_preferences",
+    tag = "Notifications", request_body = PreferencesInput, responses((status = 200, body = PreferencesView)))]
+async fn set_preferences(
+    State(app): State<App>,
+    scope: Scope<ManageNotifications>,
+    Json(input): Json<PreferencesInput>,
+) -> Result<Json<PreferencesView>> {
+    Ok(Json(Preferences::set(&app, &scope, &input).await?.into()))
 }
