@@ -1,15 +1,18 @@
-//! /v1/notifications: what one is told oneself, in the organization that one acts in; the browsers that are told of it, and
-//! addresses that have mail again.
+//! /v1/notifications, /v1/notification-preferences: what one is told oneself in the organization that one acts in, and how one
+//! wants it; /v1/unsubscribe, which mails lead to; /v1/push, browsers that are told too; /v1/email-suppressions, addresses that
+//! have mail again.
 
 mod push;
 mod suppressions;
+mod unsubscribe;
 
 use axum::extract::{FromRef, State};
 use gate::{Gate, Routes, Serve, routes};
-use inbox::{Item, ItemView};
+use inbox::{Item, ItemView, Preferences, PreferencesInput, PreferencesView};
 use kernel::policy::{ManageNotifications, ReadNotifications};
 use kernel::{NotificationId, Scope};
 use lambda::{App, Env, Function, Json, List, Pages, Paging, Path, Result, Start};
+use notifications::Desk;
 use notifications::push::PushKeys;
 use outbound::AllowList;
 use serde::Deserialize;
@@ -24,6 +27,8 @@ struct Notices {
     push_keys: PushKeys,
     /// What may be called although it is not public.
     allow: AllowList,
+    /// The page where people say how they want to be told.
+    console: String,
 }
 
 impl Start for Notices {
@@ -32,6 +37,7 @@ impl Start for Notices {
             gate: Gate::of(env, &app)?,
             push_keys: PushKeys::of(env).await?,
             allow: AllowList::parse(env.optional("OUTBOUND_ALLOW").unwrap_or_default()),
+            console: Desk::of(env, &app)?.page("/settings/notifications"),
             app,
         })
     }
@@ -42,7 +48,8 @@ impl Serve for Notices {
 
     fn routes() -> Routes<Self> {
         Routes::new()
-            .members(routes![list, read])
+            .members(routes![list, read, preferences, set_preferences])
+            .visitors(unsubscribe::routes())
             .and(push::routes())
             .and(suppressions::routes())
     }
@@ -81,4 +88,29 @@ async fn read(
     Path(id): Path<NotificationId>,
 ) -> Result<Json<ItemView>> {
     Ok(Json(Item::read(&app, &scope, id).await?.into()))
+}
+
+/// Shows how one wants to be told
+///
+/// By topic and way: at once (`now`), with a digest, or not (`off`). Whoever has set nothing is told everything at once; digests
+/// come at 08:00 UTC, on Mondays. Digests by mail are one for each topic, and never empty.
+#[utoipa::path(get, path = "/v1/notification-preferences", operation_id = "get_notification_preferences",
+    tag = "Notifications", responses((status = 200, body = PreferencesView)))]
+async fn preferences(State(app): State<App>, scope: Scope<ReadNotifications>) -> Result<Json<PreferencesView>> {
+    Ok(Json(Preferences::own(&app.table, &scope).await?.into()))
+}
+
+/// Sets how one wants to be told
+///
+/// All of it: what is left out is as if it had never been set. What waits for a digest comes with the next one as it is due now.
+/// During quiet hours mail and push wait for their end, but for `payments` and `security`, whose mail cannot be turned off
+/// either.
+#[utoipa::path(put, path = "/v1/notification-preferences", operation_id = "set_notification_preferences",
+    tag = "Notifications", request_body = PreferencesInput, responses((status = 200, body = PreferencesView)))]
+async fn set_preferences(
+    State(app): State<App>,
+    scope: Scope<ManageNotifications>,
+    Json(input): Json<PreferencesInput>,
+) -> Result<Json<PreferencesView>> {
+    Ok(Json(Preferences::set(&app, &scope, &input).await?.into()))
 }

@@ -17,7 +17,7 @@ use kernel::{JobId, mailbox};
 use lambda::Env;
 use notifications::mails::Line;
 use notifications::suppression::OWNER_TAG;
-use notifications::{Mail, MailNotice};
+use notifications::{Mail, Owner};
 
 /// How long SES may take; well within the job's lease.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -73,17 +73,14 @@ impl Mailer {
         }
     }
 
-    pub(crate) async fn send(&self, job: JobId, notice: &MailNotice, file: Option<Attached>) -> Outcome {
-        let (mail, sender) = (&notice.mail, &self.sender);
+    pub(crate) async fn send(&self, job: JobId, owner: Owner, mail: &Mail, file: Option<Attached>) -> Outcome {
+        let sender = &self.sender;
         // SES takes seven bits.
         let Some(to) = mailbox::ascii(&mail.to) else {
             return Outcome::dead("the address cannot be sent to");
         };
         // Comes back with what becomes of the mail.
-        let owner = MessageTag::builder()
-            .name(OWNER_TAG)
-            .value(notice.owner.to_string())
-            .build();
+        let owner = MessageTag::builder().name(OWNER_TAG).value(owner.to_string()).build();
         let made = message(job, mail, file, &sender.product).and_then(|message| Ok((message, owner?)));
         let (message, owner) = match made {
             Ok(made) => made,

@@ -2,6 +2,8 @@
 
 pub(crate) mod store;
 
+pub use store::forget;
+
 use kernel::{NotificationId, OrgId, Time, UserId};
 use notifications::Topic;
 use serde::{Deserialize, Serialize};
@@ -31,6 +33,22 @@ pub struct Item {
     version: u64,
 }
 
+impl Item {
+    /// What somebody is told; it is seen from the time of its id on.
+    pub(crate) fn new(id: NotificationId, org: OrgId, user: UserId, topic: Topic, title: &str, body: &str) -> Self {
+        Self {
+            id,
+            org,
+            user,
+            topic,
+            title: title.to_owned(),
+            body: body.to_owned(),
+            read_at: None,
+            version: 0,
+        }
+    }
+}
+
 /// An item, as it is shown.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -46,7 +64,7 @@ pub struct ItemView {
     /// In a sentence or two. Text, as the title.
     #[schema(example = "Acme paid EUR 119.00.")]
     pub body: String,
-    /// When it happened.
+    /// When it happened, or when the digest came that it was in.
     pub created_at: Time,
     /// When it was read; null if it was not.
     #[schema(required)]

@@ -24,7 +24,7 @@ pub mod seal;
 pub mod time;
 
 pub use address::Address;
-pub use calendar::{Day, Zone};
+pub use calendar::{Day, TimeOfDay, Zone};
 pub use check::{Check, Input};
 pub use color::Color;
 pub use error::{Error, FieldProblem, Result};

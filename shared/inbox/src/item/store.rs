@@ -4,9 +4,9 @@
 //! Not read:                   gsi1pk ORG#<org>#UNREAD#<user>   gsi1sk <ntf>
 
 use app::App;
-use kernel::policy::{ManageNotifications, ReadNotifications};
+use kernel::policy::{LeaveOrg, ManageNotifications, ReadNotifications};
 use kernel::{Error, NotificationId, OrgId, Result, Scope, Time, UserId};
-use table::{Key, Page, Query, Record, Slice, TableName, Write};
+use table::{Key, Page, Query, Record, Slice, Table, TableName, Write};
 
 use super::{Item, KEPT};
 
@@ -57,13 +57,16 @@ impl Item {
     /// Reads one page of what the caller was told, newest first: all of it, or what they have not read.
     pub async fn list(app: &App, scope: &Scope<ReadNotifications>, unread: bool, slice: Slice) -> Result<Page<Self>> {
         let (org, user) = (scope.org(), scope.user()?);
-        // What is over may still lie there.
-        let oldest = first_at(app.now().plus_millis(-KEPT));
+        // What is over may still lie there, and what comes with a digest lies there before it.
+        let (oldest, end) = (
+            first_at(app.now().plus_millis(-KEPT)),
+            first_at(app.now().plus_millis(1)),
+        );
         let query = if unread {
-            let (first, last) = (oldest.to_string(), format!("{}~", NotificationId::PREFIX));
+            let (first, last) = (oldest.to_string(), end.to_string());
             Query::slice(unread_of(org, user), slice).index1().between(first, last)
         } else {
-            let (first, last) = (format!("{PLACE}{oldest}"), format!("{PLACE}~"));
+            let (first, last) = (format!("{PLACE}{oldest}"), format!("{PLACE}{end}"));
             Query::slice(of_reader(org, user), slice)
                 .between(first, last)
                 .consistent()
@@ -76,7 +79,7 @@ impl Item {
         let key = key(scope.org(), scope.user()?, id);
         let item: Option<Self> = app.table.get(&key).await?;
         let mut item = item
-            .filter(|item| !item.is_over(app.now()))
+            .filter(|item| item.is_seen(app.now()))
             .ok_or(Error::NotFound("notification"))?;
         if item.read_at.is_none() {
             item.read_at = Some(app.now());
@@ -89,7 +92,15 @@ impl Item {
         Ok(item)
     }
 
-    fn is_over(&self, now: Time) -> bool {
-        self.expires_at().is_some_and(|end| end <= now)
+    fn is_seen(&self, now: Time) -> bool {
+        let since = self.id.time();
+        since <= now && now < since.plus_millis(KEPT)
     }
+}
+
+/// Forgets all that one person was told in an organization, and how they wanted to be told.
+pub async fn forget(table: &Table, scope: &Scope<LeaveOrg>, user: UserId) -> Result<()> {
+    table
+        .clear(TableName::Engagement, &of_reader(scope.org(), user), &[])
+        .await
 }

@@ -24,7 +24,7 @@ pub struct PushMessage {
     pub body: String,
     /// What it is about.
     pub topic: Topic,
-    /// The page of the console that shows more.
+    /// The page of the console that shows more: its path, or a whole address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
 }
@@ -125,14 +125,14 @@ pub async fn jobs_for(
     table: &Table,
     now: Time,
     due: Time,
-    (owner, cause, at): (Owner, &str, Time),
+    (owner, cause, at): (Owner, String, Time),
     user: UserId,
     message: &PushMessage,
 ) -> Result<Vec<Later>> {
     let subscriptions = Subscriptions::of(table, user).await?;
     let job = |id: PushSubscriptionId| PushNotice {
         owner,
-        cause: cause.to_owned(),
+        cause: cause.clone(),
         at,
         user,
         subscription: id,

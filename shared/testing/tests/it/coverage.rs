@@ -211,6 +211,10 @@ pub(crate) const WHO: &[(&str, &str, &str)] = &[
     ("POST",   "/v1/push/subscriptions",                                "ManageOwnAccount"),
     ("DELETE", "/v1/push/subscriptions/{id}",                           "ManageOwnAccount"),
     ("POST",   "/v1/email-suppressions/{address}/reenable",             "ManageOwnAccount"),
+    ("GET",    "/v1/notification-preferences",                          "ReadNotifications"),
+    ("PUT",    "/v1/notification-preferences",                          "ManageNotifications"),
+    ("GET",    "/v1/unsubscribe/{token}",                               PUBLIC),
+    ("POST",   "/v1/unsubscribe/{token}",                               PUBLIC),
     ("GET",    "/v1/analytics/revenue",                                 "ReadBilling"),
     ("GET",    "/v1/analytics/invoices",                                "ReadBilling"),
     ("GET",    "/v1/analytics/mrr",                                     "ReadBilling"),
@@ -578,6 +582,7 @@ async fn public_operations_answer_nobody_without_failing() {
             ("GET", "/v1/auth/google" | "/v1/auth/google/callback") => 409,
             // No link ends so.
             (_, path) if path.starts_with("/pay/{token}") => 404,
+            (_, path) if path.starts_with("/v1/unsubscribe/{token}") => 404,
             // This organization has no account there.
             (_, path) if path.starts_with("/v1/provider-webhooks/") => 404,
             ("GET", _) => 200,

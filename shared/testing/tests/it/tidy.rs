@@ -581,6 +581,7 @@ fn capability_may_use(package: &str) -> Vec<&'static str> {
             "metering",
             "notifications",
             "outbound",
+            "outbox",
             "table",
             "telemetry",
             "trail",
@@ -636,8 +637,9 @@ fn capability_may_use(package: &str) -> Vec<&'static str> {
 /// What makes documents, and what tells others, may use.
 fn outlet_may_use(package: &str) -> Vec<&'static str> {
     match package {
-        // Endpoints are told of what money does; they are filtered by projects and clients.
+        // Endpoints are told of alerts and of what money does; they are filtered by projects and clients.
         "endpoints" => vec![
+            "alerting",
             "app",
             "billing",
             "breaker",

@@ -11,7 +11,7 @@ use kernel::{Time, UserId};
 use notifications::push::{MOST_PLAIN, PushMessage, Subscriptions, jobs_for};
 use notifications::{Owner, Topic};
 use serde_json::{Value, json};
-use testing::{Call, Person, Receiver, Setup, TestApp};
+use testing::{Call, Person, Receiver, Setup, Tenant, TestApp};
 
 const QUEUE: &str = "WebhookQueue";
 const PATH: &str = "/v1/push/subscriptions";
@@ -103,7 +103,7 @@ async fn subscribe(person: &Person, browser: &Browser, endpoint: &str) -> String
 async fn tell(app: &TestApp, person: &Person, cause: &str) -> Vec<Later> {
     let (table, now) = (app.table(), app.now());
     let (owner, user) = (Owner::User(user(person)), user(person));
-    let jobs = jobs_for(&table, now, now, (owner, cause, now), user, &message()).await;
+    let jobs = jobs_for(&table, now, now, (owner, cause.to_owned(), now), user, &message()).await;
     let (jobs, app) = (jobs.unwrap(), app.app().await);
     for job in &jobs {
         job.store(&app).await.unwrap();
@@ -182,6 +182,42 @@ async fn a_browser_reads_what_was_said_and_its_push_service_knows_who_sends() {
     );
 }
 
+/// Three errors in a minute, of which an alert fires; then none, by which it is resolved.
+async fn errors(app: &TestApp, acme: &Tenant, many: usize) {
+    acme.ingest(vec![json!({"type": "ERROR", "name": "failed"}); many].into()).await;
+    app.settle().await;
+    app.advance(Time::MINUTE);
+    app.run_alert_check().await;
+}
+
+#[tokio::test]
+async fn what_happens_reaches_the_browsers_of_those_who_want_to_know() {
+    let app = TestApp::start().await;
+    let acme = app.tenant().await;
+    let (receiver, browser) = (Receiver::start().await, Browser::new());
+    subscribe(&acme.owner, &browser, &receiver.url()).await;
+    let alert = json!({
+        "projectId": acme.project, "metricType": "event_count", "eventType": "ERROR", "condition": ">", "threshold": 2,
+        "window": "1m", "channel": "email", "target": acme.owner.email, "coolDownMinutes": 0,
+    });
+    acme.client.post("/v1/alerts", alert).await.expect(201);
+    app.settle().await;
+    app.advance(5_000);
+    errors(&app, &acme, 3).await;
+    let calls = receiver.calls();
+    assert_eq!(calls.len(), 1);
+    let said = browser.read(&calls[0].bytes);
+    assert_eq!((&said["topic"], &said["url"]), (&json!("alerts"), &json!("/notifications")));
+    assert!(said["title"].as_str().is_some_and(|title| !title.is_empty()), "{said}");
+    // Who wants no more of it is told no more of it.
+    let wants = json!({"topics": {"alerts": {"push": "off"}}});
+    acme.client.put("/v1/notification-preferences", wants).await.expect(200);
+    errors(&app, &acme, 1).await;
+    assert_eq!(receiver.calls().len(), 1);
+    let shown = acme.client.all("/v1/notifications").await;
+    assert_eq!(shown.len(), 2, "it was resolved, and they can read of it");
+}
+
 #[tokio::test]
 async fn the_longest_message_fits() {
     let app = TestApp::start().await;
@@ -191,7 +227,7 @@ async fn the_longest_message_fits() {
         ..message()
     };
     let (table, now) = (app.table(), app.now());
-    let cause = (Owner::User(user(&ada)), "long", now);
+    let cause = (Owner::User(user(&ada)), "long".to_owned(), now);
     let jobs = jobs_for(&table, now, now, cause, user(&ada), &long).await.unwrap();
     jobs[0].store(&app.app().await).await.unwrap();
     app.settle().await;
