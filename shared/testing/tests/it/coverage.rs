@@ -243,6 +243,41 @@ fn operations() -> Vec<Operation> {
     found
 }
 
+/// What stands for the id in a path, by what the path is about.
+fn id_in(path: &str, app: &TestApp, tenant: &Tenant) -> String {
+    if path.contains("/sessions/") {
+        kernel::SessionId::new(app.now()).to_string()
+    } else if path.contains("/auth/factors/") {
+        kernel::FactorId::new(app.now()).to_string()
+    } else if path.contains("/clients/") {
+        kernel::ClientId::new(app.now()).to_string()
+    } else if path.contains("/plans/") {
+        kernel::PlanId::new(app.now()).to_string()
+    } else if path.contains("/coupons/") {
+        kernel::CouponId::new(app.now()).to_string()
+    } else if path.contains("/contracts/") {
+        kernel::ContractId::new(app.now()).to_string()
+    } else if path.contains("/push/") {
+        kernel::PushSubscriptionId::new(app.now()).to_string()
+    } else if path.contains("/subscriptions/") {
+        kernel::SubscriptionId::new(app.now()).to_string()
+    } else if path.contains("/notifications/") {
+        kernel::NotificationId::new(app.now()).to_string()
+    } else if path.contains("/alerts/") {
+        kernel::AlertId::new(app.now()).to_string()
+    } else if path.contains("/recurring-invoices/") {
+        kernel::RecurringInvoiceId::new(app.now()).to_string()
+    } else if path.contains("/credit-notes/") {
+        kernel::CreditNoteId::new(app.now()).to_string()
+    } else if path.contains("/payments/") {
+        kernel::PaymentId::new(app.now()).to_string()
+    } else if path.contains("/invoices/") {
+        kernel::InvoiceId::new(app.now()).to_string()
+    } else {
+        tenant.owner.id.clone()
+    }
+}
+
 impl Operation {
     /// The permission by [`WHO`]; nothing if it is public.
     fn grant(&self) -> Option<Audience> {
@@ -265,37 +300,7 @@ impl Operation {
     /// The path and query with ids of `tenant`, all of which exist.
     fn path_in(&self, app: &TestApp, tenant: &Tenant) -> String {
         let mut path = self.path.clone();
-        let person = if path.contains("/sessions/") {
-            kernel::SessionId::new(app.now()).to_string()
-        } else if path.contains("/auth/factors/") {
-            kernel::FactorId::new(app.now()).to_string()
-        } else if path.contains("/clients/") {
-            kernel::ClientId::new(app.now()).to_string()
-        } else if path.contains("/plans/") {
-            kernel::PlanId::new(app.now()).to_string()
-        } else if path.contains("/coupons/") {
-            kernel::CouponId::new(app.now()).to_string()
-        } else if path.contains("/contracts/") {
-            kernel::ContractId::new(app.now()).to_string()
-        } else if path.contains("/push/") {
-            kernel::PushSubscriptionId::new(app.now()).to_string()
-        } else if path.contains("/subscriptions/") {
-            kernel::SubscriptionId::new(app.now()).to_string()
-        } else if path.contains("/notifications/") {
-            kernel::NotificationId::new(app.now()).to_string()
-        } else if path.contains("/alerts/") {
-            kernel::AlertId::new(app.now()).to_string()
-        } else if path.contains("/recurring-invoices/") {
-            kernel::RecurringInvoiceId::new(app.now()).to_string()
-        } else if path.contains("/credit-notes/") {
-            kernel::CreditNoteId::new(app.now()).to_string()
-        } else if path.contains("/payments/") {
-            kernel::PaymentId::new(app.now()).to_string()
-        } else if path.contains("/invoices/") {
-            kernel::InvoiceId::new(app.now()).to_string()
-        } else {
-            tenant.owner.id.clone()
-        };
+        let person = id_in(&path, app, tenant);
         let event = kernel::EventId::new(app.now()).to_string();
         let grant = kernel::GrantId::new(app.now()).to_string();
         let invitation = kernel::InvitationId::new(app.now()).to_string();
