@@ -131,7 +131,8 @@ def deploy(programs, port):
     private, public = keys(programs)
     manager_password = secrets.token_urlsafe(24)
     ring = f"1:{secrets.token_hex(32)}"
-    made = {"jwt-private-key": private, "bootstrap-manager-password": manager_password, "request-keys": ring, "sealing-keys": ring}
+    made = {"jwt-private-key": private, "bootstrap-manager-password": manager_password}
+    made |= dict.fromkeys(["request-keys", "sealing-keys", "push-keys"], ring)
     for name, value in made.items():
         client("ssm", port).put_parameter(Name=f"/countinghouse/{name}", Value=value, Type="SecureString")
     body, parameters, binaries = template.load(FOLDER)

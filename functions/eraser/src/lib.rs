@@ -23,7 +23,8 @@ impl Start for Eraser {
 
 impl Work<ErasePerson> for Eraser {
     async fn work(&self, app: &App, running: &Running<'_, ErasePerson>) -> Outcome {
-        match erasure::erase(app, running, enrolment).await {
+        let forget = |scope| async move { inbox::forget(&app.table, &scope, running.job.user).await };
+        match erasure::erase(app, running, enrolment, forget).await {
             Ok(()) => Outcome::Done,
             // Others have left an organization meanwhile, and nobody owns it any more but who is erased.
             Err(Error::Refused { code, .. }) => Outcome::again(code),

@@ -10,11 +10,14 @@ use aws_sdk_sesv2::error::ProvideErrorMetadata;
 use aws_sdk_sesv2::primitives::Blob;
 use aws_sdk_sesv2::types::{
     Attachment, AttachmentContentDisposition, Body, Content, Destination, EmailContent, Message, MessageHeader,
+    MessageTag,
 };
 use jobs::Outcome;
-use kernel::JobId;
-use notifications::Mail;
+use kernel::{JobId, mailbox};
+use lambda::Env;
 use notifications::mails::Line;
+use notifications::suppression::OWNER_TAG;
+use notifications::{Mail, Owner};
 
 /// How long SES may take; well within the job's lease.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -30,30 +33,57 @@ pub(crate) struct Attached {
     pub(crate) bytes: Vec<u8>,
 }
 
+/// Who sends.
+#[derive(Debug)]
+pub(crate) struct Sender {
+    /// Its address.
+    from: String,
+    /// What mails call the product.
+    product: Line,
+    /// What SES is to tell us of what becomes of mails.
+    configuration_set: String,
+}
+
+impl Sender {
+    pub(crate) fn of(env: &Env) -> anyhow::Result<Self> {
+        Ok(Self {
+            from: env.variable("MAIL_FROM")?.to_owned(),
+            product: env.variable("PRODUCT_NAME")?.into(),
+            configuration_set: env.variable("MAIL_CONFIGURATION_SET")?.to_owned(),
+        })
+    }
+}
+
 /// Sends mails.
 #[derive(Debug)]
 pub(crate) struct Mailer {
     client: Client,
-    from: String,
-    product: Line,
+    sender: Sender,
 }
 
 impl Mailer {
-    pub(crate) fn new(config: Builder, from: &str, product: &str) -> Self {
+    pub(crate) fn new(config: Builder, sender: Sender) -> Self {
         // The job has attempts of its own, which are counted.
         let config = config
             .retry_config(RetryConfig::disabled())
             .timeout_config(TimeoutConfig::builder().operation_timeout(TIMEOUT).build());
         Self {
             client: Client::from_conf(config.build()),
-            from: from.to_owned(),
-            product: product.into(),
+            sender,
         }
     }
 
-    pub(crate) async fn send(&self, job: JobId, mail: &Mail, file: Option<Attached>) -> Outcome {
-        let message = match message(job, mail, file, &self.product) {
-            Ok(message) => message,
+    pub(crate) async fn send(&self, job: JobId, owner: Owner, mail: &Mail, file: Option<Attached>) -> Outcome {
+        let sender = &self.sender;
+        // SES takes seven bits.
+        let Some(to) = mailbox::ascii(&mail.to) else {
+            return Outcome::dead("the address cannot be sent to");
+        };
+        // Comes back with what becomes of the mail.
+        let owner = MessageTag::builder().name(OWNER_TAG).value(owner.to_string()).build();
+        let made = message(job, mail, file, &sender.product).and_then(|message| Ok((message, owner?)));
+        let (message, owner) = match made {
+            Ok(made) => made,
             Err(error) => {
                 tracing::error!(job.id = %job, error = format!("{error:#}"), "a mail cannot be made");
                 return Outcome::dead("the mail cannot be made");
@@ -62,8 +92,10 @@ impl Mailer {
         let sent = self
             .client
             .send_email()
-            .from_email_address(&self.from)
-            .destination(Destination::builder().to_addresses(&mail.to).build())
+            .from_email_address(&sender.from)
+            .destination(Destination::builder().to_addresses(to).build())
+            .configuration_set_name(&sender.configuration_set)
+            .email_tags(owner)
             .content(EmailContent::builder().simple(message).build())
             .send()
             .await;

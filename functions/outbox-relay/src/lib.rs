@@ -9,7 +9,7 @@ use outbox::Listener;
 /// The function.
 pub const FUNCTION: Function = Function::queue::<OutboxRelay>("outbox-relay");
 
-/// Relays facts to those who mail about these, and to the endpoints that subscribe to them.
+/// Relays facts to those who mail about these, to the endpoints that subscribe to them, and to the inboxes of members.
 struct OutboxRelay {
     wallets: metering::mails::Mails,
     invoices: billing::mails::Mails,
@@ -19,7 +19,7 @@ struct OutboxRelay {
 
 impl OutboxRelay {
     /// Everybody who listens: a new one is a line here, and in the struct.
-    fn listeners(&self) -> [&dyn Listener; 6] {
+    fn listeners(&self) -> [&dyn Listener; 7] {
         [
             &self.wallets,
             &self.invoices,
@@ -27,6 +27,7 @@ impl OutboxRelay {
             &self.endpoints,
             &payments::close::Sessions,
             &endpoints::Fanout,
+            &inbox::Listener,
         ]
     }
 }

@@ -1,9 +1,10 @@
-//! The consumer of webhook calls that are to be made.
+//! The consumer of calls that are to be made to servers of others: webhooks, and messages to browsers.
 //!
 //! A message only names a job; the job's record says whether there is anything to do. A worker that dies between calling
 //! and noting it leaves a job that is done again when its lease is over, with the same id, by which the receiver knows it.
 
 mod call;
+mod push;
 
 use anyhow::Result;
 use endpoints::{Deliverer, Delivery, Replay};
@@ -11,15 +12,19 @@ use jobs::{Job, JobRef, Outcome, Running, Work};
 use kernel::Error;
 use lambda::{App, Consumer, Env, Function, Message, Start, each};
 use notifications::WebhookNotice;
+use notifications::push::PushNotice;
 use outbound::{AllowList, Client};
+
+use push::Pusher;
 
 /// The function.
 pub const FUNCTION: Function = Function::queue::<WebhookDeliverer>("webhook-deliverer");
 
-/// Calls the webhooks of alerts, and the endpoints that subscribe to events.
+/// Calls the webhooks of alerts, the endpoints that subscribe to events, and push services.
 struct WebhookDeliverer {
     client: Client,
     endpoints: Deliverer,
+    pusher: Pusher,
 }
 
 impl Start for WebhookDeliverer {
@@ -28,6 +33,7 @@ impl Start for WebhookDeliverer {
         let client = Client::new(allow);
         Ok(Self {
             endpoints: Deliverer::by(client.clone()),
+            pusher: Pusher::of(env, client.clone()).await?,
             client,
         })
     }
@@ -45,6 +51,7 @@ impl WebhookDeliverer {
             WebhookNotice::KIND => jobs::work::<WebhookNotice>(app, self, message).await,
             Delivery::KIND => jobs::work::<Delivery>(app, &self.endpoints, message).await,
             Replay::KIND => jobs::work::<Replay>(app, &self.endpoints, message).await,
+            PushNotice::KIND => jobs::work::<PushNotice>(app, &self.pusher, message).await,
             kind => Err(Error::Internal(anyhow::anyhow!(
                 "nobody who calls webhooks does jobs {kind}"
             ))),

@@ -18,11 +18,13 @@ use crate::keys::{KeyPair, new_ring, random_secret};
 pub struct Secrets {
     jwt_private_key: String,
     jwt_public_keys: String,
-    /// Absent in folders of an older runner, as the next.
+    /// Absent in folders of an older runner, as the next two.
     #[serde(default)]
     request_keys: String,
     #[serde(default)]
     sealing_keys: String,
+    #[serde(default)]
+    push_keys: String,
     manager_password: String,
 }
 
@@ -34,13 +36,17 @@ impl Secrets {
         if path.exists() {
             let text = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
             let known: Self = serde_json::from_str(&text).with_context(|| format!("{} is damaged", path.display()))?;
-            if !known.sealing_keys.is_empty() {
+            if !known.lacks_any() {
                 return Ok(known);
             }
+            let kept = |known: String, made: String| if known.is_empty() { made } else { known };
             secrets = Self {
-                request_keys: secrets.request_keys,
-                sealing_keys: secrets.sealing_keys,
-                ..known
+                request_keys: kept(known.request_keys, secrets.request_keys),
+                sealing_keys: kept(known.sealing_keys, secrets.sealing_keys),
+                push_keys: kept(known.push_keys, secrets.push_keys),
+                jwt_private_key: known.jwt_private_key,
+                jwt_public_keys: known.jwt_public_keys,
+                manager_password: known.manager_password,
             };
         }
         let next = path.with_extension("next");
@@ -56,6 +62,12 @@ impl Secrets {
         Ok(secrets)
     }
 
+    /// Whether one that came with a newer runner is absent.
+    fn lacks_any(&self) -> bool {
+        let later = [&self.request_keys, &self.sealing_keys, &self.push_keys];
+        later.iter().any(|ring| ring.is_empty())
+    }
+
     fn generate() -> Result<Self> {
         let pair = KeyPair::generate()?;
         Ok(Self {
@@ -63,6 +75,7 @@ impl Secrets {
             jwt_public_keys: pair.public,
             request_keys: new_ring()?,
             sealing_keys: new_ring()?,
+            push_keys: new_ring()?,
             manager_password: random_secret()?,
         })
     }
@@ -87,6 +100,7 @@ impl Secrets {
             ("BootstrapManagerPasswordParameter", &self.manager_password),
             ("RequestKeysParameter", &self.request_keys),
             ("SealingKeysParameter", &self.sealing_keys),
+            ("PushKeysParameter", &self.push_keys),
         ];
         let named = made
             .into_iter()
@@ -124,7 +138,9 @@ mod tests {
         let file = folder.path().join("secrets.json");
         let before = Secrets::open(&Data::open(folder.path(), false).unwrap()).unwrap();
         let mut older = serde_json::to_value(&before).unwrap();
-        older.as_object_mut().unwrap().remove("sealing_keys");
+        for later in ["sealing_keys", "push_keys"] {
+            older.as_object_mut().unwrap().remove(later);
+        }
         std::fs::write(&file, older.to_string()).unwrap();
         let sealing = || {
             Secrets::open(&Data::open(folder.path(), false).unwrap())
@@ -136,6 +152,8 @@ mod tests {
         assert_eq!(sealing(), added);
         let after = Secrets::open(&Data::open(folder.path(), false).unwrap()).unwrap();
         assert_eq!(after.jwt_private_key, before.jwt_private_key);
+        assert_eq!(after.request_keys, before.request_keys);
+        assert!(after.push_keys.starts_with("1:") && after.push_keys != before.push_keys);
     }
 
     #[test]

@@ -17,7 +17,10 @@ use crate::template::REGION;
 /// The farthest that one move takes the clock: ten years.
 const MAX_ADVANCE_SECONDS: u32 = 10 * 366 * 86_400;
 
-const AIDS: [(&str, &[Method]); 7] = [
+/// The longest body.
+const MOST_BYTES: usize = 256 * 1024;
+
+const AIDS: [(&str, &[Method]); 9] = [
     ("aws", &[Method::GET]),
     ("chaos", &[Method::GET, Method::POST]),
     ("emails", &[Method::GET]),
@@ -26,6 +29,7 @@ const AIDS: [(&str, &[Method]); 7] = [
     ("metrics", &[Method::GET]),
     ("queues", &[Method::GET]),
     ("traces", &[Method::GET]),
+    ("ses/events", &[Method::POST]),
 ];
 
 #[derive(Deserialize)]
@@ -92,6 +96,7 @@ pub async fn answer(stack: &Stack, request: Request<Body>) -> Response {
         "chaos" => Ok(json!(stack.chaos.report())),
         "functions" => Ok(json!({"data": stack.processes()})),
         "queues" => queues(stack),
+        "ses/events" => small(body).await.and_then(|body| mail_event(stack, &body)),
         _ => Ok(stack.told[name].clone()),
     };
     match done {
@@ -133,7 +138,7 @@ fn page(html: String) -> Response {
 }
 
 async fn small(body: Body) -> Result<Bytes, String> {
-    let read = axum::body::to_bytes(body, 1024).await;
+    let read = axum::body::to_bytes(body, MOST_BYTES).await;
     read.map_err(|_| "the body is too large".to_owned())
 }
 
@@ -163,6 +168,7 @@ fn emails(stack: &Stack, query: &str) -> Result<Value, String> {
             json!({
                 "to": mail.to.join(", "), "subject": mail.subject, "html": mail.html, "text": mail.text,
                 "sentAt": mail.sent_at, "from": mail.from, "id": mail.id, "headers": mail.headers, "attachments": mail.attachments,
+                "configurationSet": mail.configuration_set, "tags": mail.tags,
             })
         })
         .collect();
@@ -198,6 +204,12 @@ fn chaos(stack: &Stack, body: &[u8]) -> Result<Value, String> {
         return Err("this stack knows no cruelty; start it with --chaos SEED".into());
     }
     Ok(json!(stack.chaos.report()))
+}
+
+/// What SES tells of a mail: a bounce, a complaint, a delivery.
+fn mail_event(stack: &Stack, body: &[u8]) -> Result<Value, String> {
+    let event = serde_json::from_slice(body).map_err(|error| format!("the body must be an event of SES: {error}"))?;
+    Ok(json!({"told": stack.aws.tell_of_mail(event)?}))
 }
 
 fn queues(stack: &Stack) -> Result<Value, String> {

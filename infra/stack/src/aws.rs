@@ -33,7 +33,7 @@ use tokio::task::JoinHandle;
 
 use crate::chaos::Chaos;
 use crate::clock::Clock;
-use crate::template::Template;
+use crate::template::{Rule, Template};
 use dynamodb::DynamoDb;
 use iam::Policies;
 use s3::S3;
@@ -87,6 +87,7 @@ struct Services {
     store: Store,
     chaos: Chaos,
     usage: UsageLedger,
+    rules: Vec<Rule>,
 }
 
 impl Aws {
@@ -120,7 +121,7 @@ impl Aws {
             }
         };
         let sqs = Sqs::new(store.clone(), clock.clone(), &template.queues, chaos.clone())?;
-        let ses = Ses::new(store.clone(), clock.clone());
+        let ses = Ses::new(store.clone(), clock.clone(), &template.configuration_sets);
         let ssm = Arc::new(Ssm::new(parameters));
         let policies = Arc::new(Policies::of(template));
         let objects = storage.objects();
@@ -142,6 +143,7 @@ impl Aws {
             store,
             chaos,
             usage: UsageLedger::default(),
+            rules: template.rules.clone(),
         });
         let listener = TcpListener::bind(("127.0.0.1", 0))
             .await
@@ -185,6 +187,26 @@ impl Aws {
     /// Yields the mails that were sent.
     pub fn ses(&self) -> &Ses {
         &self.services.ses
+    }
+
+    /// Lets SES tell of a mail, as it does by EventBridge: the event goes to the queues of the rules that want it. `event` is
+    /// what SES tells, with EventBridge's envelope or without. Yields how many queues were told.
+    pub fn tell_of_mail(&self, event: serde_json::Value) -> Result<usize, String> {
+        let Some(event) = self.services.ses.event(event)? else {
+            return Ok(0);
+        };
+        let rules = self.services.rules.iter().filter(|rule| rule.matches(&event));
+        let mut told = 0;
+        for queue in rules.flat_map(|rule| &rule.queues) {
+            let message = sqs::Send {
+                body: event.to_string(),
+                ..sqs::Send::default()
+            };
+            let sent = self.services.sqs.send(queue, &[message]);
+            sent.map_err(|refusal| refusal.message)?;
+            told += 1;
+        }
+        Ok(told)
     }
 
     /// Yields the store behind queues and mails.

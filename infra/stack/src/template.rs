@@ -4,6 +4,7 @@
 //! that the local stack would not honour is an error here, never skipped in silence.
 
 mod bucket;
+mod event;
 mod expression;
 mod function;
 mod intrinsics;
@@ -18,6 +19,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value};
 
 pub use bucket::{Bucket, CorsRule, LifecycleRule};
+pub use event::{ConfigurationSet, Rule};
 pub use expression::Expression;
 pub use function::{Function, QueueSource, ScheduleSource};
 pub use intrinsics::{ACCOUNT, REGION};
@@ -25,7 +27,7 @@ pub use policy::{Condition, Effect, Quantifier, Statement, Test};
 pub use resource::{Cors, Queue, Redrive, Table, Throttle};
 
 use intrinsics::Scope;
-pub(crate) use intrinsics::{bucket_arn, parameter_arn, queue_arn, sender_arn, table_arn};
+pub(crate) use intrinsics::{bucket_arn, configuration_set_arn, parameter_arn, queue_arn, sender_arn, table_arn};
 
 /// Yields a queue's name from its URL: the last part of its path.
 pub fn queue_name(url: &str) -> Option<&str> {
@@ -47,6 +49,10 @@ pub struct Template {
     pub queues: Vec<Queue>,
     /// Every `AWS::S3::Bucket`.
     pub buckets: Vec<Bucket>,
+    /// Every `AWS::SES::ConfigurationSet`.
+    pub configuration_sets: Vec<ConfigurationSet>,
+    /// Every `AWS::Events::Rule` that is on.
+    pub rules: Vec<Rule>,
     /// What the HTTP API answers browsers of other origins.
     pub cors: Option<Cors>,
     /// How much the HTTP API lets through, where the template says.
@@ -86,6 +92,9 @@ const RESOURCE: [&str; 6] = [
     "Type",
     "UpdateReplacePolicy",
 ];
+
+/// What says which events of a configuration set's mails are told.
+const DESTINATION: &str = "AWS::SES::ConfigurationSetEventDestination";
 
 /// Resource types that configure AWS and have nothing to run on one machine.
 const WITHOUT_LOCAL_EFFECT: [&str; 8] = [
@@ -128,15 +137,30 @@ impl Template {
             tables: Vec::new(),
             queues: Vec::new(),
             buckets: Vec::new(),
+            configuration_sets: Vec::new(),
+            rules: Vec::new(),
             cors: None,
             throttle: None,
             parameters: scope.parameter_texts(),
         };
         let resources = document["Resources"].as_object().context("no Resources")?;
+        let mut destinations = Vec::new();
         for (id, resource) in resources {
             template
                 .add(id, resource, &scope, &globals)
                 .with_context(|| format!("in resource {id}"))?;
+            if resource["Type"] == DESTINATION {
+                let read = scope
+                    .resolve(&resource["Properties"])
+                    .and_then(|it| event::destination(&it));
+                destinations.push(read.with_context(|| format!("in resource {id}"))?);
+            }
+        }
+        for (name, told) in destinations {
+            let mut sets = template.configuration_sets.iter_mut();
+            let set = sets.find(|set| set.name == name);
+            let set = set.with_context(|| format!("there is no configuration set {name}"))?;
+            set.told.extend(told);
         }
         template.check()?;
 
@@ -169,6 +193,13 @@ impl Template {
                 let bucket = bucket::read(id, scope.bucket_name(id), &scope.resolve(&raw)?)?;
                 self.buckets.push(bucket);
             }
+            "AWS::Events::Rule" => self.rules.extend(event::rule(id, &scope.resolve(&raw)?)?),
+            "AWS::SES::ConfigurationSet" => {
+                let set = event::configuration_set(id, &scope.resolve(&raw)?)?;
+                self.configuration_sets.push(set);
+            }
+            // Read once all configuration sets are known.
+            DESTINATION => {}
             "AWS::S3::BucketPolicy" => bucket::policy(&scope.resolve(&raw)?)?,
             "AWS::Logs::LogGroup" => resource::log_group(&scope.resolve(&raw)?)?,
             "AWS::DynamoDB::Table" => self.tables.push(resource::table(id, &scope.resolve(&raw)?)?),
@@ -190,6 +221,15 @@ impl Template {
                         source.queue
                     );
                 }
+            }
+        }
+        for rule in &self.rules {
+            let unknown = |name: &&String| !self.queues.iter().any(|queue| queue.name == **name);
+            if let Some(queue) = rule.queues.iter().find(unknown) {
+                bail!(
+                    "rule {} tells the queue {queue}, which the template does not have",
+                    rule.id
+                );
             }
         }
         for queue in &self.queues {

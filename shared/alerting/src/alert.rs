@@ -55,7 +55,7 @@ pub struct Alert {
     #[serde(default, with = "serde_bytes")]
     pub(crate) url: Vec<u8>,
     #[serde(default)]
-    version: u64,
+    pub(crate) version: u64,
 }
 
 /// What a measured value changes.

@@ -7,14 +7,13 @@ use commit::NotDone;
 use identity::{Org, Project};
 use kernel::policy::{ReadAlerts, ReadMetrics, ReadOrg};
 use kernel::{Error, ProjectId, Result, Scope, Time};
-use notifications::Job;
 use table::Table;
 use telemetry::metrics::{self, Only, Question, Range, Tally};
 
 use crate::Alert;
 use crate::alert::Verdict;
 use crate::due::ProjectAlerts;
-use crate::incident::Incident;
+use crate::facts::Turn;
 use crate::notice::{Ending, Notices, Reason};
 
 /// A window ends with the last whole minute that was over so long ago. An accepted event is counted well within that
@@ -77,7 +76,7 @@ impl Look<'_> {
             Verdict::Fire => {
                 let incident = alert.fire(value, self.now);
                 let job = self.notices.fired(self.now, &project.name, &alert, &incident)?;
-                Some((incident, job))
+                Some(Turn::of(&alert, &project.name, incident, job))
             }
             Verdict::Resolve => {
                 let ending = Ending {
@@ -108,7 +107,7 @@ impl Look<'_> {
         Ok(())
     }
 
-    async fn store(&self, mut alert: Alert, told: Option<(Incident, Job)>) -> Result<()> {
+    async fn store(&self, mut alert: Alert, told: Option<Turn>) -> Result<()> {
         self.notices.seal_anew(&mut alert)?;
         told_of(&alert, alert.turn(self.app, self.scope, told.as_ref()).await)
     }

@@ -10,7 +10,7 @@
 //! project's numbers once, and writes only where a status changes.
 //!
 //! Invariants:
-//! - An alert's status, its incident and its notice are written in one transaction, under the alert's version. So
+//! - An alert's status, its incident, its notice and what is told of it are written in one transaction, under the alert's version. So
 //!   whatever comes twice, late or in any order, and whoever dies in between: one incident and one notice for each change.
 //! - Notices alternate: fired, resolved, fired. Each that fired is followed by one that it is resolved, also when the
 //!   alert is disabled or deleted, or its project is.
@@ -24,6 +24,7 @@
 pub mod alert;
 pub mod due;
 pub mod evaluation;
+pub mod facts;
 pub mod incident;
 pub mod notice;
 pub mod target;

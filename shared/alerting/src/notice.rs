@@ -3,7 +3,7 @@
 use anyhow::{Context, anyhow};
 use app::{App, Env};
 use kernel::{Result, Time};
-use notifications::{Channel, Desk, Job, Letter, Mail, Owner};
+use notifications::{Channel, Desk, Job, Letter, Mail, Owner, Topic};
 use outbound::AllowList;
 use serde_json::{Value, json};
 
@@ -176,7 +176,7 @@ impl Notices {
 
     fn mail(&self, now: Time, alert: &Alert, letter: Letter) -> Result<Job> {
         let (owner, cause) = (Owner::Org(alert.org), alert.id.to_string());
-        let mail = Mail::to(&alert.settings.target, letter);
+        let mail = Mail::to(&alert.settings.target, letter).about(Topic::Alerts);
         self.desk.mail(now, owner, &cause, mail)
     }
 
@@ -210,7 +210,7 @@ fn data(alert: &Alert, incident: &Incident) -> Value {
 }
 
 /// A rule for a person to read: `Checkout fails: error rate > 0.05 over 5 minutes`.
-fn rule(settings: &Settings) -> String {
+pub(crate) fn rule(settings: &Settings) -> String {
     let measured = match settings.metric_type {
         MetricType::ErrorRate => "error rate",
         MetricType::EventCount => "number of events",

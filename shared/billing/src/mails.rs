@@ -8,7 +8,7 @@ use jobs::Later;
 use kernel::link::Links;
 use kernel::policy::{ReadBilling, ReadMembers};
 use kernel::{ClientId, Currency, Day, Error, InvoiceId, Minor, Money, OrgRole, Result, Scope, Time};
-use notifications::{Attachment, Desk, Job, Letter, Line, Mail, Owner};
+use notifications::{Attachment, Desk, Job, Letter, Line, Mail, Owner, Topic};
 use outbox::{Fact, Heard, Listener, Told};
 use serde::Deserialize;
 
@@ -153,7 +153,8 @@ pub(crate) async fn of_dunning(
     let mut mails = vec![Mail::to(&books.client().profile.email, said.to_client(rests))];
     mails.extend(managers.iter().take(MOST_TOLD).map(|manager| {
         let name = manager.name.as_str().into();
-        Mail::to(&manager.email, said.to_manager(name, rests))
+        let mail = Mail::to(&manager.email, said.to_manager(name, rests));
+        mail.about(Topic::Billing).to_member(manager.user_id)
     }));
     let (now, cause) = (app.now(), invoice.id.to_string());
     let job = |mail| post.desk.mail(now, Owner::Org(org.id), &cause, mail);

@@ -21,6 +21,7 @@ pub fn kinds() -> impl Iterator<Item = &'static Kind> {
         payments::payment::facts::KINDS,
         billing::subscription::facts::KINDS,
         billing::contract::facts::KINDS,
+        alerting::facts::KINDS,
         metering::facts::KINDS,
         facts::KINDS,
     ]

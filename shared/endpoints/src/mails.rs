@@ -5,7 +5,7 @@ use app::{App, Env};
 use identity::Org;
 use identity::member::MemberView;
 use kernel::{OrgRole, Result};
-use notifications::{Desk, Letter};
+use notifications::{Desk, Letter, Topic};
 use outbox::{Fact, Heard, Listener, Told};
 use serde::Deserialize;
 
@@ -44,7 +44,8 @@ impl Mails {
             gone: said.disabled_reason == "gone",
             link: self.0.page("/webhooks").into(),
         };
-        metering::mails::tell(app, &self.0, fact, &[OrgRole::Owner, OrgRole::Admin], letter).await
+        let who = [OrgRole::Owner, OrgRole::Admin];
+        metering::mails::tell(app, &self.0, fact, (Topic::Webhooks, &who), letter).await
     }
 }
 

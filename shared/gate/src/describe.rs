@@ -20,12 +20,12 @@ struct OrgHeader(
     OrgId,
 );
 
-/// The header that names the organization, where one may act outside of any.
+/// The header that may name the organization.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header, names("x-org-id"))]
 struct OptionalOrgHeader(
-    /// The organization to act in. Without it platform admins see what is everybody's; everybody else is refused (400
-    /// `missing_org`).
+    /// The organization to act in, if it is to be in one. Where that is for platform admins alone, everybody else is refused
+    /// (400 `missing_org`).
     #[param(inline)]
     #[expect(dead_code, reason = "only described; the gate reads the header")]
     Option<OrgId>,
@@ -94,7 +94,7 @@ fn guarded(operation: &mut Operation, path: &str, method: &HttpMethod, guard: Ki
                 takes(operation, OrgHeader::into_params(|| None));
             }
         }
-        Kind::MemberOrStaff => {
+        Kind::MemberOrStaff | Kind::PersonOrMember => {
             operation.security = Some(vec![SecurityRequirement::new("bearer", nobody())]);
             takes(operation, OptionalOrgHeader::into_params(|| None));
         }

@@ -190,6 +190,15 @@ pub(crate) async fn person_or_nobody(
     Ok(next.run(request).await)
 }
 
+/// As [`member`] where an organization is named, else as [`person`].
+pub(crate) async fn person_or_member(gate: State<Gate>, request: Request, next: Next) -> Result<Response, Problem> {
+    if request.headers().contains_key(&ORG_HEADER) {
+        member(gate, request, next).await
+    } else {
+        person(gate, request, next).await
+    }
+}
+
 pub(crate) async fn member(State(Gate(gate)): State<Gate>, request: Request, next: Next) -> Result<Response, Problem> {
     let (mut parts, body) = request.into_parts();
     let now = gate.app.now();

@@ -94,6 +94,8 @@ pub(crate) enum Kind {
     Person,
     /// Looks whether there is a person.
     PersonOrNobody,
+    /// Wants a person, and a member where an organization is named; limits by either.
+    PersonOrMember,
     /// Wants a member.
     Member,
     /// Wants a member, or somebody with a role on the platform.
@@ -106,8 +108,14 @@ impl Kind {
     /// Whether it counts calls, and its replies tell what is left.
     pub(crate) fn limits(self) -> bool {
         match self {
-            Self::Address | Self::Visitor | Self::Stranger | Self::Person | Self::Member => true,
-            Self::MemberOrStaff | Self::ApiKey => true,
+            Self::Address
+            | Self::Visitor
+            | Self::Stranger
+            | Self::Person
+            | Self::PersonOrMember
+            | Self::Member
+            | Self::MemberOrStaff
+            | Self::ApiKey => true,
             Self::Remembering | Self::PersonOrNobody => false,
         }
     }
@@ -199,6 +207,22 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
             }),
         };
         self.group(routes, vec![guard])
+    }
+
+    /// Adds routes that let in who is logged in: as a member of the organization that the header `x-org-id` names, if it is
+    /// there, as a person alone otherwise.
+    pub fn persons_or_members(self, routes: Vec<Route<S>>) -> Self
+    where
+        App: FromRef<S>,
+        Gate: FromRef<S>,
+    {
+        let either = Guard {
+            kind: Kind::PersonOrMember,
+            layer: Box::new(|state, routes| {
+                routes.route_layer(from_fn_with_state(Gate::from_ref(state), gate::person_or_member))
+            }),
+        };
+        self.group(routes, vec![remembering(), either])
     }
 
     /// Adds routes that let in members of the organization that the path parameter `orgId` names, or else the header

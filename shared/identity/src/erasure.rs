@@ -9,6 +9,7 @@ use commit::{Commit, NotDone, Reply, again};
 use jobs::{Job, JobKey, Owner, Place, Queue, Running};
 use kernel::policy::{DeleteOrg, ErasePeople, LeaveOrg, ManageOwnAccount};
 use kernel::{Actor, Error, OrgId, OrgRole, Origin, Permission, PlatformRole, Result, Scope, Time, UserId};
+use notifications::push::Subscriptions;
 use serde::{Deserialize, Serialize};
 use table::Write;
 use trail::{Chain, Change, Subject};
@@ -31,7 +32,8 @@ const NAMED: usize = 5;
 /// Erases a person.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ErasePerson {
-    user: UserId,
+    /// Whom.
+    pub user: UserId,
 }
 
 impl Job for ErasePerson {
@@ -118,24 +120,30 @@ async fn may_go(app: &App, user: &User) -> Result<()> {
 }
 
 /// Erases a person. `besides` is what else is to be written when an organization is deleted: theirs go with them, if nobody else
-/// is in them.
-pub async fn erase(
+/// is in them. `forget` erases what others keep of them in an organization that they leave.
+pub async fn erase<F: Future<Output = Result<()>>>(
     app: &App,
     running: &Running<'_, ErasePerson>,
     besides: impl Fn(Time, OrgId) -> Result<Write>,
+    forget: impl Fn(Scope<LeaveOrg>) -> F,
 ) -> Result<()> {
     let (table, origin) = (&app.table, running.origin());
     let found = User::find(table, running.job.user).await?;
     let Some(user) = found.filter(|user| !user.is_erased()) else {
         return Ok(());
     };
-    leave_all(app, origin, user.id, besides).await?;
+    for member in table::whole(PAGE, |slice| Member::of_user(table, user.id, slice)).await? {
+        // While they are a member still, so that whoever is interrupted finds it again.
+        forget(Scope::system(member.org)).await?;
+        leave(app, origin, &member, &besides).await?;
+    }
     oidc::forget(table, &user).await?;
     table
         .write([Write::remove(&Factors::of(table, user.id).await?)])
         .await?;
     user::forget(table, &user).await?;
     jobs::store::forget(table, Owner::User(user.id), running.id()).await?;
+    Subscriptions::erase(table, user.id).await?;
     for subject in [Subject::of(user.id), Subject::address(&user.email)] {
         trail::erase(table, &subject).await?;
     }
@@ -151,19 +159,6 @@ pub async fn erase(
             .await
     })
     .await
-}
-
-/// Ends all memberships of a person.
-async fn leave_all(
-    app: &App,
-    origin: &Origin,
-    user: UserId,
-    besides: impl Fn(Time, OrgId) -> Result<Write>,
-) -> Result<()> {
-    for member in table::whole(PAGE, |slice| Member::of_user(&app.table, user, slice)).await? {
-        leave(app, origin, &member, &besides).await?;
-    }
-    Ok(())
 }
 
 async fn leave(

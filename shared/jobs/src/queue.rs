@@ -7,6 +7,7 @@ pub static ALL: &[&Queue] = &[
     &NOTIFICATIONS,
     &INTEGRATIONS,
     &DELIVERIES,
+    &PUSHES,
     &PAYMENTS,
     &DOCUMENTS,
     &ERASURES,
@@ -52,6 +53,17 @@ pub static DELIVERIES: Queue = Queue {
     lease: INTEGRATIONS.lease,
     // As long as the event itself.
     kept: Duration::from_hours(30 * 24),
+    shards: 4,
+    most_waiting: 2_000,
+};
+
+/// Messages to browsers: by the workers of [`INTEGRATIONS`], for push services are servers of others too.
+pub static PUSHES: Queue = Queue {
+    name: "pushes",
+    told: INTEGRATIONS.told,
+    retry: NOTICES,
+    lease: INTEGRATIONS.lease,
+    kept: QUARTER,
     shards: 4,
     most_waiting: 2_000,
 };

@@ -77,6 +77,11 @@ impl Day {
         self.0.month().unsigned_abs()
     }
 
+    /// How many days after a Monday it is: 0 to 6.
+    pub fn weekday(self) -> u8 {
+        self.0.weekday().to_monday_zero_offset().unsigned_abs()
+    }
+
     /// Its day of the month, from 1.
     pub fn day(self) -> u8 {
         self.0.day().unsigned_abs()
@@ -139,6 +144,92 @@ impl utoipa::PartialSchema for Day {
 
 impl utoipa::ToSchema for Day {}
 
+/// What a clock on the wall shows, to the minute. Shown and stored as `08:30`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TimeOfDay(u16);
+
+/// Says that no clock shows a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be a time of day such as 08:30, from 00:00 to 23:59")]
+pub struct NotATimeOfDay;
+
+impl TimeOfDay {
+    /// When days begin, nearly always.
+    pub const MIDNIGHT: Self = Self(0);
+
+    /// An hour and a minute; what no clock shows is cut off.
+    pub const fn of(hour: u8, minute: u8) -> Self {
+        Self((hour % 24) as u16 * 60 + (minute % 60) as u16)
+    }
+
+    fn hour(self) -> i8 {
+        i8::try_from(self.0 / 60).unwrap_or(0)
+    }
+
+    fn minute(self) -> i8 {
+        i8::try_from(self.0 % 60).unwrap_or(0)
+    }
+
+    /// Minutes since midnight.
+    pub const fn minutes(self) -> u16 {
+        self.0
+    }
+}
+
+impl FromStr for TimeOfDay {
+    type Err = NotATimeOfDay;
+
+    fn from_str(text: &str) -> Result<Self, NotATimeOfDay> {
+        let digits = |text: &str| -> Option<u8> {
+            let plain = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
+            if plain { text.parse().ok() } else { None }
+        };
+        let parts = text.split_once(':');
+        let parts = parts.and_then(|(hour, minute)| Some((digits(hour)?, digits(minute)?)));
+        match parts {
+            Some((hour @ 0..24, minute @ 0..60)) => Ok(Self::of(hour, minute)),
+            _ => Err(NotATimeOfDay),
+        }
+    }
+}
+
+impl fmt::Display for TimeOfDay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:02}:{:02}", self.hour(), self.minute())
+    }
+}
+
+impl fmt::Debug for TimeOfDay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for TimeOfDay {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for TimeOfDay {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+impl utoipa::PartialSchema for TimeOfDay {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        utoipa::openapi::ObjectBuilder::new()
+            .schema_type(utoipa::openapi::schema::Type::String)
+            .pattern(Some("^([01][0-9]|2[0-3]):[0-5][0-9]$"))
+            .description(Some("what a clock on the wall shows, such as 08:30"))
+            .build()
+            .into()
+    }
+}
+
+impl utoipa::ToSchema for TimeOfDay {}
+
 /// A time zone of IANA's database.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Zone(TimeZone);
@@ -162,12 +253,18 @@ impl Zone {
     /// The first instant of a day there: midnight; the earlier of two midnights; the end of the gap if a clock change
     /// leaves midnight out.
     pub fn start_of(&self, day: Day) -> Time {
-        let midnight = day.0.at(0, 0, 0, 0);
-        let ambiguous = self.0.to_ambiguous_timestamp(midnight);
+        self.at(day, TimeOfDay::MIDNIGHT)
+    }
+
+    /// When clocks there show this on that day: the earlier of two such moments; the end of the gap if a clock change leaves it
+    /// out.
+    pub fn at(&self, day: Day, clock: TimeOfDay) -> Time {
+        let wanted = day.0.at(clock.hour(), clock.minute(), 0, 0);
+        let ambiguous = self.0.to_ambiguous_timestamp(wanted);
         let at = match ambiguous.offset() {
             AmbiguousOffset::Gap { after, .. } => {
-                // With the offset of afterwards it lies before the change, for the gap ends later than midnight.
-                let before = after.to_timestamp(midnight).unwrap_or(Timestamp::MAX);
+                // With the offset of afterwards it lies before the change, for the gap ends later than what is wanted.
+                let before = after.to_timestamp(wanted).unwrap_or(Timestamp::MAX);
                 let change = self.0.following(before).next();
                 change.map_or(before, |change| change.timestamp())
             }
@@ -176,6 +273,13 @@ impl Zone {
             }
         };
         Time::from_millis(at.as_millisecond())
+    }
+
+    /// What clocks there show, to the minute.
+    pub fn clock_at(&self, time: Time) -> TimeOfDay {
+        let moment = Timestamp::from_millisecond(time.millis()).unwrap_or(Timestamp::MAX);
+        let shown = self.0.to_datetime(moment).time();
+        TimeOfDay::of(shown.hour().unsigned_abs(), shown.minute().unsigned_abs())
     }
 
     /// The day that it is there: the one that has begun last.
@@ -290,6 +394,44 @@ mod tests {
         check("Asia/Beirut", "2027-10-31", "2027-10-30T22:00:00.000Z");
         // One minute after midnight back to 23:01: the day had begun.
         check("America/St_Johns", "2010-11-07", "2010-11-07T02:30:00.000Z");
+    }
+
+    #[test]
+    fn clocks_that_leave_a_time_out_or_show_it_twice() {
+        for (zone, day, clock, expected) in [
+            ("Europe/Berlin", "2027-03-27", "02:30", "2027-03-27T01:30:00.000Z"),
+            // They go from 2:00 to 3:00, and back.
+            ("Europe/Berlin", "2027-03-28", "02:00", "2027-03-28T01:00:00.000Z"),
+            ("Europe/Berlin", "2027-03-28", "02:30", "2027-03-28T01:00:00.000Z"),
+            ("Europe/Berlin", "2027-03-28", "03:00", "2027-03-28T01:00:00.000Z"),
+            ("Europe/Berlin", "2027-03-28", "08:00", "2027-03-28T06:00:00.000Z"),
+            ("Europe/Berlin", "2027-10-31", "02:30", "2027-10-31T00:30:00.000Z"),
+            // By half an hour.
+            ("Australia/Lord_Howe", "2027-10-03", "02:15", "2027-10-02T15:30:00.000Z"),
+            // From one day to the one after the next.
+            ("Pacific/Apia", "2011-12-30", "08:00", "2011-12-30T10:00:00.000Z"),
+        ] {
+            let zone: Zone = zone.parse().unwrap();
+            let found = zone.at(day.parse().unwrap(), clock.parse().unwrap());
+            assert_eq!(found.to_string(), expected, "{zone} {day} {clock}");
+        }
+        let berlin: Zone = "Europe/Berlin".parse().unwrap();
+        let shown = |time: &str| berlin.clock_at(time.parse().unwrap()).to_string();
+        assert_eq!(shown("2027-10-31T00:59:59.999Z"), "02:59");
+        assert_eq!(shown("2027-10-31T01:00:00.000Z"), "02:00");
+        assert_eq!("2027-11-01".parse::<Day>().unwrap().weekday(), 0, "a Monday");
+    }
+
+    #[test]
+    fn what_no_clock_shows_is_none() {
+        for text in [
+            "", "8:00", "24:00", "08:60", "08:00:00", "+8:00", "０8:00", "08 00", "-1:00",
+        ] {
+            assert_eq!(text.parse::<TimeOfDay>(), Err(NotATimeOfDay), "{text}");
+        }
+        for text in ["00:00", "08:30", "23:59"] {
+            assert_eq!(text.parse::<TimeOfDay>().unwrap().to_string(), text);
+        }
     }
 
     #[test]

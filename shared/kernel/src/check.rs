@@ -8,7 +8,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::{Error, FieldProblem, Result};
+use crate::{Error, FieldProblem, Result, mailbox};
 
 /// A body that a route takes: what deserializes it refuses unknown fields, `check` says which rules it breaks.
 pub trait Input {
@@ -110,9 +110,10 @@ impl Check {
         self.that(clean, field, "must not contain control characters");
     }
 
-    /// Wants a name that others are shown: [`Check::text`] in which nothing turns the direction of what follows it.
+    /// Wants a name that others are shown: [`Check::text`] of one line in which nothing turns the direction of what follows it.
     pub fn name(&mut self, field: &str, value: &str, length: RangeInclusive<usize>) {
         self.text(field, value, length);
+        self.that(!value.contains(['\r', '\n']), field, "must be one line");
         let turns = |c| matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
         self.that(
             !value.contains(turns),
@@ -145,9 +146,11 @@ impl Check {
         self.that(within, field, format!("must be from {least} to {most}"));
     }
 
-    /// Wants something that can be an email address: one `@`, a dotted domain, no blanks, at most 254 bytes (RFC 5321).
+    /// Wants something that can be an email address and that mail can be sent to: [`crate::mailbox`].
     pub fn email(&mut self, field: &str, value: &str) {
-        self.that(is_email(value), field, "must be an email address");
+        if let Err(problem) = mailbox::checked(value) {
+            self.that(false, field, problem);
+        }
     }
 }
 
@@ -164,51 +167,9 @@ fn shows(c: char) -> bool {
     !hidden && !c.is_whitespace()
 }
 
-fn is_email(value: &str) -> bool {
-    let Some((local, domain)) = value.rsplit_once('@') else {
-        return false;
-    };
-    let plain = |c: char| {
-        c.is_ascii_graphic()
-            && !matches!(
-                c,
-                '@' | '<' | '>' | '(' | ')' | ',' | ';' | ':' | '"' | '\\' | '[' | ']'
-            )
-    };
-    let label = |label: &str| {
-        !label.is_empty()
-            && label.len() <= 63
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
-    };
-    value.len() <= 254
-        && (1..=64).contains(&local.len())
-        && local.chars().all(plain)
-        && !local.starts_with('.')
-        && !local.ends_with('.')
-        && !local.contains("..")
-        && domain.contains('.')
-        && domain.split('.').all(label)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn emails() {
-        for good in ["a@b.co", "first.last+tag@mail.example.com", "o'neil@example.org"] {
-            assert!(is_email(good), "{good}");
-        }
-        for bad in [
-            "", "a", "@b.co", "a@", "a@b", "a b@c.de", "a@b..co", "a@-b.co", "a@b.co\n", "<a@b.co>", ".a@b.co",
-            "é@b.co",
-        ] {
-            assert!(!is_email(bad), "{bad}");
-        }
-        assert!(!is_email(&format!("{}@example.com", "a".repeat(65))));
-    }
 
     /// What the check says of a name.
     fn of_name(value: &str) -> Vec<String> {
@@ -249,6 +210,9 @@ mod tests {
                 ["must not contain controls of the direction of text"],
                 "{control:?}"
             );
+        }
+        for broken in ["a\r\nBcc: x@example.com", "a\nb", "a\rb"] {
+            assert_eq!(of_name(broken), ["must be one line"], "{broken:?}");
         }
         for good in ["שלום", "مرحبا", "\u{200F}a", "👩\u{200D}🔬", "東京"] {
             assert!(of_name(good).is_empty(), "{good}");

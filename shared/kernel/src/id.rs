@@ -161,6 +161,10 @@ ids! {
     MessageId "msg_";
     /// Names an endpoint that subscribes to events.
     WebhookId "whk_";
+    /// Names a notification: what one person is told of one thing that happened.
+    NotificationId "ntf_";
+    /// Names a subscription of a browser to web push.
+    PushSubscriptionId "psh_";
     /// Names a job: work that outlives the request that caused it.
     JobId "job_";
     /// Names a credit grant: credits with a priority and an end.

@@ -10,6 +10,7 @@ pub mod color;
 pub mod error;
 pub mod id;
 pub mod link;
+pub mod mailbox;
 pub mod money;
 mod network;
 pub mod number;
@@ -23,14 +24,15 @@ pub mod seal;
 pub mod time;
 
 pub use address::Address;
-pub use calendar::{Day, Zone};
+pub use calendar::{Day, TimeOfDay, Zone};
 pub use check::{Check, Input};
 pub use color::Color;
 pub use error::{Error, FieldProblem, Result};
 pub use id::{
     AlertId, ApiKeyId, AuditId, ClientId, ContractId, CouponId, CreditGrantId, CreditNoteId, EventId, FactorId,
-    GrantId, IncidentId, InvitationId, InvoiceId, JobId, LeaseId, LedgerEntryId, MessageId, OrgId, PaymentId, PlanId,
-    ProjectId, RecurringInvoiceId, RefundId, SessionId, SubscriptionId, UserId, WebhookId,
+    GrantId, IncidentId, InvitationId, InvoiceId, JobId, LeaseId, LedgerEntryId, MessageId, NotificationId, OrgId,
+    PaymentId, PlanId, ProjectId, PushSubscriptionId, RecurringInvoiceId, RefundId, SessionId, SubscriptionId, UserId,
+    WebhookId,
 };
 pub use money::{Currency, Minor, Money};
 pub use network::Network;

@@ -251,6 +251,10 @@ policy! {
     ReadJobs           => Audience::Org(ADMINS);
     ManageJobs         => Audience::Org(ADMINS);
 
+    // What one is told oneself, and how.
+    ReadNotifications   => Audience::Org(EVERYONE);
+    ManageNotifications => Audience::Org(EVERYONE);
+
     // Alerts, and the notices that they send.
     ReadAlerts         => Audience::Org(EVERYONE);
     ManageAlerts       => Audience::Resource(BUILDERS);

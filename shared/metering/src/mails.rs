@@ -7,7 +7,7 @@ use identity::member::MemberView;
 use identity::{Member, Org};
 use kernel::policy::{ReadMembers, ReadOrg};
 use kernel::{Error, OrgRole, Result, Scope};
-use notifications::{Desk, Job, Letter, Mail, Owner};
+use notifications::{Desk, Job, Letter, Mail, Owner, Topic};
 use outbox::{Fact, Heard, Listener, Told};
 use serde::Deserialize;
 
@@ -41,7 +41,7 @@ impl Mails {
         }
         let said: Said = serde_json::from_str(&fact.data).context("what a fact says of a wallet")?;
         let letter = |org: &Org, owner: &MemberView| self.letter(fact, &said, org, owner);
-        tell(app, &self.0, fact, &[OrgRole::Owner], letter).await
+        tell(app, &self.0, fact, (Topic::Billing, &[OrgRole::Owner]), letter).await
     }
 
     fn letter(&self, fact: &Told, said: &Said, org: &Org, owner: &MemberView) -> Letter {
@@ -68,13 +68,13 @@ impl Mails {
     }
 }
 
-/// Mails the members of a fact's organization who have one of these roles, each of them once, however often it is told. Nobody
-/// of an organization that was deleted meanwhile.
+/// Mails the members of a fact's organization who have one of these roles about a topic, each of them once, however often it is
+/// told. Nobody of an organization that was deleted meanwhile.
 pub async fn tell(
     app: &App,
     desk: &Desk,
     fact: &Told,
-    roles: &[OrgRole],
+    (topic, roles): (Topic, &[OrgRole]),
     letter: impl Fn(&Org, &MemberView) -> Letter,
 ) -> Result<()> {
     let org = match Org::load(&app.table, &Scope::<ReadOrg>::system(fact.org)).await {
@@ -85,6 +85,7 @@ pub async fn tell(
     let members = Scope::<ReadMembers>::system(fact.org);
     for member in Member::in_roles(&app.table, &members, roles).await? {
         let mail = Mail::to(&member.email, letter(&org, &member));
+        let mail = mail.about(topic).to_member(member.user_id);
         let (owner, cause) = (Owner::Org(fact.org), fact.id.to_string());
         let job = desk.mail_once(app.now(), owner, &cause, fact.at, mail)?;
         job.later().clone().because_of(&fact.origin).store(app).await?;
@@ -110,6 +111,7 @@ pub(crate) async fn of_failed_topup(app: &App, desk: &Desk, topup: &Topup) -> Re
             link: desk.page("/wallet").into(),
         };
         let mail = Mail::to(&member.email, letter);
+        let mail = mail.about(Topic::Billing).to_member(member.user_id);
         desk.mail(app.now(), Owner::Org(topup.org), &topup.id.to_string(), mail)
     });
     jobs.collect()

@@ -13,10 +13,12 @@ use std::fmt;
 
 use anyhow::Context;
 use askama::Template;
-use kernel::{OrgRole, Result, Time};
+use kernel::{OrgRole, Result, Time, UserId};
 use serde::{Deserialize, Serialize};
 
 pub use sample::samples;
+
+use crate::topic::Topic;
 
 /// A mail to somebody.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +28,13 @@ pub struct Mail {
     /// What it says.
     #[serde(flatten)]
     pub letter: Letter,
+    /// What it is about, if its recipient chose, or could have chosen, to get it; nothing for what belongs to a transaction of
+    /// theirs, or goes to a client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic: Option<Topic>,
+    /// The member of the organization that sends it, whom it goes to, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reader: Option<UserId>,
     /// Where a POST ends mails of this kind to this person, for mail that they can do without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unsubscribe: Option<Unsubscribe>,
@@ -342,6 +351,48 @@ pub enum Letter {
         /// The invoice's page.
         link: Line,
     },
+    /// Says what has happened about one topic since the digest before.
+    Digest {
+        /// Who gets it.
+        name: Line,
+        /// Where it happened.
+        organization: Line,
+        /// What it is about.
+        topic: Topic,
+        /// The first of the news.
+        news: Vec<News>,
+        /// How many there are besides.
+        more: u64,
+        /// The page of notifications.
+        link: Line,
+    },
+}
+
+/// One of the news of a digest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct News {
+    /// In a few words.
+    pub title: Line,
+    /// In a sentence.
+    pub text: Line,
+    /// When it happened.
+    pub at: Time,
+}
+
+/// So many characters of a title, and of what is said under it, are shown in a digest.
+const LONGEST_TITLE: usize = 200;
+const LONGEST_TEXT: usize = 300;
+
+impl News {
+    /// What happened at a moment, cut where it is too long.
+    pub fn of(title: &str, text: &str, at: Time) -> Self {
+        let cut = |text: &str, most: usize| Line::from(text.chars().take(most).collect::<String>());
+        Self {
+            title: cut(title, LONGEST_TITLE),
+            text: cut(text, LONGEST_TEXT),
+            at,
+        }
+    }
 }
 
 /// A text without line breaks and other control characters: what people chose as a name must not add a header to a mail
@@ -382,7 +433,10 @@ impl TryFrom<String> for Unsubscribe {
     type Error = NoUnsubscribe;
 
     fn try_from(url: String) -> Result<Self, NoUnsubscribe> {
-        let known = url.starts_with("https://") || url.starts_with("http://localhost:");
+        let known = url.starts_with("https://")
+            || ["http://localhost:", "http://127.0.0.1:"]
+                .iter()
+                .any(|local| url.starts_with(local));
         let plain = |c: char| c.is_ascii_graphic() && !matches!(c, '<' | '>' | ',' | '"' | '\\');
         if known && url.len() <= LONGEST_UNSUBSCRIBE && url.chars().all(plain) {
             return Ok(Self(url));
@@ -421,9 +475,38 @@ impl Mail {
         Self {
             to: address.into(),
             letter,
+            topic: None,
+            reader: None,
             unsubscribe: None,
             attachment: None,
         }
+    }
+
+    /// Says what it is about.
+    #[must_use]
+    pub fn about(mut self, topic: Topic) -> Self {
+        self.topic = Some(topic);
+        self
+    }
+
+    /// Says which member of the organization that sends it gets it.
+    #[must_use]
+    pub fn to_member(mut self, reader: UserId) -> Self {
+        self.reader = Some(reader);
+        self
+    }
+
+    /// What it says, as one of the news of a digest.
+    pub fn news(&self, product: &Line, at: Time) -> Result<News> {
+        let letter = &self.letter;
+        let written = Written { product, letter }.render().context("a mail's text")?;
+        let fields = Fields::of(&written).context("a mail without its fields")?;
+        Ok(News::of(fields.subject, fields.preview, at))
+    }
+
+    /// Whether its recipient may want none of its kind.
+    pub fn is_optional(&self) -> bool {
+        self.topic.is_some_and(Topic::is_optional)
     }
 
     /// Sends a file with it.

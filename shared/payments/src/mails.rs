@@ -7,7 +7,7 @@ use identity::Org;
 use identity::member::MemberView;
 use kernel::{Currency, Minor, Money, OrgRole, Result};
 use metering::mails::tell;
-use notifications::{Desk, Letter};
+use notifications::{Desk, Letter, Topic};
 use outbox::{Fact, Heard, Listener, Told};
 use providers::Provider;
 use serde::Deserialize;
@@ -59,7 +59,7 @@ impl Mails {
             _ => return Ok(()),
         };
         let letter = |org: &Org, member: &MemberView| self.letter(fact, &said, org, member);
-        tell(app, &self.0, fact, &WHO, letter).await
+        tell(app, &self.0, fact, (Topic::Payments, &WHO), letter).await
     }
 
     fn letter(&self, fact: &Told, said: &Said, org: &Org, member: &MemberView) -> Letter {

@@ -578,7 +578,8 @@ fn secrets(template: &Template, private_key: String, setup: &Setup) -> BTreeMap<
         .secret("JwtPrivateKeyParameter", private_key)
         .secret("BootstrapManagerPasswordParameter", MANAGER_PASSWORD)
         .secret("RequestKeysParameter", keys(&[1]))
-        .secret("SealingKeysParameter", keys(&[1]));
+        .secret("SealingKeysParameter", keys(&[1]))
+        .secret("PushKeysParameter", keys(&[1]));
     let given = of_tests.secrets.iter().chain(&setup.secrets);
     given
         .map(|(parameter, value)| (template.parameters[*parameter].clone(), value.clone()))

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, StatusCode, Uri, header};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -32,6 +32,10 @@ pub struct Call {
     pub headers: HeaderMap,
     /// Its body.
     pub body: String,
+    /// Its body, as it came.
+    pub bytes: Bytes,
+    /// What was asked for.
+    pub path: String,
 }
 
 impl Call {
@@ -85,15 +89,17 @@ impl Receiver {
 
 async fn take(
     State(shared): State<Arc<Shared>>,
+    uri: Uri,
     headers: HeaderMap,
-    body: Bytes,
+    bytes: Bytes,
 ) -> (StatusCode, [(header::HeaderName, &'static str); 1]) {
-    let body = String::from_utf8_lossy(&body).into_owned();
-    shared
-        .calls
-        .lock()
-        .expect("nobody panicked")
-        .push(Call { headers, body });
+    let call = Call {
+        headers,
+        body: String::from_utf8_lossy(&bytes).into_owned(),
+        bytes,
+        path: uri.to_string(),
+    };
+    shared.calls.lock().expect("nobody panicked").push(call);
     let status = shared.answers.lock().expect("nobody panicked").pop_front();
     let status = StatusCode::from_u16(status.unwrap_or(200)).expect("a status");
     let header = match status {

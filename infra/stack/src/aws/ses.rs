@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use futures::future::BoxFuture;
 use http::request::Parts;
 use http::{Method, StatusCode};
-use rusqlite::params;
+use rusqlite::{OptionalExtension as _, params};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -18,14 +18,15 @@ use super::service::{Answer, Call, Service, ServiceError, THROTTLED};
 use super::store::Store;
 use super::usage::Used;
 use crate::chaos::Draw;
-use crate::clock::Clock;
-use crate::template::sender_arn;
+use crate::clock::{Clock, rfc3339};
+use crate::template::{ACCOUNT, ConfigurationSet, REGION, configuration_set_arn, sender_arn};
 
 /// The mails of one stack.
 #[derive(Debug, Clone)]
 pub struct Ses {
     store: Store,
     clock: Clock,
+    sets: Vec<ConfigurationSet>,
 }
 
 /// A mail as it was given to SES.
@@ -48,6 +49,10 @@ pub struct Mail {
     pub headers: BTreeMap<String, String>,
     /// Files that go with it.
     pub attachments: Vec<File>,
+    /// The configuration set that it was sent by.
+    pub configuration_set: Option<String>,
+    /// Tags that its sender gave it: its events carry them.
+    pub tags: BTreeMap<String, String>,
     /// When it was given, by the test clock, as RFC 3339.
     pub sent_at: String,
 }
@@ -77,6 +82,9 @@ struct Input {
     #[serde(default)]
     destination: Destination,
     content: Content,
+    configuration_set_name: Option<String>,
+    #[serde(default)]
+    email_tags: Vec<Header>,
 }
 
 #[derive(Deserialize, Default)]
@@ -138,8 +146,9 @@ struct Header {
 }
 
 impl Ses {
-    pub(super) fn new(store: Store, clock: Clock) -> Self {
-        Self { store, clock }
+    pub(super) fn new(store: Store, clock: Clock, sets: &[ConfigurationSet]) -> Self {
+        let sets = sets.to_vec();
+        Self { store, clock, sets }
     }
 
     fn run(&self, method: &Method, path: &str, body: &[u8]) -> Result<Value, ServiceError> {
@@ -162,6 +171,14 @@ impl Ses {
         if let Some(address) = to.iter().find(|address| !address.contains('@')) {
             return Err(bad(format!("{address:?} is no address")));
         }
+        let set = input.configuration_set_name;
+        if let Some(unknown) = set
+            .as_ref()
+            .filter(|set| !self.sets.iter().any(|one| one.name == **set))
+        {
+            let text = format!("Configuration set <{unknown}> does not exist.");
+            return Err(ServiceError::refused("NotFoundException", text));
+        }
         let simple = input.content.simple;
         let simple = simple.ok_or_else(|| bad("only Simple content is served locally".into()))?;
         let (subject, html, text) = simple.parts().map_err(bad)?;
@@ -174,6 +191,8 @@ impl Ses {
             text,
             headers: headers(simple.headers).map_err(bad)?,
             attachments: files(simple.attachments).map_err(bad)?,
+            configuration_set: set,
+            tags: tags(input.email_tags).map_err(bad)?,
             sent_at: String::new(),
         };
         self.keep(&mail)
@@ -192,6 +211,10 @@ impl Ses {
                 let sql = "INSERT INTO mail_header (mail, name, value) VALUES (?1, ?2, ?3)";
                 db.execute(sql, params![mail.id, name, value])?;
             }
+            if let Some(set) = &mail.configuration_set {
+                let sql = "INSERT INTO mail_sending (mail, configuration_set, tags) VALUES (?1, ?2, ?3)";
+                db.execute(sql, params![mail.id, set, json!(mail.tags).to_string()])?;
+            }
             for file in &mail.attachments {
                 let sql = "INSERT INTO mail_file (mail, name, type, bytes) VALUES (?1, ?2, ?3, ?4)";
                 db.execute(sql, params![mail.id, file.file_name, file.content_type, file.bytes])?;
@@ -204,7 +227,8 @@ impl Ses {
     pub fn mails(&self, recipient: Option<&str>) -> Result<Vec<Mail>> {
         let mut mails: Vec<Mail> = self.store.read(|db| {
             let mut select = db.prepare_cached(
-                "SELECT id, sender, recipients, subject, html, plain, sent_ms FROM mail
+                "SELECT id, sender, recipients, subject, html, plain, sent_ms, configuration_set, tags
+                 FROM mail LEFT JOIN mail_sending ON mail = id
                  WHERE ?1 IS NULL OR EXISTS (SELECT 1 FROM json_each(recipients) WHERE lower(value) = lower(?1))
                  ORDER BY number DESC LIMIT 1000",
             )?;
@@ -232,13 +256,86 @@ impl Ses {
                     subject: row.get(3)?,
                     html: row.get(4)?,
                     text: row.get(5)?,
-                    sent_at: crate::clock::rfc3339(row.get(6)?),
+                    sent_at: rfc3339(row.get(6)?),
+                    configuration_set: row.get(7)?,
+                    tags: of_json(row.get(8)?),
                 })
             })?;
             rows.collect()
         })?;
         mails.reverse();
         Ok(mails)
+    }
+}
+
+fn of_json(text: Option<String>) -> BTreeMap<String, String> {
+    text.and_then(|text| serde_json::from_str(&text).ok())
+        .unwrap_or_default()
+}
+
+/// What EventBridge calls an event of SES, and what a configuration set calls it, by what SES itself does.
+const EVENTS: [(&str, &str, &str); 10] = [
+    ("Bounce", "Email Bounced", "BOUNCE"),
+    ("Click", "Email Clicked", "CLICK"),
+    ("Complaint", "Email Complaint Received", "COMPLAINT"),
+    ("Delivery", "Email Delivered", "DELIVERY"),
+    ("DeliveryDelay", "Email Delivery Delayed", "DELIVERY_DELAY"),
+    ("Open", "Email Opened", "OPEN"),
+    ("Reject", "Email Rejected", "REJECT"),
+    ("Rendering Failure", "Email Rendering Failed", "RENDERING_FAILURE"),
+    ("Send", "Email Sent", "SEND"),
+    ("Subscription", "Email Subscribed", "SUBSCRIPTION"),
+];
+
+impl Ses {
+    /// Completes what is told of a mail to an event of EventBridge: `given` is one with what matters, or its `detail` alone.
+    /// Of a mail that was sent here, the tags are added if they are not given. None if nobody wants to hear of it.
+    pub(super) fn event(&self, given: Value) -> Result<Option<Value>, String> {
+        let mut event = match given {
+            Value::Object(whole) if whole.contains_key("detail") => Value::Object(whole),
+            detail => json!({"detail": detail}),
+        };
+        let kind = event["detail"]["eventType"].as_str().unwrap_or_default();
+        let known = EVENTS.iter().find(|(name, ..)| *name == kind);
+        let (_, detail_type, told) = known.ok_or_else(|| format!("SES has no event {kind:?}"))?;
+        let id = event["detail"]["mail"]["messageId"].as_str().unwrap_or_default();
+        let sent = self.sent(id).map_err(|error| error.to_string())?;
+        let set = sent.as_ref().map(|(set, _)| set.clone());
+        let wants = |one: &ConfigurationSet| {
+            set.as_ref().is_none_or(|set| *set == one.name) && one.told.iter().any(|one| one == told)
+        };
+        if !self.sets.iter().any(wants) {
+            return Ok(None);
+        }
+        if let Some((set, tags)) = sent
+            && event["detail"]["mail"]["tags"].is_null()
+        {
+            let own = tags.into_iter().map(|(name, value)| (name, json!([value])));
+            let mut tags: serde_json::Map<String, Value> = own.collect();
+            tags.insert("ses:configuration-set".to_owned(), json!([set]));
+            event["detail"]["mail"]["tags"] = tags.into();
+        }
+        let names = set.into_iter().map(|set| configuration_set_arn(&set));
+        let envelope = json!({
+            "version": "0", "id": uuid::Uuid::new_v4().to_string(), "detail-type": detail_type, "source": "aws.ses",
+            "account": ACCOUNT, "time": format!("{}Z", &rfc3339(self.clock.now_ms())[..19]), "region": REGION,
+            "resources": names.collect::<Vec<_>>(),
+        });
+        for (name, value) in envelope.as_object().into_iter().flatten() {
+            if event[name].is_null() {
+                event[name] = value.clone();
+            }
+        }
+        Ok(Some(event))
+    }
+
+    /// By which configuration set a mail was sent, and its tags.
+    fn sent(&self, id: &str) -> rusqlite::Result<Option<(String, BTreeMap<String, String>)>> {
+        self.store.read(|db| {
+            let sql = "SELECT configuration_set, tags FROM mail_sending WHERE mail = ?1";
+            db.query_row(sql, [id], |row| Ok((row.get(0)?, of_json(row.get(1)?))))
+                .optional()
+        })
     }
 }
 
@@ -281,9 +378,11 @@ impl Service for Ses {
 #[serde(rename_all = "PascalCase")]
 struct MailRequest {
     from_email_address: Option<String>,
+    configuration_set_name: Option<String>,
 }
 
-/// Lists what a mail needs: the right to send as its sender's address, or as the address's domain.
+/// Lists what a mail needs: the right to send as its sender's address, or as the address's domain, and by its
+/// configuration set.
 fn needs(body: &[u8]) -> Result<Vec<Need>, String> {
     let request: MailRequest = serde_json::from_slice(body).map_err(|error| error.to_string())?;
     let from = request.from_email_address.unwrap_or_default();
@@ -291,11 +390,14 @@ fn needs(body: &[u8]) -> Result<Vec<Need>, String> {
         .rsplit_once('<')
         .map_or(from.as_str(), |(_, address)| address.trim_end_matches('>'));
     let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
-    Ok(vec![Need {
+    let sender = Need {
         action: "ses:SendEmail".into(),
         resources: vec![sender_arn(address), sender_arn(domain)],
         context: Vec::new(),
-    }])
+    };
+    let set = request.configuration_set_name;
+    let set = set.map(|set| Need::of("ses:SendEmail".to_owned(), configuration_set_arn(&set)));
+    Ok([Some(sender), set].into_iter().flatten().collect())
 }
 
 impl Simple {
@@ -345,6 +447,19 @@ fn headers(given: Vec<Header>) -> Result<BTreeMap<String, String>, String> {
         }
     }
     Ok(headers)
+}
+
+/// Reads tags: <https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_MessageTag.html>.
+fn tags(given: Vec<Header>) -> Result<BTreeMap<String, String>, String> {
+    let mut tags = BTreeMap::new();
+    for Header { name, value } in given {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "_-.@".contains(c);
+        let good = |text: &str| (1..=256).contains(&text.len()) && text.chars().all(plain);
+        if !good(&name) || !good(&value) || tags.insert(name.clone(), value).is_some() {
+            return Err(format!("{name:?} is no tag, or stands twice"));
+        }
+    }
+    Ok(tags)
 }
 
 /// Reads attachments within SES's bounds: <https://docs.aws.amazon.com/ses/latest/dg/attachments.html>.

@@ -46,6 +46,7 @@ const SCHEMA: &str = "
         sent_ms INTEGER NOT NULL);
     CREATE TABLE IF NOT EXISTS mail_header (mail TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL);
     CREATE INDEX IF NOT EXISTS mail_headers ON mail_header (mail);
+    CREATE TABLE IF NOT EXISTS mail_sending (mail TEXT PRIMARY KEY, configuration_set TEXT NOT NULL, tags TEXT NOT NULL);
     CREATE TABLE IF NOT EXISTS mail_file (mail TEXT NOT NULL, name TEXT NOT NULL, type TEXT NOT NULL, bytes BLOB NOT NULL);
     CREATE INDEX IF NOT EXISTS mail_files ON mail_file (mail);
     CREATE TABLE IF NOT EXISTS firing (schedule TEXT PRIMARY KEY, expression TEXT NOT NULL, last_ms INTEGER NOT NULL);

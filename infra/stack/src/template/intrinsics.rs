@@ -220,6 +220,7 @@ impl<'a> Scope<'a> {
                 "AWS::DynamoDB::Table" => self.name(name, "TableName"),
                 "AWS::Logs::LogGroup" => self.name(name, "LogGroupName"),
                 "AWS::S3::Bucket" => self.bucket_name(name),
+                "AWS::SES::ConfigurationSet" => self.name(name, "Name"),
                 _ => name.to_owned(),
             },
         };
@@ -234,6 +235,7 @@ impl<'a> Scope<'a> {
             ("AWS::SQS::Queue", "QueueName") => Ok(self.name(id, "QueueName")),
             ("AWS::SQS::Queue", "QueueUrl") => Ok(queue_url(&self.name(id, "QueueName"))),
             ("AWS::Logs::LogGroup", "Arn") => Ok(log_group_arn(&self.name(id, "LogGroupName"))),
+            ("AWS::Events::Rule", "Arn") => Ok(rule_arn(&self.name(id, "Name"))),
             ("AWS::S3::Bucket", "Arn") => Ok(bucket_arn(&self.bucket_name(id))),
             ("AWS::Serverless::Function", "Arn") => Ok(function_arn(id)),
             (kind, _) => bail!("{kind} has no attribute {attribute} locally"),
@@ -314,6 +316,14 @@ pub(crate) fn table_arn(name: &str) -> String {
 /// The ARN of an identity that sends mails: an address or a domain.
 pub(crate) fn sender_arn(identity: &str) -> String {
     format!("arn:aws:ses:{REGION}:{ACCOUNT}:identity/{identity}")
+}
+
+pub(crate) fn configuration_set_arn(name: &str) -> String {
+    format!("arn:aws:ses:{REGION}:{ACCOUNT}:configuration-set/{name}")
+}
+
+fn rule_arn(name: &str) -> String {
+    format!("arn:aws:events:{REGION}:{ACCOUNT}:rule/{name}")
 }
 
 pub(crate) fn bucket_arn(name: &str) -> String {

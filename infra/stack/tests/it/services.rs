@@ -6,7 +6,7 @@ use std::path::Path;
 use aws_sdk_dynamodb::config::{Credentials, Region};
 use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
-use aws_sdk_sesv2::types::{Body, Content, Destination, EmailContent, Message, MessageHeader, Template};
+use aws_sdk_sesv2::types::{Body, Content, Destination, EmailContent, Message, MessageHeader, MessageTag, Template};
 use serde_json::{Value, json};
 use stack::aws::{Aws, Storage};
 use stack::clock::Clock;
@@ -250,4 +250,67 @@ async fn parameters_can_be_read() {
     assert_eq!((status, &missing["__type"]), (400, &json!("ParameterNotFound")));
     let (status, refused) = parameter(&aws, "Web", "/a/b").await;
     assert_eq!((status, &refused["__type"]), (400, &json!("AccessDeniedException")));
+}
+
+/// Sends as the function `Web` by a configuration set; the mail's id, or the code that it was refused with.
+async fn send_by(aws: &Aws, set: &str) -> Result<String, String> {
+    let ses = client!(aws_sdk_sesv2, aws, "Web");
+    let to = Destination::builder().to_addresses("her@example.com").build();
+    let tag = MessageTag::builder().name("owner").value("org_1").build().unwrap();
+    let send = ses.send_email().from_email_address("us@example.com").destination(to);
+    let send = send.configuration_set_name(set).email_tags(tag);
+    match send.content(mail("Hi", utf8("x"))).send().await {
+        Ok(sent) => Ok(sent.message_id.unwrap()),
+        Err(error) => Err(error.code().unwrap_or_default().to_owned()),
+    }
+}
+
+#[tokio::test]
+async fn a_mail_is_sent_by_a_configuration_set_that_its_sender_may_use() {
+    let aws = start(&Storage::Memory).await;
+    send_by(&aws, "ours").await.unwrap();
+    let sent = aws.ses().mails(None).unwrap().remove(0);
+    assert_eq!(sent.configuration_set.as_deref(), Some("ours"));
+    assert_eq!(sent.tags["owner"], "org_1");
+    assert_eq!(send_by(&aws, "theirs").await, Err("AccessDeniedException".to_owned()));
+    let ses = client!(aws_sdk_sesv2, aws, "tests");
+    let send = ses
+        .send_email()
+        .from_email_address("us@example.com")
+        .configuration_set_name("nobodys");
+    let to = Destination::builder().to_addresses("her@example.com").build();
+    let refused = send.destination(to).content(mail("Hi", utf8("x"))).send().await;
+    assert_eq!(refused.unwrap_err().code(), Some("NotFoundException"));
+}
+
+#[tokio::test]
+async fn what_becomes_of_a_mail_goes_to_the_queues_of_rules_that_want_it() {
+    let aws = start(&Storage::Memory).await;
+    let id = send_by(&aws, "ours").await.unwrap();
+    let event = |kind: &str| json!({"eventType": kind, "mail": {"messageId": id}});
+    // Nobody wants deliveries: neither the rule nor the configuration set names them.
+    assert_eq!(aws.tell_of_mail(event("Delivery")), Ok(0));
+    assert_eq!(
+        aws.tell_of_mail(event("Complaint")),
+        Ok(0),
+        "which the set does not tell"
+    );
+    assert_eq!(aws.tell_of_mail(event("Bounce")), Ok(1));
+    let whole = json!({"id": "7", "detail": {"eventType": "Bounce", "mail": {"messageId": "unknown"}}});
+    assert_eq!(aws.tell_of_mail(whole), Ok(1));
+    assert!(aws.tell_of_mail(json!({"eventType": "Nothing"})).is_err());
+
+    let told = aws.sqs().peek("Unread", 10).unwrap();
+    let told: Vec<Value> = told.iter().map(|text| serde_json::from_str(text).unwrap()).collect();
+    assert_eq!(told.len(), 2);
+    assert_eq!(told[0]["detail-type"], "Email Bounced");
+    assert_eq!(told[0]["source"], "aws.ses");
+    assert_eq!(
+        told[0]["detail"]["mail"]["tags"],
+        json!({"owner": ["org_1"], "ses:configuration-set": ["ours"]})
+    );
+    assert_eq!(
+        (&told[1]["id"], &told[1]["detail"]["mail"]["tags"]),
+        (&json!("7"), &Value::Null)
+    );
 }

@@ -12,13 +12,14 @@ use identity::{Project, postage};
 use kernel::policy::{ManageAlerts, ReadAlerts};
 use kernel::{AlertId, Error, OrgId, ProjectId, Result, Scope};
 use metering::plan::FREE;
-use notifications::{Channel, Job};
+use notifications::Channel;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use table::{Key, Page, Position, Query, Record, Slice, Table, TableName, Write};
 use trail::{Chain, Change, Noted, Subject};
 
 use super::{Alert, AlertPatch, Settings, SignedAlertView};
+use crate::facts::Turn;
 use crate::incident::Incident;
 use crate::notice::{Ending, Notices, Reason};
 use crate::target::Secret;
@@ -320,23 +321,18 @@ impl Alert {
         scope: &Scope<ReadAlerts>,
         notices: &Notices,
         ending: Ending<'_>,
-    ) -> Result<Option<(Incident, Job)>> {
+    ) -> Result<Option<Turn>> {
         let Some(open) = self.incident else { return Ok(None) };
         let incident = Incident::load(table, scope, self.id, open).await?;
         let incident = incident.resolved(ending.now);
         self.calm();
         let job = notices.resolved(ending, self, &incident)?;
-        Ok(Some((incident, job)))
+        Ok(Some(Turn::of(self, ending.project, incident, job)))
     }
 
     /// Stores what the system made of it, with the incident and the notice, together or not at all.
     /// [`NotDone::Conditions`] when something else changed it since it was read.
-    pub(crate) async fn turn(
-        &self,
-        app: &App,
-        scope: &Scope<ReadAlerts>,
-        told: Option<&(Incident, Job)>,
-    ) -> Result<(), NotDone> {
+    pub(crate) async fn turn(&self, app: &App, scope: &Scope<ReadAlerts>, told: Option<&Turn>) -> Result<(), NotDone> {
         telling(Commit::by(app, scope), told)?
             .write("alert", Write::replace(self)?)
             .await
@@ -347,7 +343,7 @@ impl Alert {
         &self,
         app: &App,
         scope: &Scope<ReadAlerts>,
-        told: Option<&(Incident, Job)>,
+        told: Option<&Turn>,
     ) -> Result<(), NotDone> {
         let change = Change::by(scope.actor(), "alert.disabled", "alert", self.id);
         telling(Commit::by(app, scope), told)?
@@ -413,10 +409,10 @@ async fn may_mail(
     postage::may_mail(table, scope, org, &settings.target).await
 }
 
-/// Adds an incident and its notice to a commit.
-fn telling<'a>(commit: Commit<'a>, told: Option<&(Incident, Job)>) -> Result<Commit<'a>> {
-    let Some((incident, job)) = told else {
-        return Ok(commit);
-    };
-    commit.write("incident", Write::save(incident)?).due(job.later())
+/// Adds an incident, its notice and what is told of it to a commit.
+fn telling<'a>(commit: Commit<'a>, told: Option<&Turn>) -> Result<Commit<'a>> {
+    match told {
+        Some(turn) => turn.told_by(commit),
+        None => Ok(commit),
+    }
 }

@@ -80,6 +80,13 @@ impl Member {
         Ok(members)
     }
 
+    /// The member of the organization who has this address; nothing if none does.
+    pub async fn with_address(table: &Table, scope: &Scope<ReadMembers>, address: &str) -> Result<Option<MemberView>> {
+        let members = table::whole(PAGE, |slice| Self::list(table, scope, slice)).await?;
+        let has = |member: &MemberView| member.email.eq_ignore_ascii_case(address);
+        Ok(members.into_iter().find(has))
+    }
+
     /// Shows this member.
     pub async fn view(&self, table: &Table) -> Result<MemberView> {
         let user = User::find(table, self.user).await?.ok_or(Error::NotFound("member"))?;

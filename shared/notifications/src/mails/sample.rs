@@ -2,7 +2,8 @@
 
 use kernel::{OrgRole, Time};
 
-use super::{Letter, Line};
+use super::{Letter, Line, News};
+use crate::topic::Topic;
 
 /// One of each mail, with values as they come.
 pub fn samples() -> Vec<Letter> {
@@ -51,12 +52,33 @@ pub fn samples() -> Vec<Letter> {
             link: alert(),
         },
     ];
+    samples.push(a_digest(now, page));
     samples.extend(of_accounts(now, page));
     samples.extend(of_wallets(page));
     samples.extend(of_payments(page));
     samples.extend(to_clients());
     samples.extend(of_dunning());
     samples
+}
+
+/// What has happened about one topic.
+fn a_digest(now: Time, page: impl Fn(&str) -> Line) -> Letter {
+    let rule = "Checkout fails: error rate of type REQUEST named POST /checkout > 0.05 over 5 minutes";
+    Letter::Digest {
+        name: "Ada Lovelace".into(),
+        organization: "Analytical Engines".into(),
+        topic: Topic::Alerts,
+        news: vec![
+            News::of(&format!("Firing in Shop: {rule}"), "Value: 0.07142857142857142", now),
+            News::of(
+                &format!("Resolved in Shop: {rule}"),
+                "Value: 0.01",
+                now.plus_millis(Time::HOUR),
+            ),
+        ],
+        more: 1_200,
+        link: page("/notifications"),
+    }
 }
 
 /// Mails that tell a person of their account.

@@ -25,7 +25,12 @@ fn each_saying(text: &str) -> Vec<Letter> {
             match name.as_str() {
                 "link" => *value = LINK.into(),
                 "role" | "changedAt" | "firedAt" | "resolvedAt" | "included" | "left" | "credits" | "payments"
-                | "isPaid" | "gone" => {}
+                | "isPaid" | "gone" | "topic" | "more" => {}
+                "news" => {
+                    for one in value.as_array_mut().unwrap() {
+                        (one["title"], one["text"]) = (text.into(), text.into());
+                    }
+                }
                 _ => *value = text.into(),
             }
         }
@@ -227,6 +232,21 @@ fn optional_mail_says_where_to_unsubscribe() {
     assert_eq!(mail.headers, expected);
     assert!(links(&mail.html).contains(url));
     assert!(mail.text.ends_with(&format!("\nUnsubscribe: {url}\n")), "{}", mail.text);
+}
+
+#[test]
+fn a_mail_becomes_news_of_a_digest() {
+    let letter = samples().into_iter().find(|letter| kind(letter) == "alert-resolved");
+    let mail = Mail::to("ada@example.com", letter.unwrap()).about(Topic::Alerts);
+    let at = Time::from_millis(1_800_000_000_000);
+    let news = mail.news(&"Countinghouse".into(), at).unwrap();
+    assert!(news.title.to_string().starts_with("Resolved in Shop: "), "{news:?}");
+    assert!(!news.text.to_string().is_empty() && news.at == at);
+    assert_eq!(
+        News::of(&"a".repeat(999), "", at).title.to_string().len(),
+        LONGEST_TITLE
+    );
+    assert!(mail.is_optional() && !mail.about(Topic::Payments).is_optional());
 }
 
 #[test]

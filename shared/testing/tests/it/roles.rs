@@ -182,6 +182,15 @@ fn rows_of_a_project() -> Vec<Row> {
     ]
 }
 
+/// What one is told oneself, and how.
+fn rows_of_readers() -> Vec<Row> {
+    vec![
+        row("GET", "/v1/notifications", Value::Null, ALL),
+        row("GET", "/v1/notification-preferences", Value::Null, ALL),
+        row("PUT", "/v1/notification-preferences", json!({}), ALL),
+    ]
+}
+
 /// What is about its webhooks.
 fn rows_of_webhooks() -> Vec<Row> {
     let none = Value::Null;
@@ -373,6 +382,7 @@ async fn every_role_may_do_what_is_written_here_and_nothing_else() {
         rows_of_a_project(),
         rows_of_webhooks(),
         rows_of_jobs(),
+        rows_of_readers(),
     ];
     let rows = rows.into_iter().flatten();
     for row in rows.chain([end]) {

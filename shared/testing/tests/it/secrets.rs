@@ -133,13 +133,15 @@ async fn only_who_needs_keys_may_read_them() {
         let named = |ring: &str| function.environment.keys().any(|name| name == ring);
         let has = (named("REQUEST_KEYS_PARAMETER"), named("SEALING_KEYS_PARAMETER"));
         let expected = match function.binary.as_str() {
-            "auth" | "orgs" | "alerts" | "payment-providers" | "users" | "webhooks" => (true, true),
+            "auth" | "orgs" | "alerts" | "notifier" | "payment-providers" | "users" | "webhooks" => (true, true),
             "admin" | "audit" | "clients" | "contracts" | "events" | "ingest" | "invoices" | "job-control"
-            | "projects" | "wallet" => (true, false),
-            "alert-evaluator" | "billing-worker" | "notifier" | "outbox-relay" | "pay" | "payment-worker"
-            | "provider-webhooks" | "reset-mailer" | "webhook-deliverer" => (false, true),
+            | "notices" | "projects" | "wallet" => (true, false),
+            "alert-evaluator" | "billing-worker" | "outbox-relay" | "pay" | "payment-worker" | "provider-webhooks"
+            | "reset-mailer" | "webhook-deliverer" => (false, true),
             _ => (false, false),
         };
         assert_eq!(has, expected, "{}", function.binary);
+        let pushes = ["notices", "webhook-deliverer"].contains(&function.binary.as_str());
+        assert_eq!(named("PUSH_KEYS_PARAMETER"), pushes, "{}", function.binary);
     }
 }

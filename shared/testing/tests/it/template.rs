@@ -165,7 +165,7 @@ async fn whoever_runs_it_is_told_of_dead_letters_and_of_attacks() {
 #[tokio::test]
 async fn queues_are_reached_by_tls_and_tables_are_not_deleted_by_mistake() {
     let (app, text) = (TestApp::start().await, text());
-    let by_tls = entry(&text, "QueuesByTls");
+    let by_tls = entry(&text, "QueuesByTls").to_owned() + entry(&text, "MailFeedbackFromEvents");
     for queue in &app.template().queues {
         assert!(
             by_tls.contains(&format!("!Ref {}", queue.id)),

@@ -427,6 +427,26 @@ fn only_pages_bind_cursors() {
 /// Store functions that open without a scope, and why that is no hole.
 const WITHOUT_SCOPE: &[(&str, &str)] = &[
     (
+        "shared/notifications/src/push/subscription/store.rs of",
+        "reads the browsers of whom a notice is for, as a job says",
+    ),
+    (
+        "shared/notifications/src/push/subscription/store.rs forget",
+        "forgets a browser that its push service does not know any more",
+    ),
+    (
+        "shared/notifications/src/push/subscription/store.rs erase",
+        "forgets the browsers of somebody who is erased, as a job says",
+    ),
+    (
+        "shared/notifications/src/suppression/store.rs of",
+        "reads whether an address gets mail, which is nobody's in particular",
+    ),
+    (
+        "shared/notifications/src/suppression/store.rs heard",
+        "takes down what the mail service tells of an address",
+    ),
+    (
         "shared/jobs/src/record/store.rs forget",
         "erases what is due for somebody who is erased, as a job says",
     ),
@@ -528,7 +548,7 @@ fn may_use(package: &str) -> Option<Vec<&'static str>> {
         "jobs" | "lambda" | "outbox" => Some(vec!["app", "kernel", "spans", "table"]),
         "objects" => Some(vec!["app", "kernel"]),
         "providers" => Some(vec!["kernel", "outbound"]),
-        "notifications" => Some(vec!["app", "jobs", "kernel", "table"]),
+        "notifications" => Some(vec!["app", "commit", "jobs", "kernel", "outbound", "table", "trail"]),
         "commit" => Some(vec!["app", "idempotency", "jobs", "kernel", "outbox", "table", "trail"]),
         "identity" => {
             let wanted = [
@@ -564,6 +584,7 @@ fn capability_may_use(package: &str) -> Vec<&'static str> {
             "metering",
             "notifications",
             "outbound",
+            "outbox",
             "table",
             "telemetry",
             "trail",
@@ -619,8 +640,9 @@ fn capability_may_use(package: &str) -> Vec<&'static str> {
 /// What makes documents, and what tells others, may use.
 fn outlet_may_use(package: &str) -> Vec<&'static str> {
     match package {
-        // Endpoints are told of what money does; they are filtered by projects and clients.
+        // Endpoints are told of alerts and of what money does; they are filtered by projects and clients.
         "endpoints" => vec![
+            "alerting",
             "app",
             "billing",
             "breaker",
@@ -633,6 +655,18 @@ fn outlet_may_use(package: &str) -> Vec<&'static str> {
             "outbound",
             "outbox",
             "payments",
+            "table",
+            "trail",
+        ],
+        // What people are told, whoever has cause to tell them.
+        "inbox" => vec![
+            "app",
+            "commit",
+            "identity",
+            "jobs",
+            "kernel",
+            "notifications",
+            "outbox",
             "table",
             "trail",
         ],

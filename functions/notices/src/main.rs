@@ -1,0 +1,5 @@
+//! The Lambda `notices`.
+
+fn main() -> anyhow::Result<()> {
+    lambda::run(notices::FUNCTION)
+}

@@ -1,0 +1,116 @@
+//! One message to one browser, by its push service (RFC 8030).
+
+use std::time::Duration;
+
+use anyhow::Result;
+use jobs::{Outcome, Running, Work};
+use kernel::Time;
+use lambda::{App, Env};
+use notifications::push::{PushKeys, PushNotice, Subscription, Subscriptions};
+use outbound::header::{AUTHORIZATION, CONTENT_ENCODING, HeaderName, HeaderValue};
+use outbound::{Client, Request, StatusCode, Url};
+
+/// How long a push service may take in all; well within the job's lease.
+const TIMEOUT: Duration = Duration::from_secs(15);
+/// It keeps a message so long for a browser that is not there.
+const KEPT_SECONDS: u32 = 86_400;
+const TTL: HeaderName = HeaderName::from_static("ttl");
+const URGENCY: HeaderName = HeaderName::from_static("urgency");
+/// Whoever names push services is told no more, as with webhooks.
+const NO_ANSWER: &str = "the push service gave no answer";
+
+/// Sends to browsers.
+#[derive(Debug)]
+pub(crate) struct Pusher {
+    client: Client,
+    keys: PushKeys,
+    /// Whom push services turn to: a `mailto:` or `https:` URL.
+    contact: String,
+}
+
+impl Pusher {
+    pub(crate) async fn of(env: &Env, client: Client) -> Result<Self> {
+        let contact = env.optional("PUSH_CONTACT").filter(|contact| !contact.is_empty());
+        let contact = match contact {
+            Some(contact) => contact.to_owned(),
+            None => format!("mailto:{}", env.variable("MAIL_FROM")?),
+        };
+        let keys = PushKeys::of(env).await?;
+        Ok(Self { client, keys, contact })
+    }
+
+    /// The call; nothing if the key that the subscription was made for is gone.
+    fn request(&self, now: Time, to: &Subscription, notice: &PushNotice) -> kernel::Result<Option<Request>> {
+        let Some(signer) = self.keys.signer(to.signed_by())? else {
+            return Ok(None);
+        };
+        let url = Url::parse(&to.endpoint).map_err(anyhow::Error::new)?;
+        let authorization = signer.authorization(now, &url.origin().ascii_serialization(), &self.contact)?;
+        let mut authorization = HeaderValue::try_from(authorization).map_err(anyhow::Error::new)?;
+        authorization.set_sensitive(true);
+        let body = to.keys.encrypt(&notice.message.payload())?;
+        let request = Request::post(to.endpoint.as_str(), "application/octet-stream", body)
+            .header(CONTENT_ENCODING, HeaderValue::from_static("aes128gcm"))
+            .header(TTL, HeaderValue::from(KEPT_SECONDS))
+            .header(URGENCY, HeaderValue::from_static(notice.message.urgency().name()))
+            .header(AUTHORIZATION, authorization)
+            .timeout(TIMEOUT);
+        Ok(Some(request))
+    }
+
+    async fn push(&self, app: &App, running: &Running<'_, PushNotice>) -> kernel::Result<Outcome> {
+        let notice = &running.job;
+        let subscriptions = Subscriptions::of(&app.table, notice.user).await?;
+        let Some(subscription) = subscriptions.find(notice.subscription) else {
+            let why = "the browser is not subscribed any more".to_owned();
+            return Ok(Outcome::Canceled { why });
+        };
+        let forget = || Subscriptions::forget(app, running.origin(), notice.user, notice.subscription);
+        let Some(request) = self.request(app.now(), subscription, notice)? else {
+            forget().await?;
+            let why = "the browser subscribed to a key that is gone".to_owned();
+            return Ok(Outcome::Canceled { why });
+        };
+        let (status, headers) = match self.client.head(request).await {
+            Ok(answer) => answer,
+            Err(refused @ outbound::Failure::Refused(_)) => return Ok(Outcome::dead(refused.to_string())),
+            Err(failure) => {
+                tracing::info!(job.id = %running.id(), error = %failure, "a push service gave no answer");
+                return Ok(Outcome::again(NO_ANSWER));
+            }
+        };
+        running.answered(status.as_u16());
+        let why = format!("the push service answered {}", status.as_u16());
+        Ok(match status {
+            status if status.is_success() => Outcome::Done,
+            StatusCode::NOT_FOUND | StatusCode::GONE => {
+                forget().await?;
+                let why = format!("{why}: the subscription is no more, and forgotten");
+                Outcome::Canceled { why }
+            }
+            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => Outcome::Again {
+                why,
+                after: outbound::retry_after(&headers, app.now().millis()),
+            },
+            status if status.is_server_error() => Outcome::Again {
+                why,
+                after: outbound::retry_after(&headers, app.now().millis()),
+            },
+            // It takes no such message, or none of ours: another time it would not either.
+            _ => Outcome::dead(why),
+        })
+    }
+}
+
+impl Work<PushNotice> for Pusher {
+    async fn work(&self, app: &App, running: &Running<'_, PushNotice>) -> Outcome {
+        match self.push(app, running).await {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                let error = format!("{:#}", anyhow::Error::new(error));
+                tracing::warn!(job.id = %running.id(), error, "a message to a browser could not be sent");
+                Outcome::again("it could not be sent")
+            }
+        }
+    }
+}
