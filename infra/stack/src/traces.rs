@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use base64::Engine as _;
@@ -24,6 +25,8 @@ const KEPT: usize = 10_000;
 const LISTED: usize = 50;
 /// What comes before a sampled request of OTLP, in base64.
 const HEADER: &str = "{\"format\":\"json\",\"version\":1}\nT1S";
+/// How long a collector may take.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// OTLP over HTTP has one path for traces.
 const PATH: &str = "v1/traces";
 
@@ -54,7 +57,7 @@ impl Traces {
             let mut datagram = vec![0; 65_536];
             while let Ok(length) = socket.recv(&mut datagram).await {
                 match heard.take(&datagram[..length]) {
-                    Ok(bytes) => collector.hand_on(bytes).await,
+                    Ok(bytes) => drop(tokio::spawn(collector.clone().hand_on(bytes))),
                     Err(error) => tracing::warn!("what came as a trace is none: {error:#}"),
                 }
             }
@@ -183,6 +186,7 @@ fn text_of(value: Option<&AnyValue>) -> String {
 }
 
 /// Who gets the bytes as they came, if anybody.
+#[derive(Clone)]
 struct Collector(Option<(reqwest::Client, String)>);
 
 impl Collector {
@@ -191,10 +195,11 @@ impl Collector {
         Self(url.map(|url| (reqwest::Client::new(), url)))
     }
 
-    async fn hand_on(&self, bytes: Vec<u8>) {
+    async fn hand_on(self, bytes: Vec<u8>) {
         let Some((client, url)) = &self.0 else { return };
         let request = client
             .post(url)
+            .timeout(PATIENCE)
             .header("content-type", "application/x-protobuf")
             .body(bytes);
         match request.send().await.and_then(reqwest::Response::error_for_status) {

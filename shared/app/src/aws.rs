@@ -109,7 +109,8 @@ fn span(request: &HttpRequest) -> Span {
         rpc.method = method,
         server.address = host,
         http.response.status_code = Empty,
-        error = Empty,
+        // Until it is answered: who gives up waiting says nothing more.
+        error = true,
     )
 }
 

@@ -156,6 +156,12 @@ impl Factors {
         self.confirmed().next().is_some()
     }
 
+    /// Whether one was added before its person had proved their address: perhaps by somebody else.
+    pub(crate) fn is_prepared(&self, address_proved_at: Option<Time>) -> bool {
+        let before = |factor: &Factor| address_proved_at.is_none_or(|proved| factor.confirmed_at < Some(proved));
+        self.confirmed().any(before)
+    }
+
     /// How many recovery codes are left.
     pub(crate) fn codes_left(&self) -> usize {
         self.codes.len()

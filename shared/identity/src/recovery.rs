@@ -105,9 +105,11 @@ pub async fn reset(app: &App, desk: &Desk, origin: &Origin, token: &str, passwor
         if is_first_proof {
             anew::begin(app, &user).await?;
         }
-        // A factor that somebody else prepared would keep the address's owner out. A role on the platform is not had by a mailbox.
-        let prepared = if is_first_proof && user.role == PlatformRole::User && user.has_factor {
-            Some(Factors::of(table, user.id).await?)
+        // A factor that somebody else prepared would keep the address's owner out, or let that one in. A role on the platform is
+        // not had by a mailbox.
+        let prepared = if user.role == PlatformRole::User && user.has_factor {
+            let factors = Factors::of(table, user.id).await?;
+            factors.is_prepared(user.email_verified_at).then_some(factors)
         } else {
             None
         };

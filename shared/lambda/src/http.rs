@@ -56,6 +56,7 @@ async fn surround(State(watch): State<Watch>, mut request: Request, next: Next) 
         trace: spans::of(&span).or(caller),
         claim: None,
     };
+    let trace: Option<spans::Context> = origin.trace.as_deref().and_then(|trace| trace.parse().ok());
     request.extensions_mut().insert(origin);
     let within = watch.invocation(request.lambda_context_ref(), Some(&id));
     let next = survive(next.run(request)).instrument(span.clone());
@@ -75,6 +76,8 @@ async fn surround(State(watch): State<Watch>, mut request: Request, next: Next) 
         http.route = route.as_deref().unwrap_or("none"),
         http.response.status_code = status.as_u16(),
         request.id = id,
+        trace_id = trace.map(|trace| hex::encode(trace.trace)),
+        span_id = trace.map(|trace| hex::encode(trace.span)),
         duration_ms = started.elapsed().as_secs_f64() * 1_000.0,
         emf,
         "answered"
@@ -127,10 +130,7 @@ fn request_id(request: &Request) -> String {
 /// A trace context that is one (W3C Trace Context, version 00); anything else is dropped, as the standard wants.
 fn traceparent(headers: &HeaderMap) -> Option<String> {
     let given = headers.get("traceparent")?.to_str().ok()?;
-    let hex = |part: &str, long| part.len() == long && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    let parts: Vec<&str> = given.split('-').collect();
-    let valid = matches!(parts.as_slice(), [v, t, s, f] if hex(v, 2) && hex(t, 32) && hex(s, 16) && hex(f, 2));
-    valid.then(|| given.to_owned())
+    given.parse::<spans::Context>().ok().map(|_| given.to_owned())
 }
 
 fn finish(response: &mut Response, id: &str) {

@@ -44,14 +44,11 @@ impl Watch {
     /// What every line of an invocation says.
     pub(crate) fn invocation(&self, lambda: Option<&lambda_runtime::Context>, correlation: Option<&str>) -> Span {
         let cold_start = !self.is_warm.swap(true, Ordering::Relaxed);
-        let trace = lambda.and_then(|lambda| lambda.xray_trace_id.as_deref());
-        // Of `Root=1-…;Parent=…;Sampled=1` the root alone, as Powertools has it.
-        let root = trace.and_then(|trace| trace.split(';').find_map(|part| part.trim().strip_prefix("Root=")));
         tracing::error_span!(
             "invocation",
             cold_start,
             function_request_id = lambda.map(|lambda| lambda.request_id.as_str()),
-            xray_trace_id = root,
+            xray_trace_id = lambda.and_then(root),
             correlation_id = correlation,
         )
     }
@@ -71,6 +68,21 @@ impl Watch {
         };
         (first, lines)
     }
+}
+
+/// What every line of an invocation says of Lambda, where the invocation itself is told elsewhere.
+pub(crate) fn lambda(context: &lambda_runtime::Context) -> Span {
+    tracing::error_span!(
+        "lambda",
+        function_request_id = context.request_id.as_str(),
+        xray_trace_id = root(context),
+    )
+}
+
+/// Of `Root=1-…;Parent=…;Sampled=1` the root alone, as Powertools has it.
+fn root(context: &lambda_runtime::Context) -> Option<&str> {
+    let mut parts = context.xray_trace_id.as_deref()?.split(';');
+    parts.find_map(|part| part.trim().strip_prefix("Root="))
 }
 
 /// Writes the lines beyond the first.

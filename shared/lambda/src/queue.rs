@@ -16,7 +16,7 @@ use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
 
 use crate::App;
-use crate::measure::{TARGET, Watch, write_rest};
+use crate::measure::{self, TARGET, Watch, write_rest};
 
 /// A message as a consumer sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -78,7 +78,7 @@ where
     let one = |message: Message| {
         let (id, receives) = (message.id.clone(), message.receives);
         // One alone is timed as its batch.
-        let span = if many > 1 { span(&message, 1) } else { Span::none() };
+        let span = if many > 1 { span(&message) } else { Span::none() };
         let handled = survive(handle(message)).instrument(span.clone());
         async move {
             let error = match handled.await {
@@ -101,8 +101,8 @@ where
     failed.into_iter().flatten().collect()
 }
 
-/// What a message takes, or a batch that begins with it, as OpenTelemetry's conventions for messaging describe it.
-fn span(message: &Message, many: usize) -> Span {
+/// What a message takes, as OpenTelemetry's conventions for messaging describe it.
+fn span(message: &Message) -> Span {
     tracing::info_span!(
         target: spans::TARGET,
         "message",
@@ -112,8 +112,20 @@ fn span(message: &Message, many: usize) -> Span {
         messaging.system = "aws_sqs",
         messaging.operation.r#type = "process",
         messaging.message.id = message.id,
-        messaging.batch.message_count = many,
         error = Empty,
+    )
+}
+
+/// What a batch of several takes, each of which is of a trace of its own.
+fn batch(many: usize) -> Span {
+    tracing::info_span!(
+        target: spans::TARGET,
+        "batch",
+        otel.kind = "consumer",
+        otel.name = "receive",
+        messaging.system = "aws_sqs",
+        messaging.operation.r#type = "receive",
+        messaging.batch.message_count = many,
     )
 }
 
@@ -125,9 +137,10 @@ pub async fn deliver<C: Consumer>(consumer: &C, app: &App, messages: Vec<Message
         return ids(&messages);
     }
     let _busy = app.shutdown.busy();
-    let span = messages
-        .first()
-        .map_or_else(Span::none, |first| span(first, messages.len()));
+    let span = match messages.as_slice() {
+        [one] => span(one),
+        many => batch(many.len()),
+    };
     match survive(consumer.consume(app, messages.clone())).instrument(span).await {
         Ok(failed) => return failed,
         Err(panic) => tracing::error!(error = panic, messages = messages.len(), "a consumer panicked"),
@@ -201,7 +214,7 @@ pub(crate) async fn serve(queue: &dyn Queue) -> Result<(), Error> {
     let serve = service_fn(async |event: LambdaEvent<SqsEvent>| {
         spans::begin(event.context.xray_trace_id.as_deref());
         let messages = event.payload.records.into_iter().map(Message::from);
-        let span = tracing::error_span!("lambda", function_request_id = event.context.request_id.as_str());
+        let span = measure::lambda(&event.context);
         let failed = queue.consume(messages.collect()).instrument(span).await;
         spans::flush();
         Ok::<_, Error>(response(failed))

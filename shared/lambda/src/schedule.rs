@@ -10,7 +10,7 @@ use tracing::Instrument as _;
 use tracing::field::Empty;
 
 use crate::App;
-use crate::measure::{TARGET, Watch, write_rest};
+use crate::measure::{self, TARGET, Watch, write_rest};
 
 /// What a schedule fires. Firings may come late, twice, or both at once.
 pub trait Schedule: Send + Sync + 'static {
@@ -69,7 +69,7 @@ impl Firing for WatchedFiring {
 pub(crate) async fn serve(firing: &dyn Firing) -> Result<(), Error> {
     let serve = service_fn(async |event: LambdaEvent<IgnoredAny>| {
         spans::begin(event.context.xray_trace_id.as_deref());
-        let span = tracing::error_span!("lambda", function_request_id = event.context.request_id.as_str());
+        let span = measure::lambda(&event.context);
         let timed = tracing::info_span!(
             target: spans::TARGET,
             "firing",

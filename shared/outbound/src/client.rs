@@ -141,7 +141,8 @@ fn span(method: &Method, host: &str) -> Span {
         http.request.method = %method,
         server.address = host,
         http.response.status_code = Empty,
-        error = Empty,
+        // Until it is answered: who gives up waiting says nothing more.
+        error = true,
     )
 }
 

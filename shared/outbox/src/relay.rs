@@ -45,10 +45,12 @@ pub async fn relay(app: &App, listeners: &[&dyn Listener], message: &str) -> Res
         return Ok(());
     }
     let timed = span(&fact);
-    fact.origin = fact.origin.within(spans::of(&timed));
+    let stored = fact.origin.clone();
+    fact.origin = stored.within(spans::of(&timed));
     let heard = Box::pin(join_all(listeners.iter().map(|listener| hear(*listener, app, &fact))));
     let heard = heard.instrument(timed.clone()).await;
     timed.record("error", heard.contains(&false));
+    fact.origin = stored;
     if heard.into_iter().all(|heard| heard) {
         fact.relayed();
     } else {

@@ -1,7 +1,7 @@
 //! A challenge: what somebody gets who has logged in as far as a password goes, or wants to log in by a passkey, and brings
 //! back with a proof. Good once, for five minutes, and only while the person's sessions are not ended. Pure.
 
-use kernel::{Error, Time, UserId};
+use kernel::{Error, SessionId, Time, UserId};
 use serde::{Deserialize, Serialize};
 
 use super::Asked;
@@ -45,6 +45,9 @@ pub(crate) struct Challenge {
     pub(super) until: Time,
     /// The person's `session_epoch` when they gave their password.
     epoch: u32,
+    /// The session in which it is to be proved again who calls; it opens no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) within: Option<SessionId>,
     /// What a passkey is to sign.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) asked: Option<Asked>,
@@ -53,9 +56,16 @@ pub(crate) struct Challenge {
 }
 
 impl Challenge {
-    /// A new one for a person, and for their passkeys if they have any.
+    /// A new one for a person who has given their password, and for their passkeys if they have any.
     pub(super) fn new(user: &User, asked: Option<Asked>, now: Time) -> (Self, ChallengeToken) {
         Self::stored(Some(user), asked, now)
+    }
+
+    /// A new one for a person who is logged in, and is to prove again that it is still them.
+    pub(super) fn again(user: &User, session: SessionId, asked: Asked, now: Time) -> (Self, ChallengeToken) {
+        let (mut challenge, token) = Self::stored(Some(user), Some(asked), now);
+        challenge.within = Some(session);
+        (challenge, token)
     }
 
     /// A new one for whoever has a passkey.
@@ -70,6 +80,7 @@ impl Challenge {
             user: user.map(|user| user.id),
             until: now.plus_millis(LIFETIME),
             epoch: user.map_or(0, |user| user.session_epoch),
+            within: None,
             asked,
             version: 0,
         };

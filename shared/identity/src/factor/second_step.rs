@@ -59,7 +59,7 @@ pub async fn ask_anybody(app: &App, passkeys: &Passkeys) -> Result<FactorChallen
     stored(app, made, vec![Method::Passkey], Some(options)).await
 }
 
-async fn stored(
+pub(super) async fn stored(
     app: &App,
     (challenge, token): (Challenge, ChallengeToken),
     methods: Vec<Method>,
@@ -88,7 +88,7 @@ pub async fn meet(
     device: Device,
 ) -> Result<SignedIn> {
     let token = ChallengeToken::parse(challenge).ok_or_else(bad_challenge)?;
-    let (_, user) = open(app, &token, proof).await?;
+    let (_, user) = begun(app, &token, proof).await?;
     let entered = entered(app, door, origin, (&user, &token), proof, &device).await;
     if let Err(error) = &entered {
         log_failure(&user.email, Some(user.id), device.ip_address, error);
@@ -96,18 +96,32 @@ pub async fn meet(
     entered
 }
 
-/// A challenge and whom it asks, if it is still good; one that asks nobody by name asks whom the passkey belongs to.
+/// A challenge of a login and whom it asks, if it is still good.
+async fn begun(app: &App, token: &ChallengeToken, proof: Proof<'_>) -> Result<(Challenge, User)> {
+    let (challenge, user) = open(app, token, proof).await?;
+    if challenge.within.is_some() {
+        return Err(bad_challenge());
+    }
+    Ok((challenge, user))
+}
+
+/// A challenge and whom it asks, if it is still good; one that asks nobody by name asks whom the passkey says it belongs to.
 pub(super) async fn open(app: &App, token: &ChallengeToken, proof: Proof<'_>) -> Result<(Challenge, User)> {
     let challenge = Challenge::find(&app.table, token).await?.ok_or_else(bad_challenge)?;
-    let whom = match (challenge.user, proof) {
-        (None, Proof::Passkey(signed)) => signed.person()?,
-        (named, _) => named,
+    let (whom, unknown) = match (challenge.user, proof) {
+        (None, Proof::Passkey(signed)) => (signed.person()?, wrong(proof)),
+        (named, _) => (named, bad_challenge()),
     };
-    let user = User::find(&app.table, whom.ok_or_else(bad_challenge)?).await?;
-    let user = user
-        .filter(|user| challenge.is_open(user, app.now()))
-        .ok_or_else(bad_challenge)?;
-    user.must_be_active()?;
+    let Some(user) = User::find(&app.table, whom.ok_or_else(bad_challenge)?).await? else {
+        return Err(unknown);
+    };
+    if !challenge.is_open(&user, app.now()) {
+        return Err(bad_challenge());
+    }
+    // Who is deactivated hears it once they have proved who they are.
+    if challenge.user.is_some() {
+        user.must_be_active()?;
+    }
     Ok((challenge, user))
 }
 
@@ -126,11 +140,12 @@ async fn entered(
         None => None,
     };
     again(|| async {
-        let (challenge, user) = open(app, token, proof).await?;
+        let (challenge, user) = begun(app, token, proof).await?;
         let mut factors = Factors::of(&app.table, user.id).await?;
         if !factors.accept(&app.sealing, proof, challenge.asked.as_ref(), app.now())? {
             return Err(wrong(proof).into());
         }
+        user.must_be_active()?;
         let opening = Opening::of(app, user, device).await?;
         let mut commit = opening
             .commit(app, desk, origin)?

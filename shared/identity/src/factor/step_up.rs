@@ -6,9 +6,9 @@ use kernel::policy::ManageOwnAccount;
 use kernel::{Error, Result, Scope};
 use table::Write;
 
-use super::challenge::{ChallengeToken, bad_challenge};
+use super::challenge::{Challenge, ChallengeToken, bad_challenge};
 use super::second_step::{self, FactorChallenge};
-use super::{Factors, Passkeys, Proof, Signed};
+use super::{Factors, Method, Passkeys, Proof, Signed};
 use crate::account::prove_password;
 use crate::devices::Devices;
 use crate::failures::{Guess, Subject};
@@ -39,14 +39,12 @@ impl std::fmt::Debug for Again<'_> {
 /// Asks the caller for one of their passkeys. 409 `no_passkey`.
 pub async fn ask(app: &App, passkeys: &Passkeys, scope: &Scope<ManageOwnAccount>) -> Result<FactorChallenge> {
     let user = User::me(&app.table, scope).await?;
-    let asked = second_step::challenge(app, passkeys, &user).await?;
-    if asked.public_key.is_none() {
-        return Err(Error::refused(
-            "no_passkey",
-            "you have no passkey; send a code or your password",
-        ));
-    }
-    Ok(asked)
+    let factors = Factors::of(&app.table, user.id).await?;
+    let no_passkey = || Error::refused("no_passkey", "you have no passkey; send a code or your password");
+    let (options, asked) = factors.to_be_signed(passkeys)?.ok_or_else(no_passkey)?;
+    let session = scope.session().ok_or_else(no_passkey)?;
+    let made = Challenge::again(&user, session, asked, app.now());
+    second_step::stored(app, made, vec![Method::Passkey], Some(options)).await
 }
 
 /// Notes in the caller's session that they proved now that it is them. 422 `password`, `code` or `credential`, 401
@@ -98,7 +96,7 @@ async fn by_passkey(
     let proof = Proof::Passkey(signed);
     again(|| async {
         let (challenge, asked) = second_step::open(app, &token, proof).await?;
-        if asked.id != user.id {
+        if asked.id != user.id || challenge.within.is_none() || challenge.within != scope.session() {
             return Err(bad_challenge().into());
         }
         let mut factors = Factors::of(&app.table, user.id).await?;

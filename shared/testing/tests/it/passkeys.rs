@@ -7,6 +7,8 @@ use webauthn_authenticator_rs::WebauthnAuthenticator;
 use webauthn_authenticator_rs::softpasskey::SoftPasskey;
 use webauthn_rs::prelude::Url;
 
+use crate::recovery::reset_token;
+
 const FACTOR: &str = "/v1/auth/login/factor";
 const STEP_UP: &str = "/v1/auth/step-up";
 
@@ -56,8 +58,11 @@ impl Device {
 
 /// As which keys know a person: the 16 bytes of their id.
 fn handle(person: &Person) -> String {
+    handle_of(person.id.parse().unwrap())
+}
+
+fn handle_of(id: kernel::UserId) -> String {
     use base64::Engine;
-    let id: kernel::UserId = person.id.parse().unwrap();
     base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(id.bits().to_be_bytes())
 }
 
@@ -152,6 +157,49 @@ async fn who_says_nothing_of_themself_logs_in_with_it_alone() {
     let signed = laptop.sign(&late.json["publicKey"], &ada);
     app.advance(5 * Time::MINUTE);
     meet(&app, &late, &signed).await.problem(401, "bad_challenge");
+}
+
+#[tokio::test]
+async fn who_is_deactivated_or_unknown_is_told_to_nobody_without_the_key() {
+    let app = TestApp::start().await;
+    let (ada, _, mut laptop) = with_passkey(&app).await;
+    let asked = asked_of_anybody(&app).await;
+    let signed = laptop.sign(&asked.json["publicKey"], &ada);
+    let path = format!("/v1/users/{}", ada.id);
+    app.manager().await.client.delete(path).await.expect(204);
+    let nobody = kernel::UserId::new(app.now());
+    let (mut forged, mut unknown) = (signed.clone(), signed.clone());
+    forged["response"]["signature"] = "MEUCIQ".into();
+    unknown["response"]["userHandle"] = handle_of(nobody).into();
+    for lie in [forged, unknown] {
+        meet(&app, &asked, &lie).await.problem(401, "wrong_passkey");
+    }
+    meet(&app, &asked, &signed).await.problem(401, "deactivated");
+}
+
+#[tokio::test]
+async fn one_that_was_prepared_before_the_address_was_proved_goes_with_a_reset() {
+    let app = TestApp::start().await;
+    // Somebody registers with an address that is not theirs, and adds a key; later its owner proves it, and wants to get in.
+    let (eve, mut laptop) = (app.person().await, Device::new());
+    let begun = begin(&eve).await;
+    let credential = laptop.make(&begun.json["publicKey"]);
+    confirm(&eve, &begun.text("factorId"), json!({"credential": credential}))
+        .await
+        .expect(200);
+    app.advance(Time::MINUTE);
+    app.prove(&eve).await;
+    app.advance(Time::MINUTE);
+    let token = reset_token(&app, &eve).await;
+    let body = json!({"token": token, "newPassword": "another good one 7"});
+    app.client().post("/v1/auth/password/reset", body).await.expect(204);
+
+    let asked = asked_of_anybody(&app).await;
+    let signed = laptop.sign(&asked.json["publicKey"], &eve);
+    meet(&app, &asked, &signed).await.problem(401, "wrong_passkey");
+    let body = json!({"email": eve.email, "password": "another good one 7"});
+    let entered = app.client().post("/v1/auth/login", body).await.expect(200);
+    assert!(entered.json["accessToken"].is_string());
 }
 
 #[tokio::test]
@@ -282,6 +330,20 @@ async fn it_proves_again_that_it_is_still_its_person() {
     let challenge = asked.text("challenge");
     let signed = laptop.sign(&asked.json["publicKey"], &ada);
     let body = json!({"challenge": challenge, "credential": signed});
+    // It was asked of who is logged in: it opens no other session, whatever meets it.
+    meet(&app, &asked, &body["credential"])
+        .await
+        .problem(401, "bad_challenge");
+    assert_eq!(asked.json["methods"], json!(["passkey"]));
+    let login = asked_of_anybody(&app).await;
+    let entered = meet(&app, &login, &laptop.sign(&login.json["publicKey"], &ada))
+        .await
+        .expect(200);
+    let elsewhere = app.known(ada.email.clone(), &entered).client;
+    elsewhere
+        .post(STEP_UP, body.clone())
+        .await
+        .problem(401, "bad_challenge");
     // What another person was asked is nothing to the caller.
     eve.client
         .post(STEP_UP, body.clone())

@@ -28,7 +28,7 @@ async fn log_in(app: &TestApp, person: &Person, password: &str) -> Reply {
 }
 
 /// The token of a mail that a person asked for.
-async fn reset_token(app: &TestApp, person: &Person) -> String {
+pub(crate) async fn reset_token(app: &TestApp, person: &Person) -> String {
     forgot(app, &person.email).await.expect(202);
     app.settle().await;
     app.token_mailed_to(&person.email)

@@ -212,7 +212,7 @@ async fn what_is_sensitive_takes_a_recent_proof() {
         .iter()
         .map(|reply| reply.status.as_u16())
         .collect();
-    assert_eq!(statuses, [200, 201, 200, 201, 409, 404, 204]);
+    assert_eq!(statuses, [200, 201, 200, 201, 201, 409, 404, 204]);
     app.settle().await;
 }
 
