@@ -191,7 +191,7 @@ async fn one_that_was_prepared_before_the_address_was_proved_goes_with_a_reset()
     app.prove(&eve).await;
     app.advance(Time::MINUTE);
     let token = reset_token(&app, &eve).await;
-    let body = json!({"token": token, "newPassword": "another good one 7"});
+    let body = json!({"token": token, "password": "another good one 7"});
     app.client().post("/v1/auth/password/reset", body).await.expect(204);
 
     let asked = asked_of_anybody(&app).await;
