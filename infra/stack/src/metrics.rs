@@ -146,7 +146,11 @@ impl Family {
             Kind::Gauge => "gauge",
         };
         // Writing to a text does not fail.
-        let _ = writeln!(text, "# HELP {called} The metric {}.\n# TYPE {called} {kind}", self.name);
+        let _ = writeln!(
+            text,
+            "# HELP {called} The metric {}.\n# TYPE {called} {kind}",
+            self.name
+        );
         for (labels, series) in &self.series {
             if self.kind != Kind::Histogram {
                 let _ = writeln!(text, "{called}{} {}", within(labels), series.sum);
@@ -207,9 +211,7 @@ mod tests {
     use super::*;
 
     fn line(route: &str, took: f64) -> String {
-        let metric = |name: &str, unit: &str, dimension: &str| {
-            json!({"Namespace": "prod", "Dimensions": [[dimension]], "Metrics": [{"Name": name, "Unit": unit}]})
-        };
+        let metric = |name: &str, unit: &str, dimension: &str| json!({"Namespace": "prod", "Dimensions": [[dimension]], "Metrics": [{"Name": name, "Unit": unit}]});
         let line = json!({
             "message": "answered",
             "org.id": "org_1",
@@ -233,7 +235,13 @@ mod tests {
         let heard = Arc::new(Mutex::new(0));
         let count = Arc::clone(&heard);
         let log = metrics.hear(Arc::new(move |_, _| *count.lock().unwrap() += 1));
-        for text in [&line("/a", 0.02), &line("/a", 3.0), &line("/\"b\"", 0.5), "no JSON", "{\"_aws\": 7}"] {
+        for text in [
+            &line("/a", 0.02),
+            &line("/a", 3.0),
+            &line("/\"b\"", 0.5),
+            "no JSON",
+            "{\"_aws\": 7}",
+        ] {
             log("shop", text);
         }
         assert_eq!(*heard.lock().unwrap(), 5, "every line is logged");
@@ -252,7 +260,10 @@ mod tests {
         ] {
             assert!(text.lines().any(|line| line == expected), "{expected} in\n{text}");
         }
-        assert!(text.contains("http_route=\"/\\\"b\\\"\"") && !text.contains("org_1"), "{text}");
+        assert!(
+            text.contains("http_route=\"/\\\"b\\\"\"") && !text.contains("org_1"),
+            "{text}"
+        );
     }
 
     /// Judged by Prometheus' own tool, where there is one.

@@ -59,12 +59,14 @@ async fn surround(State(watch): State<Watch>, mut request: Request, next: Next) 
     let (emf, rest) = watch.ended();
     tracing::info!(
         target: TARGET,
+        {
         http.request.method = %method,
         http.route = route.as_deref().unwrap_or("none"),
         http.response.status_code = response.status().as_u16(),
         request.id = id,
         duration_ms = started.elapsed().as_secs_f64() * 1_000.0,
         emf,
+        },
         "answered"
     );
     write_rest(rest);

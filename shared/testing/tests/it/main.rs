@@ -44,6 +44,7 @@ mod jobs;
 mod limits;
 mod lost_replies;
 mod mail_guards;
+mod measured;
 mod metering;
 mod metrics;
 mod notices;
