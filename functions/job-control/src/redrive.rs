@@ -128,7 +128,7 @@ async fn dead_jobs(
     let (mut jobs, mut after) = (0, None);
     while let Some(left) = pages.checked_sub(1) {
         *pages = left;
-        let (done, next) = one_page(app, scope, queue, before, &after).await?;
+        let (done, next) = one_page(app, scope, queue, before, after.as_ref()).await?;
         jobs += done;
         if next.is_none() {
             return Ok((jobs, false));
@@ -143,12 +143,12 @@ async fn one_page(
     scope: &Manager,
     queue: &'static Queue,
     before: kernel::Time,
-    after: &Option<Position>,
+    after: Option<&Position>,
 ) -> kernel::Result<(usize, Option<Position>)> {
     let page = again(|| async {
         let page = match scope {
-            OrgOrPlatform::Org(scope) => redrive(app, scope, queue, before, after.clone()).await?,
-            OrgOrPlatform::Platform(scope) => redrive_all(app, scope, queue, before, after.clone()).await?,
+            OrgOrPlatform::Org(scope) => redrive(app, scope, queue, before, after.cloned()).await?,
+            OrgOrPlatform::Platform(scope) => redrive_all(app, scope, queue, before, after.cloned()).await?,
         };
         if !page.is_empty() {
             let change = Change::by(actor(scope), "jobs.redriven", "queue", queue.name);

@@ -50,6 +50,7 @@ impl Measures {
 
     fn add(&self, name: &'static str, unit: Unit, labels: &[(&'static str, &str)], value: f64) {
         let mut all = self.lock();
+        let has_room = all.len() < MOST;
         let same = |one: &&mut Measure| {
             let mut pairs = one.labels.iter().zip(labels);
             one.name == name && one.labels.len() == labels.len() && pairs.all(|(a, b)| a.0 == b.0 && a.1 == b.1)
@@ -58,7 +59,7 @@ impl Measures {
             Some(known) if unit == Unit::Count => known.values[0] += value,
             Some(known) if known.values.len() < MOST_VALUES => known.values.push(value),
             Some(_) => {}
-            None if all.len() < MOST => all.push(Measure {
+            None if has_room => all.push(Measure {
                 name,
                 unit,
                 labels: labels

@@ -72,6 +72,7 @@ async fn surround(State(watch): State<Watch>, mut request: Request, next: Next) 
     let (emf, rest) = watch.ended();
     tracing::info!(
         target: TARGET,
+        {
         http.request.method = %method,
         http.route = route.as_deref().unwrap_or("none"),
         http.response.status_code = status.as_u16(),
@@ -80,6 +81,7 @@ async fn surround(State(watch): State<Watch>, mut request: Request, next: Next) 
         span_id = trace.map(|trace| hex::encode(trace.span)),
         duration_ms = started.elapsed().as_secs_f64() * 1_000.0,
         emf,
+        },
         "answered"
     );
     write_rest(rest);

@@ -21,7 +21,7 @@ const NAMESPACE: &str = "POWERTOOLS_METRICS_NAMESPACE";
 
 /// What measures the invocations of a function. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Watch {
+pub(crate) struct Watch {
     measures: Measures,
     clock: Clock,
     namespace: Arc<str>,
@@ -98,7 +98,7 @@ fn lines(namespace: &str, at_ms: i64, measures: Vec<Measure>) -> Vec<String> {
     for measure in measures {
         let place = lines.iter().position(|(members, _)| fits(members, &measure));
         let place = place.unwrap_or_else(|| {
-            lines.push(Default::default());
+            lines.push((Map::new(), Vec::new()));
             lines.len() - 1
         });
         let (members, directives) = &mut lines[place];

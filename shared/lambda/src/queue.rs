@@ -197,10 +197,12 @@ impl Queue for Watched {
             let (emf, rest) = self.watch.ended();
             tracing::info!(
                 target: TARGET,
+                {
                 batch.message_count = count,
                 batch.failed_count = failed.len(),
                 duration_ms = started.elapsed().as_secs_f64() * 1_000.0,
                 emf,
+                },
                 "took a batch"
             );
             write_rest(rest);

@@ -54,9 +54,11 @@ impl Firing for WatchedFiring {
             let (emf, rest) = self.watch.ended();
             tracing::info!(
                 target: TARGET,
+                {
                 outcome = if fired.is_ok() { "done" } else { "failed" },
                 duration_ms = started.elapsed().as_secs_f64() * 1_000.0,
                 emf,
+                },
                 "fired"
             );
             write_rest(rest);

@@ -89,8 +89,9 @@ pub async fn everywhere<P: Permission<Kind = kind::Platform>>(
 
 /// The newest of all partitions, of which only the keys are read, and then those jobs alone.
 async fn newest(table: &Table, partitions: Vec<String>, limit: u16, after: Option<String>) -> Result<Listed> {
-    let last = match after.and_then(|after| after.parse().ok()) {
-        Some(after) => JobId::from_bits(JobId::bits(after).saturating_sub(1)).to_string(),
+    let after: Option<JobId> = after.and_then(|after| after.parse().ok());
+    let last = match after {
+        Some(after) => JobId::from_bits(after.bits().saturating_sub(1)).to_string(),
         None => END.to_owned(),
     };
     let read = partitions.into_iter().map(|partition| {

@@ -48,6 +48,7 @@ mod lost_replies;
 mod mail_addresses;
 mod mail_feedback;
 mod mail_guards;
+mod measured;
 mod metering;
 mod metrics;
 mod notices;
