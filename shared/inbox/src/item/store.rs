@@ -59,7 +59,7 @@ impl Item {
         let (org, user) = (scope.org(), scope.user()?);
         // What is over may still lie there, and what comes with a digest lies there before it.
         let (oldest, end) = (
-            first_at(app.now().plus_millis(-KEPT)),
+            first_at(app.now().plus_millis(1 - KEPT)),
             first_at(app.now().plus_millis(1)),
         );
         let query = if unread {

@@ -442,6 +442,7 @@ async fn a_notice_that_cannot_be_made_leaves_no_incident_and_keeps_no_other_aler
         "firing"
     );
     assert_eq!(watch.app.take("WebhookQueue").await.len(), 1);
+    watch.app.settle().await;
 }
 
 #[tokio::test]

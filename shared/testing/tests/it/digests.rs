@@ -147,6 +147,9 @@ async fn a_digest_is_one_mail_for_a_topic_however_often_and_late_it_is_looked_fo
     pass(&app, 2 * Time::HOUR).await;
     let found = digests(&app, &acme.owner);
     assert_eq!(found.len(), 2, "{found:?}");
+    let mails = app.mails_to(&acme.owner.email).into_iter();
+    let mut mails = mails.filter(|mail| mail.subject.ends_with(" digest"));
+    assert!(mails.all(|mail| mail.headers.contains_key("List-Unsubscribe")));
     for said in ["alert 1", "alert 2", "alert 3", "bill 1"] {
         assert_eq!(told(&app, &acme.owner, said), 1, "{said}");
     }
@@ -155,7 +158,10 @@ async fn a_digest_is_one_mail_for_a_topic_however_often_and_late_it_is_looked_fo
         .into_iter()
         .map(|mail| mail.subject)
         .collect();
-    assert!(subjects.contains(&"Tenant 2: alerts digest".to_owned()), "{subjects:?}");
+    assert!(
+        subjects.iter().any(|subject| subject.ends_with(": alerts digest")),
+        "{subjects:?}"
+    );
 }
 
 #[tokio::test]
@@ -171,17 +177,17 @@ async fn what_can_wait_waits_for_the_end_of_quiet_hours() {
         json!({"quietHours": quiet, "digest": digest, "topics": {"billing": {"email": "hourly"}}}),
     )
     .await;
-    mail(&app, &acme, &acme.owner, Topic::Alerts, "an alert").await;
-    mail(&app, &acme, &acme.owner, Topic::Billing, "a bill").await;
-    mail(&app, &acme, &acme.owner, Topic::Payments, "a payment").await;
-    assert_eq!(told(&app, &acme.owner, "a payment"), 1);
+    mail(&app, &acme, &acme.owner, Topic::Alerts, "alert 17").await;
+    mail(&app, &acme, &acme.owner, Topic::Billing, "bill 17").await;
+    mail(&app, &acme, &acme.owner, Topic::Payments, "payment 17").await;
+    assert_eq!(told(&app, &acme.owner, "payment 17"), 1);
     let waits = |said: &str| told(&app, &acme.owner, said) == 0;
-    assert!(waits("an alert") && waits("a bill"));
+    assert!(waits("alert 17") && waits("bill 17"));
     pass(&app, 74 * Time::MINUTE).await;
-    assert!(waits("an alert") && waits("a bill"));
+    assert!(waits("alert 17") && waits("bill 17"));
     pass(&app, 2 * Time::MINUTE).await;
     assert_eq!(
-        (told(&app, &acme.owner, "an alert"), told(&app, &acme.owner, "a bill")),
+        (told(&app, &acme.owner, "alert 17"), told(&app, &acme.owner, "bill 17")),
         (1, 1)
     );
     assert_eq!(digests(&app, &acme.owner).len(), 1);
@@ -236,20 +242,23 @@ async fn who_changes_what_they_want_gets_what_waits_as_they_want_it_now() {
         .await;
     };
     wants("daily", "12:00").await;
-    mail(&app, &acme, &acme.owner, Topic::Alerts, "one").await;
+    mail(&app, &acme, &acme.owner, Topic::Alerts, "event one;").await;
     wants("daily", "08:10").await;
     pass(&app, 11 * Time::MINUTE).await;
-    assert_eq!(told(&app, &acme.owner, "one"), 1);
-    mail(&app, &acme, &acme.owner, Topic::Alerts, "two").await;
+    assert_eq!(told(&app, &acme.owner, "event one;"), 1);
+    mail(&app, &acme, &acme.owner, Topic::Alerts, "event two;").await;
     wants("now", "08:00").await;
     app.settle().await;
-    assert_eq!(told(&app, &acme.owner, "two"), 1);
+    assert_eq!(told(&app, &acme.owner, "event two;"), 1);
     wants("weekly", "08:00").await;
-    mail(&app, &acme, &acme.owner, Topic::Alerts, "three").await;
+    mail(&app, &acme, &acme.owner, Topic::Alerts, "event three;").await;
     wants("off", "08:00").await;
     pass(&app, 8 * Time::DAY).await;
     assert_eq!(
-        (told(&app, &acme.owner, "three"), digests(&app, &acme.owner).len()),
+        (
+            told(&app, &acme.owner, "event three;"),
+            digests(&app, &acme.owner).len()
+        ),
         (0, 2)
     );
 }

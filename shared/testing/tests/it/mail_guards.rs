@@ -173,4 +173,5 @@ async fn webhooks_that_wait_hold_up_no_reset_of_a_password() {
     }
     assert_eq!(app.mails_to(&acme.owner.email).len(), before + 1);
     assert_eq!(app.take("WebhookQueue").await.len(), 30);
+    app.settle().await;
 }

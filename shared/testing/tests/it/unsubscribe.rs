@@ -119,7 +119,7 @@ async fn a_link_is_good_for_180_days_and_for_nothing_else() {
     as_login.get(PREFERENCES).await.expect(401);
     app.client()
         .header("x-api-key", token)
-        .post("/v1/events", json!({"events": []}))
+        .post("/v1/ingest/events", json!({"events": []}))
         .await
         .expect(401);
     let nobody = app.client();
