@@ -167,6 +167,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
         #[test]
         fn whatever_is_said_fits(title in "\\PC{0,400}", body in "(\\PC|\u{1}|\"){0,6000}", url in "\\PC{0,1500}") {
             let payload = message(&title, &body, Some(url)).payload();
