@@ -106,8 +106,13 @@ impl Kind {
     /// Whether it counts calls, and its replies tell what is left.
     pub(crate) fn limits(self) -> bool {
         match self {
-            Self::Address | Self::Visitor | Self::Stranger | Self::Person | Self::Member => true,
-            Self::MemberOrStaff | Self::ApiKey => true,
+            Self::Address
+            | Self::Visitor
+            | Self::Stranger
+            | Self::Person
+            | Self::Member
+            | Self::MemberOrStaff
+            | Self::ApiKey => true,
             Self::Remembering | Self::PersonOrNobody => false,
         }
     }
