@@ -1,12 +1,12 @@
 //! What a process counts and times until its invocation ends: then it stands in the line of the log that tells of it, where
-//! CloudWatch finds it. So nothing is sent for it, and nothing waits. Never a tenant as a label: each value of a label is a
+//! `CloudWatch` finds it. So nothing is sent for it, and nothing waits. Never a tenant as a label: each value of a label is a
 //! series that is paid for.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// A line has no more values of a metric: what CloudWatch takes.
+/// A line has no more values of a metric: what `CloudWatch` takes.
 const MOST_VALUES: usize = 100;
 /// So many measures are kept until the invocation ends; what comes after is lost.
 const MOST: usize = 200;
@@ -58,7 +58,6 @@ impl Measures {
         match all.iter_mut().find(same) {
             Some(known) if unit == Unit::Count => known.values[0] += value,
             Some(known) if known.values.len() < MOST_VALUES => known.values.push(value),
-            Some(_) => {}
             None if has_room => all.push(Measure {
                 name,
                 unit,
@@ -68,7 +67,8 @@ impl Measures {
                     .collect(),
                 values: vec![value],
             }),
-            None => {}
+            // What has no room any more is lost.
+            _ => {}
         }
     }
 

@@ -240,7 +240,7 @@ pub(crate) async fn member_or_staff(
     next: Next,
 ) -> Result<Response, Problem> {
     if request.headers().contains_key(&ORG_HEADER) {
-        return member(State(gate), request, next).await;
+        return Box::pin(member(State(gate), request, next)).await;
     }
     let known = gate.0.person(request.headers()).await?;
     if known.1.role == PlatformRole::User {

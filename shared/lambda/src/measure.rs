@@ -1,8 +1,8 @@
-//! The line that ends an invocation, which CloudWatch takes for metrics too (embedded metric format): what was counted and
+//! The line that ends an invocation, which `CloudWatch` takes for metrics too (embedded metric format): what was counted and
 //! timed since the line before stands at its root, and `_aws` says of what kind it is.
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 //!
-//! At least once: CloudWatch may count a line twice, so alarms on counts have a margin.
+//! At least once: `CloudWatch` may count a line twice, so alarms on counts have a margin.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
