@@ -154,7 +154,7 @@ pub(crate) async fn of_dunning(
     mails.extend(managers.iter().take(MOST_TOLD).map(|manager| {
         let name = manager.name.as_str().into();
         let mail = Mail::to(&manager.email, said.to_manager(name, rests));
-        mail.about(Topic::Billing).to_member(manager.user_id)
+        mail.about(Topic::Billing).for_member(manager.user_id)
     }));
     let (now, cause) = (app.now(), invoice.id.to_string());
     let job = |mail| post.desk.mail(now, Owner::Org(org.id), &cause, mail);

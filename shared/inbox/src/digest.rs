@@ -152,7 +152,7 @@ impl Digests {
                     more,
                     link: self.0.page("/notifications").into(),
                 };
-                let mail = Mail::to(address, letter).about(topic).to_member(user);
+                let mail = Mail::to(address, letter).about(topic).for_member(user);
                 let mail = self.0.mail(app.now(), Owner::Org(org), &cause(topic), mail)?;
                 commit = commit.due(mail.later())?;
             }

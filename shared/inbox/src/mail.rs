@@ -101,7 +101,7 @@ impl Fates {
             return Ok(());
         };
         let news = mail.news(&self.product, running.id().time())?;
-        let mark = Mark::of(org, user, running.id(), app.now());
+        let mark = Mark::of(org, user, &running.id(), app.now());
         again(|| async {
             let now = app.now();
             let preferences = Preferences::find(&app.table, org, user).await?;

@@ -19,7 +19,7 @@ pub(crate) struct Mark {
 }
 
 impl Mark {
-    pub(crate) fn of(org: OrgId, user: UserId, cause: impl ToString, at: Time) -> Self {
+    pub(crate) fn of(org: OrgId, user: UserId, cause: &impl ToString, at: Time) -> Self {
         let cause = cause.to_string();
         Self { org, user, cause, at }
     }

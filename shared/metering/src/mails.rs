@@ -85,7 +85,7 @@ pub async fn tell(
     let members = Scope::<ReadMembers>::system(fact.org);
     for member in Member::in_roles(&app.table, &members, roles).await? {
         let mail = Mail::to(&member.email, letter(&org, &member));
-        let mail = mail.about(topic).to_member(member.user_id);
+        let mail = mail.about(topic).for_member(member.user_id);
         let (owner, cause) = (Owner::Org(fact.org), fact.id.to_string());
         let job = desk.mail_once(app.now(), owner, &cause, fact.at, mail)?;
         job.later().clone().because_of(&fact.origin).store(app).await?;
@@ -111,7 +111,7 @@ pub(crate) async fn of_failed_topup(app: &App, desk: &Desk, topup: &Topup) -> Re
             link: desk.page("/wallet").into(),
         };
         let mail = Mail::to(&member.email, letter);
-        let mail = mail.about(Topic::Billing).to_member(member.user_id);
+        let mail = mail.about(Topic::Billing).for_member(member.user_id);
         desk.mail(app.now(), Owner::Org(topup.org), &topup.id.to_string(), mail)
     });
     jobs.collect()

@@ -491,7 +491,7 @@ impl Mail {
 
     /// Says which member of the organization that sends it gets it.
     #[must_use]
-    pub fn to_member(mut self, reader: UserId) -> Self {
+    pub fn for_member(mut self, reader: UserId) -> Self {
         self.reader = Some(reader);
         self
     }

@@ -68,9 +68,8 @@ impl Preferences {
             }
             let change = Change::by(scope.actor(), "notification_preferences.updated", "member", user);
             let change = change.from(shown(&old)).to(shown(&new));
-            Ok(new
-                .saved(app, Commit::by(app, scope).note(Chain::Org(org), change))
-                .await?)
+            let commit = Commit::by(app, scope).note(Chain::Org(org), change);
+            new.saved(app, commit).await
         })
         .await
     }

@@ -24,7 +24,7 @@ async fn mailed(app: &TestApp, tenant: &Tenant, person: &Person, topic: Topic) -
     let org: OrgId = tenant.org.parse().unwrap();
     let mail = Mail::to(&person.email, letter)
         .about(topic)
-        .to_member(person.id.parse().unwrap());
+        .for_member(person.id.parse().unwrap());
     let job = app.desk().mail(app.now(), Owner::Org(org), "test", mail).unwrap();
     job.later().store(&app.app().await).await.unwrap();
     app.settle().await;
