@@ -88,11 +88,7 @@ impl Pusher {
                 let why = format!("{why}: the subscription is no more, and forgotten");
                 Outcome::Canceled { why }
             }
-            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => Outcome::Again {
-                why,
-                after: outbound::retry_after(&headers, app.now().millis()),
-            },
-            status if status.is_server_error() => Outcome::Again {
+            status if is_busy(status) => Outcome::Again {
                 why,
                 after: outbound::retry_after(&headers, app.now().millis()),
             },
@@ -100,6 +96,11 @@ impl Pusher {
             _ => Outcome::dead(why),
         })
     }
+}
+
+/// Whether another time may do.
+fn is_busy(status: StatusCode) -> bool {
+    status.is_server_error() || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS)
 }
 
 impl Work<PushNotice> for Pusher {

@@ -12,7 +12,7 @@ const ADDRESS: &str = "ada@example.com";
 const MUST: bool = false;
 const MAY: bool = true;
 
-fn event(kind: &str, address: &str, at: Time, more: Value) -> Value {
+fn event(kind: &str, address: &str, at: Time, more: &Value) -> Value {
     let recipient = json!([{"emailAddress": address, "status": more["status"]}]);
     let mut detail = json!({"eventType": kind, "mail": {"timestamp": at, "destination": [address]}});
     match kind {
@@ -38,7 +38,7 @@ fn permanent(address: &str, at: Time) -> Value {
         "Bounce",
         address,
         at,
-        json!({"type": "Permanent", "sub": "General", "status": "5.1.1"}),
+        &json!({"type": "Permanent", "sub": "General", "status": "5.1.1"}),
     )
 }
 
@@ -47,12 +47,12 @@ fn transient(address: &str, at: Time, id: Option<&str>) -> Value {
         "Bounce",
         address,
         at,
-        json!({"type": "Transient", "sub": "MailboxFull", "id": id}),
+        &json!({"type": "Transient", "sub": "MailboxFull", "id": id}),
     )
 }
 
 fn complaint(address: &str, at: Time) -> Value {
-    event("Complaint", address, at, json!({}))
+    event("Complaint", address, at, &json!({}))
 }
 
 async fn feed(app: &TestApp, event: Value) {
@@ -108,7 +108,7 @@ async fn what_came_back_decides_what_is_sent() {
         "cross@example.com",
     );
     let now = app.now();
-    let away = event("Bounce", out, now, json!({"type": "Transient", "sub": "General"}));
+    let away = event("Bounce", out, now, &json!({"type": "Transient", "sub": "General"}));
     let events = [
         away,
         transient(full, now, None),
@@ -117,7 +117,7 @@ async fn what_came_back_decides_what_is_sent() {
     ];
     // Each twice, the second time in the other order, and with deliveries between.
     for told in events.iter().chain(events.iter().rev()) {
-        feed(&app, event("Delivery", dead, now, json!({}))).await;
+        feed(&app, event("Delivery", dead, now, &json!({}))).await;
         feed(&app, told.clone()).await;
     }
     for tenant in [&acme, &rival] {
@@ -196,7 +196,7 @@ async fn a_refusal_for_good_counts_whatever_it_is_called() {
     let app = TestApp::start().await;
     let acme = app.tenant().await;
     let refused = json!({"type": "Transient", "sub": "General", "status": "5.1.1"});
-    feed(&app, event("Bounce", ADDRESS, app.now(), refused)).await;
+    feed(&app, event("Bounce", ADDRESS, app.now(), &refused)).await;
     assert_eq!(goes(&app, &acme, ADDRESS).await, (false, false));
 }
 
@@ -205,7 +205,7 @@ async fn the_services_own_list_and_mails_of_others_are_no_news() {
     let app = TestApp::start().await;
     let acme = app.tenant().await;
     let listed = json!({"type": "Permanent", "sub": "OnAccountSuppressionList", "status": "5.1.1"});
-    feed(&app, event("Bounce", ADDRESS, app.now(), listed)).await;
+    feed(&app, event("Bounce", ADDRESS, app.now(), &listed)).await;
     let mut others = permanent(ADDRESS, app.now());
     others["detail"]["mail"]["tags"] = json!({"ses:configuration-set": ["another"]});
     feed(&app, others).await;
