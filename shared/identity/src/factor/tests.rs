@@ -23,7 +23,7 @@ fn with_app() -> (Factors, totp::Secret) {
     let mut factors = Factors::none(UserId::new(NOW));
     let (id, secret) = factors.add_totp(&sealing(&[1]), "Phone", NOW).unwrap();
     let code = shown(&secret, NOW);
-    factors.confirm(&sealing(&[1]), id, &code, NOW).unwrap();
+    factors.confirm(&sealing(&[1]), id, Proof::Code(&code), NOW).unwrap();
     (factors, secret)
 }
 
@@ -51,9 +51,9 @@ fn a_code_is_good_one_step_before_and_after_and_none_is_good_twice() {
         let (mut factors, secret) = with_app();
         let now = NOW.plus_seconds(600);
         let code = shown(&secret, now.plus_seconds(seconds));
-        let accepted = factors.accept(&sealing(&[1]), Proof::Code(&code), now).unwrap();
+        let accepted = factors.accept(&sealing(&[1]), Proof::Code(&code), None, now).unwrap();
         assert_eq!(accepted, good, "{seconds} s away");
-        assert!(!factors.accept(&sealing(&[1]), Proof::Code(&code), now).unwrap());
+        assert!(!factors.accept(&sealing(&[1]), Proof::Code(&code), None, now).unwrap());
     };
     for (seconds, good) in [(0, true), (-30, true), (30, true), (-60, false), (60, false)] {
         check(seconds, good);
@@ -63,7 +63,7 @@ fn a_code_is_good_one_step_before_and_after_and_none_is_good_twice() {
 #[test]
 fn a_later_code_voids_the_earlier_ones_and_blanks_do_not_matter() {
     let (mut factors, secret) = with_app();
-    let mut accept = |code: &str| factors.accept(&sealing(&[1]), Proof::Code(code), NOW).unwrap();
+    let mut accept = |code: &str| factors.accept(&sealing(&[1]), Proof::Code(code), None, NOW).unwrap();
     assert!(!accept(&shown(&secret, NOW)), "confirming has spent it");
     let next = shown(&secret, NOW.plus_seconds(30));
     assert!(accept(&format!(" {} {}", &next[..3], &next[3..])));
@@ -74,9 +74,14 @@ fn a_later_code_voids_the_earlier_ones_and_blanks_do_not_matter() {
 fn what_is_no_code_is_none() {
     let (mut factors, _) = with_app();
     for bad in ["", "12345", "1234567", "+12345", "abcdef", "12345६", "\u{0}\u{0}"] {
-        assert!(!factors.accept(&sealing(&[1]), Proof::Code(bad), NOW).unwrap(), "{bad}");
         assert!(
-            !factors.accept(&sealing(&[1]), Proof::RecoveryCode(bad), NOW).unwrap(),
+            !factors.accept(&sealing(&[1]), Proof::Code(bad), None, NOW).unwrap(),
+            "{bad}"
+        );
+        assert!(
+            !factors
+                .accept(&sealing(&[1]), Proof::RecoveryCode(bad), None, NOW)
+                .unwrap(),
             "{bad}"
         );
     }
@@ -88,14 +93,16 @@ fn a_factor_counts_once_it_is_confirmed_in_time() {
     let (id, secret) = factors.add_totp(&sealing(&[1]), "Phone", NOW).unwrap();
     let confirm = |factors: &mut Factors, id, seconds| {
         let now = NOW.plus_seconds(seconds);
-        factors.confirm(&sealing(&[1]), id, &shown(&secret, now), now).is_ok()
+        factors
+            .confirm(&sealing(&[1]), id, Proof::Code(&shown(&secret, now)), now)
+            .is_ok()
     };
-    let wrong = factors.confirm(&sealing(&[1]), id, "000000", NOW);
+    let wrong = factors.confirm(&sealing(&[1]), id, Proof::Code("000000"), NOW);
     assert!(matches!(wrong, Err(Error::Invalid(_))) && !factors.any() && factors.methods().is_empty());
     assert!(
         !factors
             .clone()
-            .accept(&sealing(&[1]), Proof::Code(&shown(&secret, NOW)), NOW)
+            .accept(&sealing(&[1]), Proof::Code(&shown(&secret, NOW)), None, NOW)
             .unwrap()
     );
     assert!(!confirm(&mut factors, id, 600) && !confirm(&mut factors, FactorId::new(NOW), 0));
@@ -113,7 +120,9 @@ fn one_waits_at_a_time_and_ten_are_the_most() {
     factors.remove(second).unwrap();
     while factors.all.len() < MOST {
         let (id, secret) = factors.add_totp(&sealing(&[1]), "more", NOW).unwrap();
-        factors.confirm(&sealing(&[1]), id, &shown(&secret, NOW), NOW).unwrap();
+        factors
+            .confirm(&sealing(&[1]), id, Proof::Code(&shown(&secret, NOW)), NOW)
+            .unwrap();
     }
     let refused = factors.add_totp(&sealing(&[1]), "eleven", NOW).map(|_| ());
     assert!(matches!(
@@ -130,13 +139,21 @@ fn a_recovery_code_is_good_once_and_until_there_are_others() {
     let (mut factors, _) = with_app();
     let codes = factors.make_codes();
     assert_eq!(codes.len(), 10);
-    let mut accept = |code: &str| factors.accept(&sealing(&[1]), Proof::RecoveryCode(code), NOW).unwrap();
+    let mut accept = |code: &str| {
+        factors
+            .accept(&sealing(&[1]), Proof::RecoveryCode(code), None, NOW)
+            .unwrap()
+    };
     let typed = codes[0].replace('-', " ").to_uppercase();
     assert!(accept(&typed) && !accept(&codes[0]));
     assert!(!accept("00000-00000-00000-00000") && accept(&codes[1]));
     assert_eq!((factors.codes_left(), factors.methods().len()), (8, 2));
     let newer = factors.make_codes();
-    let mut accept = |code: &str| factors.accept(&sealing(&[1]), Proof::RecoveryCode(code), NOW).unwrap();
+    let mut accept = |code: &str| {
+        factors
+            .accept(&sealing(&[1]), Proof::RecoveryCode(code), None, NOW)
+            .unwrap()
+    };
     assert!(!accept(&codes[2]) && accept(&newer[2]));
 }
 
@@ -145,7 +162,9 @@ fn recovery_codes_go_with_the_last_factor() {
     let (mut factors, _) = with_app();
     let codes = factors.make_codes();
     let (id, secret) = factors.add_totp(&sealing(&[1]), "Tablet", NOW).unwrap();
-    factors.confirm(&sealing(&[1]), id, &shown(&secret, NOW), NOW).unwrap();
+    factors
+        .confirm(&sealing(&[1]), id, Proof::Code(&shown(&secret, NOW)), NOW)
+        .unwrap();
     factors.remove(id).unwrap();
     assert_eq!(factors.codes_left(), 10);
     let first = factors.all[0].id;
@@ -153,7 +172,7 @@ fn recovery_codes_go_with_the_last_factor() {
     assert_eq!(factors.codes_left(), 0);
     assert!(
         !factors
-            .accept(&sealing(&[1]), Proof::RecoveryCode(&codes[0]), NOW)
+            .accept(&sealing(&[1]), Proof::RecoveryCode(&codes[0]), None, NOW)
             .unwrap()
     );
 }
@@ -171,15 +190,19 @@ fn what_is_stored_has_no_secret_and_is_sealed_anew_when_it_is_used() {
     }
     assert_eq!(format!("{secret:?} {:?}", Proof::Code("123456")), "Secret(…) totp");
     let next = shown(&secret, NOW.plus_seconds(30));
-    assert!(factors.accept(&sealing(&[2, 1]), Proof::Code(&next), NOW).unwrap());
+    assert!(
+        factors
+            .accept(&sealing(&[2, 1]), Proof::Code(&next), None, NOW)
+            .unwrap()
+    );
     let later = shown(&secret, NOW.plus_seconds(60));
     assert!(
         factors
-            .accept(&sealing(&[2]), Proof::Code(&later), NOW.plus_seconds(60))
+            .accept(&sealing(&[2]), Proof::Code(&later), None, NOW.plus_seconds(60))
             .unwrap()
     );
     // What was sealed with a key that is gone is a failure of ours, not a wrong code.
-    assert!(factors.accept(&sealing(&[3]), Proof::Code(&later), NOW).is_err());
+    assert!(factors.accept(&sealing(&[3]), Proof::Code(&later), None, NOW).is_err());
 }
 
 #[test]
@@ -200,7 +223,7 @@ fn the_address_of_an_app_is_read_by_others() {
 fn a_challenge_is_for_its_person_five_minutes_and_until_their_sessions_end() {
     let mut user = crate::User::new(NOW, "ada@example.com", "Ada", kernel::PlatformRole::User);
     let other = crate::User::new(NOW, "eve@example.com", "Eve", kernel::PlatformRole::User);
-    let (challenge, token) = challenge::Challenge::new(&user, NOW);
+    let (challenge, token) = challenge::Challenge::new(&user, None, NOW);
     assert!(challenge.is_open(&user, NOW.plus_seconds(299)));
     assert!(!challenge.is_open(&user, NOW.plus_seconds(300)) && !challenge.is_open(&other, NOW));
     assert!(!serde_json::to_string(&challenge).unwrap().contains(&token.reveal()));
