@@ -1,6 +1,10 @@
 //! /v1/notifications, /v1/notification-preferences: what one is told oneself in the organization that one acts in, and how one
 //! wants it; /v1/unsubscribe, which mails lead to; /v1/push, browsers that are told too; /v1/email-suppressions, addresses that
 //! have mail again.
+//!
+//! # Known bounds
+//!
+//! - Whether an organization has a client with an address is looked for among its first 50,000 clients, in one request.
 
 mod push;
 mod suppressions;
@@ -49,7 +53,8 @@ impl Serve for Notices {
     fn routes() -> Routes<Self> {
         Routes::new()
             .members(routes![list, read, preferences, set_preferences])
-            .visitors(unsubscribe::routes())
+            .visitors(unsubscribe::pages())
+            .open(unsubscribe::forms())
             .and(push::routes())
             .and(suppressions::routes())
     }

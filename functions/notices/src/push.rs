@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use gate::{Routes, routes};
+use identity::User;
 use kernel::policy::ManageOwnAccount;
 use kernel::{Error, PushSubscriptionId, Scope};
 use lambda::{App, Created, Json, Path, Result};
@@ -16,7 +17,7 @@ use crate::Notices;
 pub(crate) fn routes() -> Routes<Notices> {
     Routes::new()
         .open(routes![key])
-        .signed_in(routes![subscribe, unsubscribe])
+        .signed_in(routes![list, subscribe, unsubscribe])
 }
 
 /// The key that subscriptions are made for.
@@ -39,11 +40,31 @@ async fn key(State(keys): State<PushKeys>) -> Result<Json<Key>> {
     }))
 }
 
+/// The browsers that one has subscribed.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = PushSubscriptions)]
+struct Shown {
+    /// All of them, oldest first: 20 at most.
+    data: Vec<SubscriptionView>,
+}
+
+/// Lists the browsers that one has subscribed
+///
+/// Those that are still told: none that was subscribed before one's sessions were ended.
+#[utoipa::path(get, path = "/v1/push/subscriptions", operation_id = "list_push_subscriptions", tag = "Notifications",
+    responses((status = 200, body = Shown)))]
+async fn list(State(app): State<App>, scope: Scope<ManageOwnAccount>) -> Result<Json<Shown>> {
+    let me = User::me(&app.table, &scope).await?;
+    let data = Subscriptions::list(&app.table, &scope, me.epoch()).await?;
+    Ok(Json(Shown { data }))
+}
+
 /// Subscribes a browser to what one is told
 ///
 /// In all organizations. The body is what a browser's `PushSubscription.toJSON()` gives; the same `endpoint` again is the same subscription, with the
 /// keys of then. A person has at most 20 (409 `too_many_push_subscriptions`). One that its push service does not know any more (404, 410) is
-/// forgotten. What a browser is sent is `{title, body, topic, url}`.
+/// forgotten; so are all when one's password is changed or reset, or all of one's sessions are ended: a browser subscribes anew then. What a
+/// browser is sent is `{title, body, topic, url}`.
 #[utoipa::path(post, path = "/v1/push/subscriptions", operation_id = "create_push_subscription", tag = "Notifications",
     request_body = NewSubscription, responses((status = 201, body = SubscriptionView)))]
 async fn subscribe(
@@ -53,7 +74,8 @@ async fn subscribe(
     scope: Scope<ManageOwnAccount>,
     Json(input): Json<NewSubscription>,
 ) -> Result<Created<SubscriptionView>> {
-    let view = Subscriptions::subscribe(&app, &scope, &input, keys.newest(), &allow).await?;
+    let me = User::me(&app.table, &scope).await?;
+    let view = Subscriptions::subscribe(&app, &scope, &input, (keys.newest(), me.epoch()), &allow).await?;
     Ok(Created(view))
 }
 

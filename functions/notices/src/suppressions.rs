@@ -2,12 +2,13 @@
 
 use axum::extract::State;
 use billing::Client;
+use commit::Reply;
 use gate::{Routes, routes};
 use identity::{Member, User};
 use kernel::policy::{ManageMembers, ManageOwnAccount, ReadBilling, ReadMembers};
 use kernel::{Error, OrgRole, Scope, mailbox};
 use lambda::{App, Json, Path, Result};
-use notifications::Suppression;
+use notifications::{Owner, Suppression};
 use serde::Serialize;
 use table::Slice;
 use trail::Chain;
@@ -44,8 +45,10 @@ struct Reenabled {
 /// Lets an address have mail again
 ///
 /// One that mail came back from for good gets none, from nobody; one that complained, or from which mail came back on three days, none
-/// that it can do without. That ends with this, whatever is still told of before. By the person whose address it is; or, with `x-org-id`, by
-/// an owner or admin of an organization that has a member or client with it: else 404.
+/// that it can do without. That ends with this, whatever is still told of before. By the person whose address it is, once they have confirmed
+/// it; or, with `x-org-id`, by an owner or admin of an organization that has a member or client with it: else 404. These end what mails of the
+/// organization alone have brought, as a person who has not confirmed theirs does what mails about their account have: 409
+/// `suppressed_by_others` if it was another's.
 #[utoipa::path(post, path = "/v1/email-suppressions/{address}/reenable", operation_id = "reenable_email_address",
     tag = "Notifications", params(("address" = String, Path, description = "The address.")),
     responses((status = 200, body = Reenabled)))]
@@ -56,17 +59,19 @@ async fn reenable(
 ) -> Result<Json<Reenabled>> {
     let known = mailbox::known_by(&address).ok_or(Error::NotFound(NAME))?;
     let me = User::me(&app.table, &scope).await?;
-    let chain = if is_known_by(&me.email, &known) {
-        Chain::User(me.id)
+    let whose = if is_known_by(&me.email, &known) {
+        let unproved = me.email_verified_at.is_none();
+        (Chain::User(me.id), unproved.then_some(Owner::User(me.id)))
     } else {
         let scope: Scope<ManageMembers> = scope.narrow()?;
         if !is_theirs(&app, &scope, &known).await? {
             return Err(Error::NotFound(NAME).into());
         }
-        Chain::Org(scope.org())
+        (Chain::Org(scope.org()), Some(Owner::Org(scope.org())))
     };
-    Suppression::lift(&app, &scope, chain, &known).await?;
-    Ok(Json(Reenabled { address: known }))
+    let done = Reenabled { address: known };
+    Suppression::lift(&app, &scope, whose, &done.address, &Reply::json(200, &done)?).await?;
+    Ok(Json(done))
 }
 
 const NAME: &str = "address";

@@ -24,8 +24,15 @@ const LONGEST: usize = 2_048;
 /// What is called whom the link's organization is, when that is gone.
 const GONE: &str = "this organization";
 
-pub(crate) fn routes() -> Vec<Route<Notices>> {
-    routes![ask, stop]
+/// For people, one by one.
+pub(crate) fn pages() -> Vec<Route<Notices>> {
+    routes![ask]
+}
+
+/// For mail programs, whose providers post for all of their readers from a few addresses: no limit by address. What is sealed in a
+/// link keeps others out.
+pub(crate) fn forms() -> Vec<Route<Notices>> {
+    routes![stop]
 }
 
 /// What a page's style is allowed by: another one for each.

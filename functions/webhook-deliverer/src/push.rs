@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use inbox::push::{Fate, fate};
 use jobs::{Outcome, Running, Work};
 use kernel::Time;
 use lambda::{App, Env};
@@ -16,6 +17,10 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 const KEPT_SECONDS: u32 = 86_400;
 const TTL: HeaderName = HeaderName::from_static("ttl");
 const URGENCY: HeaderName = HeaderName::from_static("urgency");
+/// Of messages with the same one, a push service keeps the newest for a browser that is not there.
+const TOPIC: HeaderName = HeaderName::from_static("topic");
+/// A key of ours that this process does not have may be there for the next one: after so long.
+const KEY_TAKES: Duration = Duration::from_hours(1);
 /// Whoever names push services is told no more, as with webhooks.
 const NO_ANSWER: &str = "the push service gave no answer";
 
@@ -39,7 +44,7 @@ impl Pusher {
         Ok(Self { client, keys, contact })
     }
 
-    /// The call; nothing if the key that the subscription was made for is gone.
+    /// The call; nothing if this process does not have the key that the subscription was made for.
     fn request(&self, now: Time, to: &Subscription, notice: &PushNotice) -> kernel::Result<Option<Request>> {
         let Some(signer) = self.keys.signer(to.signed_by())? else {
             return Ok(None);
@@ -66,11 +71,26 @@ impl Pusher {
             return Ok(Outcome::Canceled { why });
         };
         let forget = || Subscriptions::forget(app, running.origin(), notice.user, notice.subscription);
-        let Some(request) = self.request(app.now(), subscription, notice)? else {
-            forget().await?;
-            let why = "the browser subscribed to a key that is gone".to_owned();
-            return Ok(Outcome::Canceled { why });
+        let is_one_of_many = match fate(app, notice, subscription).await? {
+            Fate::Sent { is_one_of_many } => is_one_of_many,
+            Fate::Not(why) => return Ok(Outcome::Canceled { why: why.to_owned() }),
+            Fate::Void(why) => {
+                forget().await?;
+                return Ok(Outcome::Canceled { why: why.to_owned() });
+            }
         };
+        let Some(mut request) = self.request(app.now(), subscription, notice)? else {
+            // It is ours to mend: the browser stays subscribed.
+            tracing::error!(job.id = %running.id(), "a browser subscribed to a key that is not there");
+            return Ok(Outcome::Again {
+                why: "the key that the browser subscribed to is not there".to_owned(),
+                after: Some(KEY_TAKES),
+            });
+        };
+        if is_one_of_many {
+            let topic = HeaderValue::try_from(notice.topic()).map_err(anyhow::Error::new)?;
+            request = request.header(TOPIC, topic);
+        }
         let (status, headers) = match self.client.head(request).await {
             Ok(answer) => answer,
             Err(refused @ outbound::Failure::Refused(_)) => return Ok(Outcome::dead(refused.to_string())),

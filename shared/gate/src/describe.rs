@@ -26,7 +26,7 @@ struct OrgHeader(
 struct OptionalOrgHeader(
     /// The organization to act in, if it is to be in one. Where that is for platform admins alone, everybody else is refused
     /// (400 `missing_org`).
-    #[param(inline)]
+    #[param(inline, nullable = false)]
     #[expect(dead_code, reason = "only described; the gate reads the header")]
     Option<OrgId>,
 );
@@ -37,7 +37,7 @@ struct OptionalOrgHeader(
 struct IdempotencyKey(
     /// 1 to 255 visible ASCII characters. The same key with the same body within 24 hours is answered with the first reply
     /// and `Idempotent-Replayed: true`; with another body, 422.
-    #[param(min_length = 1, max_length = 255, pattern = "^[!-~]+$")]
+    #[param(min_length = 1, max_length = 255, pattern = "^[!-~]+$", nullable = false)]
     #[expect(dead_code, reason = "only described; `remember` reads the header")]
     Option<String>,
 );

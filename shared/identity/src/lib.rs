@@ -15,6 +15,8 @@
 //!
 //! - What organizations wrote about somebody who was erased (an invitation for a week, where an alert is mailed) is theirs, and
 //!   stays with them: `docs/erasure.md`.
+//! - A domain in its letters and the same in ASCII (`xn--…`) are one to the mail service and two addresses here.
+//! - Whose address it is who logs in by a provider alone is found among an organization's members by reading them all.
 
 mod accepted;
 pub mod account;

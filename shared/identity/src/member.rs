@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::grant::Held;
 use crate::user::User;
 
+pub use store::Addressee;
 pub(crate) use store::{end, key};
 
 /// A person's membership of an organization.

@@ -120,6 +120,11 @@ impl User {
         self.email_verified_at.get_or_insert(now);
     }
 
+    /// Which of what they have begun still counts: what was begun under another number ended with their sessions.
+    pub fn epoch(&self) -> u32 {
+        self.session_epoch
+    }
+
     /// Ends all of their sessions.
     pub(crate) fn end_sessions(&mut self) {
         self.session_epoch = self.session_epoch.wrapping_add(1);

@@ -2,6 +2,8 @@
 
 mod store;
 
+use std::time::Duration;
+
 use anyhow::anyhow;
 use app::{App, Env};
 use commit::{Commit, again};
@@ -20,6 +22,10 @@ use crate::preferences::{Cadence, Preferences};
 const SHOWN: usize = 50;
 /// One that is overdue by this much was lost by its job, and is given another.
 const LOST: i64 = Time::HOUR;
+/// One that cannot be made is tried again after so long …
+const PAUSE: Duration = Duration::from_mins(5);
+/// … for so long, and then as often as any job.
+const PATIENCE: i64 = Time::DAY;
 
 /// What waits to be mailed to one person about one topic.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -184,6 +190,9 @@ impl Work<Digest> for Digests {
             Err(error) => {
                 let error = format!("{:#}", anyhow!(error));
                 tracing::error!(job.id = %running.id(), error, "a digest was not made");
+                if app.now() < running.job.due.plus_millis(PATIENCE) {
+                    return Outcome::NotNow { after: PAUSE };
+                }
                 Outcome::again("the digest could not be made")
             }
         }

@@ -16,6 +16,15 @@
 //! - A cause tells a person once, however often it is told itself: its mark is written with what follows from it.
 //! - What waits for a digest is in it or in a later one, never in two: taking it out and making the mail is one transaction.
 //! - No digest is empty, and each is due at one moment: whoever comes too early, twice or late finds nothing, or the same.
+//! - Whoever has left, or may not log in, is told nothing any more, also of what waited ([`mail`], [`push`]).
+//!
+//! # Known bounds
+//!
+//! - An organization's members are told of a fact in one go, by a function of 30 s: with some thousands of members it begins again
+//!   until it is given up.
+//! - Whoever changes how they want messages to browsers gets what waits already at its old moment, but nothing once they are off.
+//! - An alert that is mailed to an address without a member is mailed as it was made, also when whoever had it was erased while it
+//!   waited for the end of quiet hours.
 
 pub mod digest;
 pub mod hours;
@@ -25,6 +34,7 @@ pub mod mail;
 mod mark;
 pub mod news;
 pub mod preferences;
+pub mod push;
 pub mod unsubscribe;
 
 pub use item::{Item, ItemView, forget};

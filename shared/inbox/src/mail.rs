@@ -5,6 +5,7 @@ use std::time::Duration;
 use app::{App, Env};
 use commit::{Commit, NotDone, again};
 use identity::Member;
+use identity::member::Addressee;
 use jobs::{Owner, Running};
 use kernel::policy::ReadMembers;
 use kernel::{OrgId, Result, Scope, UserId};
@@ -45,17 +46,32 @@ impl Fates {
         })
     }
 
-    /// What becomes of the mail of a job. One that is about nothing, or goes to nobody in the organization that sends it, is sent.
-    /// One that is to wait for a digest does so when this returns.
+    /// What becomes of the mail of a job. One that is about nothing, or goes to nobody in the organization that sends it, is sent;
+    /// not to who was a member when it was made, or began to wait, and has left. One that is to wait for a digest does so when this
+    /// returns.
     pub async fn fate(&self, app: &App, running: &Running<'_, MailNotice>) -> Result<Fate> {
         let MailNotice { owner, mail, .. } = &running.job;
         let sent = || Ok(Fate::Sent(Box::new(mail.clone())));
         let (Some(topic), Owner::Org(org)) = (mail.topic, *owner) else {
             return sent();
         };
-        let Some(user) = reader(app, org, mail).await? else {
-            return sent();
+        let (user, is_known) = match reader(app, org, mail).await? {
+            Addressee::Member(user) => (user, true),
+            Addressee::Other(user) => (user, Preferences::are_set(&app.table, org, user).await?),
+            Addressee::Nobody => return sent(),
         };
+        // An address that is mailed to without being a member's; that of somebody who wanted it otherwise was one.
+        if !is_known {
+            return sent();
+        }
+        let members = Scope::<ReadMembers>::system(org);
+        if !Member::is_active(&app.table, &members, user).await? {
+            return Ok(Fate::Not("its recipient has left the organization, or may not log in"));
+        }
+        let mark = Mark::of(org, user, running.id(), app.now());
+        if mark.is_there(&app.table).await? {
+            return Ok(Fate::Not("it waits for its recipient's digest"));
+        }
         let preferences = Preferences::find(&app.table, org, user).await?;
         let is_digest = matches!(mail.letter, Letter::Digest { .. });
         let now = app.now();
@@ -136,12 +152,11 @@ fn wait(now: i64, then: i64) -> Duration {
     Duration::from_millis(u64::try_from(then - now).unwrap_or(0))
 }
 
-/// The member whom a mail goes to: the one that it names, or who has its address.
-async fn reader(app: &App, org: OrgId, mail: &Mail) -> Result<Option<UserId>> {
-    if mail.reader.is_some() {
-        return Ok(mail.reader);
+/// Whom a mail goes to: the member that it names, or who has its address.
+async fn reader(app: &App, org: OrgId, mail: &Mail) -> Result<Addressee> {
+    if let Some(user) = mail.reader {
+        return Ok(Addressee::Member(user));
     }
     let scope = Scope::<ReadMembers>::system(org);
-    let member = Member::with_address(&app.table, &scope, &mail.to).await?;
-    Ok(member.map(|member| member.user_id))
+    Member::with_address(&app.table, &scope, &mail.to).await
 }

@@ -1,8 +1,8 @@
 //! That a person was told of a cause.
 
-use kernel::{NotificationId, OrgId, Time, UserId};
+use kernel::{NotificationId, OrgId, Result, Time, UserId};
 use serde::{Deserialize, Serialize};
-use table::{Key, Record, TableName};
+use table::{Key, Record, Table, TableName};
 
 use crate::item::store::of_reader;
 
@@ -22,6 +22,12 @@ impl Mark {
     pub(crate) fn of(org: OrgId, user: UserId, cause: &impl ToString, at: Time) -> Self {
         let cause = cause.to_string();
         Self { org, user, cause, at }
+    }
+
+    /// Whether they were told.
+    pub(crate) async fn is_there(&self, table: &Table) -> Result<bool> {
+        let found: Option<Self> = table.get(&self.key()).await?;
+        Ok(found.is_some())
     }
 }
 

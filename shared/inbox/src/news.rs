@@ -170,13 +170,8 @@ fn contract(name: &str, said: &Contract) -> News {
         "contract.terminated" => ("was terminated", "Its subscriptions have ended."),
         _ => ("has expired", "Its subscriptions have ended."),
     };
-    let news = news(Topic::Billing, PAYERS, &format!("{called} {title}"), body);
-    // Dunning, which is what mostly lets a contract rest, mails those who manage the organization.
-    let mailed = match name {
-        "contract.suspended" | "contract.resumed" => Mailed::Roles(ADMINS),
-        _ => Mailed::Nobody,
-    };
-    News { mailed, ..news }
+    // Dunning mails some of those who manage the organization; that a person did it is mailed to nobody: rather twice than never.
+    news(Topic::Billing, PAYERS, &format!("{called} {title}"), body)
 }
 
 #[derive(Deserialize)]
@@ -361,6 +356,13 @@ mod tests {
         );
         let overdue = said("invoice.overdue", &data);
         assert_eq!(overdue.body, "EUR 19.00 was due on 2027-01-29.");
+    }
+
+    #[test]
+    fn a_contract_that_rests_is_told_to_whoever_is_not_mailed_for_certain() {
+        for name in ["contract.suspended", "contract.resumed"] {
+            assert_eq!(said(name, &json!({"name": null})).mailed, Mailed::Nobody, "{name}");
+        }
     }
 
     #[test]

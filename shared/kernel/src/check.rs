@@ -150,6 +150,8 @@ impl Check {
     pub fn email(&mut self, field: &str, value: &str) {
         if let Err(problem) = mailbox::checked(value) {
             self.that(false, field, problem);
+        } else if let Some(instead) = mailbox::folded(value) {
+            self.that(false, field, format!("must be written as {instead}"));
         }
     }
 }

@@ -39,6 +39,18 @@ pub(crate) fn checked(address: &str) -> Result<String, &'static str> {
     if is_good { Ok(address) } else { Err(NOT_ONE) }
 }
 
+/// How an address is to be written instead; nothing if it is written so. Domains that look different are one to the mail service,
+/// which folds letters such as `ｇ`; people are known by what they write, and must not be others by another letter.
+pub(crate) fn folded(address: &str) -> Option<String> {
+    let (local, domain) = address.rsplit_once('@')?;
+    if domain.is_ascii() {
+        return None;
+    }
+    let ascii = idna::domain_to_ascii_strict(domain).ok()?;
+    let (folded, _) = idna::domain_to_unicode(&ascii);
+    (folded != domain.to_lowercase()).then(|| format!("{local}@{folded}"))
+}
+
 fn is_local(local: &str) -> bool {
     (1..=LONGEST_LOCAL).contains(&local.len())
         && local.chars().all(is_plain)
@@ -111,6 +123,26 @@ mod tests {
             known_by("ada@xn--bcher-kva.example").as_deref(),
             Some("ada@xn--bcher-kva.example")
         );
+    }
+
+    #[test]
+    fn letters_that_stand_for_others_are_written_as_those() {
+        for (written, instead) in [
+            ("victim@\u{FF47}mail.com", "victim@gmail.com"),
+            ("victim@gma\u{2139}l.com", "victim@gmail.com"),
+            ("ada@bu\u{308}cher.example", "ada@bücher.example"),
+            ("ada@example\u{3002}com", "ada@example.com"),
+        ] {
+            assert_eq!(folded(written).as_deref(), Some(instead), "{written}");
+        }
+        for plain in [
+            "ada@example.com",
+            "Ada@BÜCHER.example",
+            "ada@straße.example",
+            "ada@xn--bcher-kva.example",
+        ] {
+            assert_eq!(folded(plain), None, "{plain}");
+        }
     }
 
     #[test]

@@ -10,6 +10,8 @@
 //!
 //! - Ten workers take ten webhooks at once each, so a hundred targets that do not answer hold the others' webhooks for up
 //!   to 15 s (never a mail); SQS serves quiet hosts first. Breakers for each endpoint come with the webhook product.
+//! - A browser that subscribed to a key which never comes back stays in the list, and is told nothing, until it subscribes anew.
+//! - An address that was silenced before it was kept whose mail did is re-enabled by whose it is alone.
 //! - Two people who use one browser with one profile are told there what each of them is told.
 
 mod desk;

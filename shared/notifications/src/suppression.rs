@@ -5,17 +5,18 @@
 //! - A complaint: the address gets no optional mail, from nobody.
 //! - Mail that came back for now, of one organization on three different days: the address gets no optional mail of that one.
 //!
-//! Until somebody re-enables the address: then what happened before counts no more, however late it is told. The service's own
-//! list of addresses is not ours, so what it holds back because of that is no news.
+//! Until somebody re-enables the address: then what happened before counts no more, however late it is told. Whose address it is
+//! lifts all of it; an organization what its own mails alone have brought. The service's list of this account's addresses is not
+//! ours, so what it holds back because of that is no news.
 
 mod feedback;
 mod store;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use jobs::Owner;
-use kernel::Time;
+use kernel::{Error, Result, Time};
 use serde::{Deserialize, Serialize};
 
 pub use feedback::{Feedback, OWNER_TAG};
@@ -38,15 +39,24 @@ pub struct Suppression {
     /// When mail to it came back for good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     permanent_at: Option<Time>,
+    /// Whose mail did; nobody's if that was before it was kept.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    permanent_by: BTreeSet<String>,
     /// When its reader reported mail of ours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     complained_at: Option<Time>,
+    /// Whose mail that was.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    complained_by: BTreeSet<String>,
     /// On which days, since 1970, mail to it came back for now, by whose it was.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     bounced: BTreeMap<String, Vec<i64>>,
-    /// When somebody last re-enabled it.
+    /// When whose it is last re-enabled it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reenabled_at: Option<Time>,
+    /// When others last re-enabled it for their own mails.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    reenabled_by: BTreeMap<String, Time>,
     #[serde(default)]
     version: u64,
 }
@@ -79,9 +89,12 @@ impl Suppression {
         Self {
             address: hash(address),
             permanent_at: None,
+            permanent_by: BTreeSet::new(),
             complained_at: None,
+            complained_by: BTreeSet::new(),
             bounced: BTreeMap::new(),
             reenabled_at: None,
+            reenabled_by: BTreeMap::new(),
             version: 0,
         }
     }
@@ -106,21 +119,24 @@ impl Suppression {
 
     /// Takes down what became of a mail; says whether that is news.
     fn hear(&mut self, news: &News) -> bool {
-        if self.reenabled_at.is_some_and(|since| news.at <= since) {
+        let whose = whose(news);
+        let since = self.reenabled_at.max(self.reenabled_by.get(&whose).copied());
+        if since.is_some_and(|since| news.at <= since) {
             return false;
         }
-        let mark = match news.fate {
-            Fate::Permanent => &mut self.permanent_at,
-            Fate::Complaint => &mut self.complained_at,
+        let (mark, by) = match news.fate {
+            Fate::Permanent => (&mut self.permanent_at, &mut self.permanent_by),
+            Fate::Complaint => (&mut self.complained_at, &mut self.complained_by),
             Fate::Transient => return self.hear_for_now(news),
         };
         let is_new = mark.is_none();
         mark.get_or_insert(news.at);
-        is_new
+        let is_another = by.len() < MOST_OWNERS && by.insert(whose);
+        is_new || is_another
     }
 
     fn hear_for_now(&mut self, news: &News) -> bool {
-        let owner = news.owner.map_or_else(|| ANYBODY.to_owned(), |owner| owner.to_string());
+        let owner = whose(news);
         let day = news.at.millis().div_euclid(Time::DAY);
         let days = self.bounced.entry(owner).or_default();
         if days.len() >= DAYS || days.contains(&day) {
@@ -147,11 +163,51 @@ impl Suppression {
         let was_silent = self.permanent_at.is_some() || self.complained_at.is_some() || !self.bounced.is_empty();
         if was_silent {
             (self.permanent_at, self.complained_at) = (None, None);
+            self.permanent_by.clear();
+            self.complained_by.clear();
             self.bounced.clear();
             self.reenabled_at = Some(now);
         }
         was_silent
     }
+
+    /// Lets it have an owner's mail again, if nobody else's mail holds it back: else 409 `suppressed_by_others`. Says whether that
+    /// changes anything.
+    fn reenable_for(&mut self, owner: Owner, now: Time) -> Result<bool> {
+        let name = owner.to_string();
+        let mut after = self.clone();
+        if self.permanent_by.iter().eq([&name]) {
+            after.permanent_at = None;
+            after.permanent_by.clear();
+        }
+        if self.complained_by.iter().eq([&name]) {
+            after.complained_at = None;
+            after.complained_by.clear();
+        }
+        after.bounced.remove(&name);
+        if after.silences(owner, true).is_some() {
+            let detail = "mail of others came back from this address or was reported there; whoever reads its mail re-enables it, \
+                          logged in, once they have confirmed it";
+            return Err(Error::refused("suppressed_by_others", detail));
+        }
+        if after == *self {
+            return Ok(false);
+        }
+        after.reenabled_by.insert(name, now);
+        while after.reenabled_by.len() > MOST_OWNERS {
+            let oldest = after.reenabled_by.iter().min_by_key(|(_, at)| **at);
+            let Some(oldest) = oldest.map(|(owner, _)| owner.clone()) else {
+                break;
+            };
+            after.reenabled_by.remove(&oldest);
+        }
+        *self = after;
+        Ok(true)
+    }
+}
+
+fn whose(news: &News) -> String {
+    news.owner.map_or_else(|| ANYBODY.to_owned(), |owner| owner.to_string())
 }
 
 fn hash(address: &str) -> String {
@@ -237,9 +293,47 @@ mod tests {
     }
 
     #[test]
+    fn an_owner_lifts_what_its_own_mails_brought_and_nothing_else() {
+        let later = NOW.plus_millis(Time::DAY);
+        for fate in [Fate::Permanent, Fate::Complaint] {
+            let mut known = after(&[news(fate, 0, 1)]);
+            let before = known.clone();
+            let refused = known.reenable_for(owner(2), later);
+            assert!(matches!(
+                refused,
+                Err(Error::Refused {
+                    code: "suppressed_by_others",
+                    ..
+                })
+            ));
+            assert_eq!(known, before);
+            assert!(known.reenable_for(owner(1), later).unwrap());
+            assert_eq!(goes(&known, 1), (true, true));
+            assert!(!known.hear(&news(fate, 0, 1)), "it was before");
+            assert!(!known.reenable_for(owner(1), later).unwrap(), "which it is");
+            assert!(known.hear(&news(fate, 0, 2)), "another's counts");
+            let mut both = after(&[news(fate, 0, 1), news(fate, 0, 2)]);
+            assert!(both.reenable_for(owner(1), later).is_err());
+            let of_nobody = News {
+                owner: None,
+                ..news(fate, 0, 1)
+            };
+            assert!(after(&[of_nobody]).reenable_for(owner(1), later).is_err());
+        }
+        let days = [0, 1, 2].map(|day| news(Fate::Transient, day, 1));
+        let mut known = after(&days);
+        assert!(!known.reenable_for(owner(2), later).unwrap());
+        assert_eq!(goes(&known, 1), (true, false));
+        assert!(known.reenable_for(owner(1), NOW.plus_millis(3 * Time::DAY)).unwrap());
+        assert_eq!(goes(&known, 1), (true, true));
+    }
+
+    #[test]
     fn it_holds_so_much_and_no_more() {
         let all: Vec<News> = (0..200).map(|of| news(Fate::Transient, 0, of)).collect();
         assert_eq!(after(&all).bounced.len(), MOST_OWNERS);
+        let all_gone: Vec<News> = (0..200).map(|of| news(Fate::Permanent, 0, of)).collect();
+        assert_eq!(after(&all_gone).permanent_by.len(), MOST_OWNERS);
         assert!(!serde_json::to_string(&after(&all)).unwrap().contains("a@b.co"));
     }
 

@@ -12,7 +12,7 @@ use trail::{Chain, Change};
 use super::{Member, MemberView, may_change};
 use crate::grant;
 use crate::org::Org;
-use crate::user::User;
+use crate::user::{Address, User};
 
 /// Members are read in pages of this many.
 const PAGE: u16 = 100;
@@ -40,6 +40,17 @@ pub(crate) fn key(org: OrgId, user: UserId) -> Key {
 
 fn of_user(user: UserId) -> String {
     format!("USER#{user}#ORGS")
+}
+
+/// Who has an address, as an organization sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Addressee {
+    /// A member.
+    Member(UserId),
+    /// Somebody who is registered, and no member.
+    Other(UserId),
+    /// Nobody.
+    Nobody,
 }
 
 impl Member {
@@ -80,11 +91,31 @@ impl Member {
         Ok(members)
     }
 
-    /// The member of the organization who has this address; nothing if none does.
-    pub async fn with_address(table: &Table, scope: &Scope<ReadMembers>, address: &str) -> Result<Option<MemberView>> {
+    /// Who has this address. Whoever logs in by a provider alone is found among the members only, which are read for that.
+    pub async fn with_address(table: &Table, scope: &Scope<ReadMembers>, address: &str) -> Result<Addressee> {
+        let known = Address::find(table, &address.to_lowercase())
+            .await?
+            .map(|known| known.user);
+        if let Some(user) = known {
+            let member: Option<Self> = table.get(&key(scope.org(), user)).await?;
+            if member.is_some() {
+                return Ok(Addressee::Member(user));
+            }
+        }
         let members = table::whole(PAGE, |slice| Self::list(table, scope, slice)).await?;
-        let has = |member: &MemberView| member.email.eq_ignore_ascii_case(address);
-        Ok(members.into_iter().find(has))
+        let has = |member: &&MemberView| member.email.eq_ignore_ascii_case(address);
+        Ok(match (members.iter().find(has), known) {
+            (Some(member), _) => Addressee::Member(member.user_id),
+            (None, Some(user)) => Addressee::Other(user),
+            (None, None) => Addressee::Nobody,
+        })
+    }
+
+    /// Whether somebody is a member of the organization and may log in.
+    pub async fn is_active(table: &Table, scope: &Scope<ReadMembers>, user: UserId) -> Result<bool> {
+        let key = key(scope.org(), user);
+        let (member, user) = tokio::try_join!(table.get::<Self>(&key), User::find(table, user))?;
+        Ok(member.is_some() && user.is_some_and(|user| user.is_active()))
     }
 
     /// Shows this member.

@@ -147,6 +147,11 @@ impl User {
         Self::find(table, scope.user()?).await?.ok_or(Error::NotFound("user"))
     }
 
+    /// Whoever a job is for, if they may log in.
+    pub async fn active(table: &Table, id: UserId) -> Result<Option<Self>> {
+        Ok(Self::find(table, id).await?.filter(Self::is_active))
+    }
+
     /// Reads one person; 404 if there is none.
     pub async fn load(table: &Table, _: &Scope<ManageUsers>, id: UserId) -> Result<Self> {
         Self::find(table, id).await?.ok_or(Error::NotFound("user"))

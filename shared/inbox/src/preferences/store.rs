@@ -39,6 +39,12 @@ impl Preferences {
         Ok(found.unwrap_or_else(|| Self::of_nobody(org, user)))
     }
 
+    /// Whether somebody has ever set any.
+    pub(crate) async fn are_set(table: &Table, org: OrgId, user: UserId) -> Result<bool> {
+        let found: Option<Self> = table.get(&key(org, user)).await?;
+        Ok(found.is_some())
+    }
+
     /// Those of these people, in their order.
     pub(crate) async fn many(table: &Table, org: OrgId, users: &[UserId]) -> Result<Vec<Self>> {
         let keys: Vec<Key> = users.iter().map(|user| key(org, *user)).collect();
@@ -102,7 +108,9 @@ impl Preferences {
                 // Whoever turns it off is mailed nothing: that is found out when it is due.
                 When::Now | When::Never => now,
             };
-            if waiting.wait_until(due) {
+            // What is overdue is mailed as it was: its job is on its way.
+            let is_overdue = waiting.due_at.is_some_and(|old| old <= now);
+            if !is_overdue && waiting.wait_until(due) {
                 commit = commit
                     .write("digest", Write::save(&waiting)?)
                     .later(&Digest::of(&waiting, due), due)?;

@@ -1,5 +1,8 @@
 //! What is sent to a browser, as a job for each of a person's.
 
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use jobs::{Job, JobKey, Later, Owner, Place, Queue};
 use kernel::{PushSubscriptionId, Result, Time, UserId};
 use serde::{Deserialize, Serialize};
@@ -93,6 +96,17 @@ pub struct PushNotice {
     pub subscription: PushSubscriptionId,
     /// What it says.
     pub message: PushMessage,
+}
+
+impl PushNotice {
+    /// One name for each owner and topic, which tells neither: 32 letters of base64url (RFC 8030, 5.4).
+    pub fn topic(&self) -> String {
+        let hash = digest(
+            &SHA256,
+            format!("push\0{}\0{}", self.owner, self.message.topic).as_bytes(),
+        );
+        BASE64.encode(&hash.as_ref()[..24])
+    }
 }
 
 impl Job for PushNotice {

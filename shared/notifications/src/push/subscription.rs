@@ -39,12 +39,20 @@ pub struct Subscription {
     signed_by: u8,
     /// When it was made.
     pub created_at: Time,
+    /// The number of its person's sessions that counted then.
+    #[serde(default)]
+    epoch: u32,
 }
 
 impl Subscription {
     /// Which of our keys it was made for.
     pub fn signed_by(&self) -> KeyId {
         KeyId(self.signed_by)
+    }
+
+    /// The number of its person's sessions that counted when it was made: with another, it counts no more.
+    pub fn epoch(&self) -> u32 {
+        self.epoch
     }
 }
 
@@ -138,8 +146,15 @@ impl Subscriptions {
         self.subscriptions.iter().find(|one| one.id == id)
     }
 
-    /// Adds one, or gives the one of the same address these keys. 409 `too_many_push_subscriptions`.
-    fn add(&mut self, now: Time, new: &NewSubscription, signed_by: KeyId) -> Result<&Subscription> {
+    /// Those that count, oldest first.
+    pub fn of_epoch(&self, epoch: u32) -> impl Iterator<Item = &Subscription> {
+        self.subscriptions.iter().filter(move |one| one.epoch == epoch)
+    }
+
+    /// Adds one, or gives the one of the same address these keys; leaves out those that count no more. 409
+    /// `too_many_push_subscriptions`.
+    fn add(&mut self, now: Time, new: &NewSubscription, signed_by: KeyId, epoch: u32) -> Result<&Subscription> {
+        self.subscriptions.retain(|one| one.epoch == epoch);
         let known = self.subscriptions.iter().position(|one| one.endpoint == new.endpoint);
         let place = match known {
             Some(place) => place,
@@ -154,6 +169,7 @@ impl Subscriptions {
                     keys: new.keys.clone(),
                     signed_by: signed_by.0,
                     created_at: now,
+                    epoch,
                 });
                 self.subscriptions.len() - 1
             }
@@ -192,14 +208,17 @@ mod tests {
     #[test]
     fn the_same_address_is_one_and_twenty_are_enough() {
         let mut all = Subscriptions::none(UserId::new(NOW));
-        let first = all.add(NOW, &new("https://push.example.net/0"), KeyId(1)).unwrap().id;
+        let first = all
+            .add(NOW, &new("https://push.example.net/0"), KeyId(1), 0)
+            .unwrap()
+            .id;
         for number in 0..MOST {
             let endpoint = format!("https://push.example.net/{number}");
-            all.add(NOW, &new(&endpoint), KeyId(2)).unwrap();
+            all.add(NOW, &new(&endpoint), KeyId(2), 0).unwrap();
         }
         assert_eq!(all.all().len(), MOST);
         assert_eq!((all.all()[0].id, all.all()[0].signed_by()), (first, KeyId(2)));
-        let full = all.add(NOW, &new("https://push.example.net/more"), KeyId(2));
+        let full = all.add(NOW, &new("https://push.example.net/more"), KeyId(2), 0);
         assert!(matches!(
             full,
             Err(Error::Refused {
@@ -208,7 +227,10 @@ mod tests {
             })
         ));
         assert!(all.take_out(first) && !all.take_out(first));
-        assert!(all.add(NOW, &new("https://push.example.net/more"), KeyId(2)).is_ok());
+        assert!(all.add(NOW, &new("https://push.example.net/more"), KeyId(2), 0).is_ok());
+        // Those of before all sessions were ended are left out.
+        all.add(NOW, &new("https://push.example.net/1"), KeyId(2), 1).unwrap();
+        assert_eq!((all.all().len(), all.of_epoch(0).count()), (1, 0));
     }
 
     #[test]

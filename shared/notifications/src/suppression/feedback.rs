@@ -13,8 +13,9 @@ use super::{Fate, News};
 pub const OWNER_TAG: &str = "owner";
 /// The tag by which SES says what it was sent by.
 const SET_TAG: &str = "ses:configuration-set";
-/// What SES held back because of a list of its own.
-const OWN_LISTS: [&str; 2] = ["OnAccountSuppressionList", "Suppressed"];
+/// What SES held back because of this account's list, which is not ours. That its own list has an address (`Suppressed`) counts:
+/// mail to it came back for good lately, of whomever.
+const OWN_LIST: &str = "OnAccountSuppressionList";
 
 /// What became of a mail, by the addresses that it was to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,7 +121,7 @@ impl Feedback {
 
 impl Bounce {
     fn news(&self, at: Time, owner: Option<Owner>) -> Vec<(String, News)> {
-        if OWN_LISTS.contains(&self.bounce_sub_type.as_str()) {
+        if self.bounce_sub_type == OWN_LIST {
             return Vec::new();
         }
         let of = |recipient: &Recipient| {
@@ -139,10 +140,7 @@ impl Bounce {
 
 impl Complaint {
     fn news(&self, at: Time, owner: Option<Owner>) -> Vec<(String, News)> {
-        let own = self
-            .complaint_sub_type
-            .as_deref()
-            .is_some_and(|kind| OWN_LISTS.contains(&kind));
+        let own = self.complaint_sub_type.as_deref() == Some(OWN_LIST);
         // By it readers say that a mail was taken for unwanted and is not.
         if own || self.complaint_feedback_type.as_deref() == Some("not-spam") {
             return Vec::new();

@@ -1,7 +1,8 @@
 //! What is known of an address:   pk MAILBOX#<SHA-256 of it>   sk SUPPRESSION
 
 use app::App;
-use commit::{Commit, again};
+use commit::{Commit, Reply, again};
+use jobs::Owner;
 use kernel::{Origin, Permission, Result, Scope, mailbox};
 use table::{Key, Record, Table, TableName, Write};
 use trail::{Chain, Change, Subject};
@@ -42,11 +43,22 @@ impl Suppression {
         .await
     }
 
-    /// Lets an address have mail again, and notes it; nothing happens if nothing holds it back. Who may is the caller's to know.
-    pub async fn lift<P: Permission>(app: &App, scope: &Scope<P>, chain: Chain, address: &str) -> Result<()> {
+    /// Lets an address have mail again, and notes it; nothing happens if nothing holds it back. Who may is the caller's to know: whose
+    /// address it is, or the owner of mails, who lifts what those brought (409 `suppressed_by_others`).
+    pub async fn lift<P: Permission>(
+        app: &App,
+        scope: &Scope<P>,
+        (chain, owner): (Chain, Option<Owner>),
+        address: &str,
+        reply: &Reply,
+    ) -> Result<()> {
         again(|| async {
             let mut known = Self::of(&app.table, address).await?;
-            if !known.reenable(app.now()) {
+            let lifts = match owner {
+                None => known.reenable(app.now()),
+                Some(owner) => known.reenable_for(owner, app.now())?,
+            };
+            if !lifts {
                 return Ok(());
             }
             let whose = Subject::address(&mailbox::known_by(address).unwrap_or_default());
@@ -54,6 +66,7 @@ impl Suppression {
             Commit::by(app, scope)
                 .write("suppression", Write::save(&known)?)
                 .note(chain, change)
+                .reply(reply.clone())
                 .await
         })
         .await

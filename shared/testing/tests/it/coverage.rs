@@ -220,6 +220,7 @@ pub(crate) const WHO: &[(&str, &str, &str)] = &[
     ("GET",    "/v1/notifications",                                     "ReadNotifications"),
     ("POST",   "/v1/notifications/{id}/read",                           "ManageNotifications"),
     ("GET",    "/v1/push/key",                                          PUBLIC),
+    ("GET",    "/v1/push/subscriptions",                                "ManageOwnAccount"),
     ("POST",   "/v1/push/subscriptions",                                "ManageOwnAccount"),
     ("DELETE", "/v1/push/subscriptions/{id}",                           "ManageOwnAccount"),
     ("POST",   "/v1/email-suppressions/{address}/reenable",             "ManageOwnAccount"),

@@ -194,6 +194,80 @@ async fn what_can_wait_waits_for_the_end_of_quiet_hours() {
 }
 
 #[tokio::test]
+async fn what_waited_is_not_mailed_to_who_has_left() {
+    let app = TestApp::start().await;
+    let acme = app.tenant().await;
+    let (left, stays) = (app.member(&acme, "viewer").await, app.member(&acme, "viewer").await);
+    let quiet = json!({"quietHours": {"from": "07:30", "to": "09:15"}});
+    for person in [&left, &stays] {
+        set(person, &acme, quiet.clone()).await;
+        mail(&app, &acme, person, Topic::Alerts, "by who they are").await;
+        // An alert knows an address alone.
+        let letter = Letter::AlertFired {
+            rule: "by where they are".into(),
+            project: "Shop".into(),
+            value: "1".into(),
+            fired_at: app.now(),
+            link: "https://console.example.com".into(),
+        };
+        let alert = Mail::to(&person.email, letter).about(Topic::Alerts);
+        let owner = Owner::Org(acme.org.parse().unwrap());
+        let job = app.desk().mail(app.now(), owner, "alert", alert).unwrap();
+        job.later().store(&app.app().await).await.unwrap();
+    }
+    app.settle().await;
+    let of_left = format!("/v1/orgs/{}/members/{}", acme.org, left.id);
+    acme.client.delete(of_left).await.expect(204);
+    pass(&app, 2 * Time::HOUR).await;
+    for said in ["by who they are", "by where they are"] {
+        assert_eq!((told(&app, &left, said), told(&app, &stays, said)), (0, 1), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn what_waits_for_a_digest_is_not_mailed_by_itself_when_its_cause_is_told_again() {
+    let app = TestApp::start().await;
+    let acme = app.tenant().await;
+    set(&acme.owner, &acme, json!({"topics": {"billing": {"email": "hourly"}}})).await;
+    let at = app.now();
+    let tell = async || {
+        let letter = Letter::AlertFired {
+            rule: "told again".into(),
+            project: "Shop".into(),
+            value: "1".into(),
+            fired_at: at,
+            link: "https://console.example.com".into(),
+        };
+        let mail = Mail::to(&acme.owner.email, letter)
+            .about(Topic::Billing)
+            .to_member(acme.owner.id.parse().unwrap());
+        let owner = Owner::Org(acme.org.parse().unwrap());
+        let job = app.desk().mail_once(app.now(), owner, "cause", at, mail).unwrap();
+        job.later().store(&app.app().await).await.unwrap();
+        app.settle().await;
+    };
+    tell().await;
+    set(&acme.owner, &acme, json!({})).await;
+    app.settle().await;
+    assert_eq!(told(&app, &acme.owner, "told again"), 1);
+    tell().await;
+    assert_eq!(told(&app, &acme.owner, "told again"), 1);
+}
+
+#[tokio::test]
+async fn new_preferences_put_no_overdue_digest_off() {
+    let app = TestApp::start().await;
+    let acme = app.tenant().await;
+    set(&acme.owner, &acme, json!({"topics": {"alerts": {"email": "hourly"}}})).await;
+    mail(&app, &acme, &acme.owner, Topic::Alerts, "overdue event").await;
+    app.advance(2 * Time::HOUR);
+    let acme = acme.logged_in_again(&app).await;
+    set(&acme.owner, &acme, json!({"topics": {"alerts": {"email": "weekly"}}})).await;
+    pass(&app, Time::MINUTE).await;
+    assert_eq!(told(&app, &acme.owner, "overdue event"), 1);
+}
+
+#[tokio::test]
 async fn what_is_off_is_not_mailed_and_its_job_says_why() {
     let app = TestApp::start().await;
     let acme = app.tenant().await;

@@ -112,6 +112,31 @@ async fn other_files_are_absent() {
     app.client().get("/docs/a/b").await.problem(404, "not_found");
 }
 
+/// A header is there or not; it has no `null`.
+#[tokio::test]
+async fn no_header_of_a_guard_is_said_to_be_null() {
+    let app = TestApp::start().await;
+    let api = app.client().get("/docs/json").await.expect(200).json;
+    let mut found = 0;
+    for operation in api["paths"]
+        .as_object()
+        .unwrap()
+        .values()
+        .flat_map(|path| path.as_object().unwrap().values())
+    {
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            if ["x-org-id", "Idempotency-Key"]
+                .iter()
+                .any(|name| parameter["name"] == *name)
+            {
+                found += 1;
+                assert!(!parameter["schema"].to_string().contains("\"null\""), "{parameter}");
+            }
+        }
+    }
+    assert!(found > 100, "{found}");
+}
+
 /// The descriptions of all functions are one document, in which a name means one thing.
 #[test]
 fn no_two_schemas_have_one_name() {

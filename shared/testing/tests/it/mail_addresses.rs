@@ -48,6 +48,21 @@ async fn an_address_that_mail_cannot_be_sent_to_is_refused_and_says_why() {
 }
 
 #[tokio::test]
+async fn an_address_in_letters_that_stand_for_others_is_no_other_address() {
+    let app = TestApp::start().await;
+    let acme = app.tenant().await;
+    let alike = "victim@\u{FF47}mail.com";
+    let refused = register(&app, alike, "Eve").await.expect(422);
+    assert_eq!(refused.fields(), ["email"]);
+    let problem = refused.json["errors"][0]["problem"].as_str().unwrap().to_owned();
+    assert!(problem.contains("victim@gmail.com"), "{problem}");
+    let invitation = json!({"email": alike, "role": "viewer"});
+    let members = format!("/v1/orgs/{}/members", acme.org);
+    let refused = acme.client.post(members, invitation).await.expect(422);
+    assert_eq!(refused.fields(), ["email"]);
+}
+
+#[tokio::test]
 async fn whoever_is_called_whatever_gets_their_own_mail_alone() {
     let app = TestApp::start().await;
     let name = "Zoë Ångström Người nhận có tên rất dài, thật";

@@ -210,6 +210,10 @@ async fn the_services_own_list_and_mails_of_others_are_no_news() {
     others["detail"]["mail"]["tags"] = json!({"ses:configuration-set": ["another"]});
     feed(&app, others).await;
     assert_eq!(goes(&app, &acme, ADDRESS).await, (true, true));
+    // That everybody's mail to it came back is news.
+    let known_to_all = json!({"type": "Permanent", "sub": "Suppressed"});
+    feed(&app, event("Bounce", ADDRESS, app.now(), known_to_all)).await;
+    assert_eq!(goes(&app, &acme, ADDRESS).await, (false, false));
 }
 
 #[tokio::test]
@@ -233,7 +237,7 @@ fn reenable(address: &str) -> String {
 async fn a_person_lets_their_own_address_have_mail_again() {
     let app = TestApp::start().await;
     let acme = app.tenant().await;
-    let ada = app.person().await;
+    let ada = app.proved_person().await;
     app.settle().await;
     let old = app.now();
     feed(&app, permanent(&ada.email, old)).await;
@@ -259,6 +263,40 @@ async fn a_person_lets_their_own_address_have_mail_again() {
     assert_eq!(goes(&app, &acme, &ada.email).await, (false, false));
 }
 
+/// Mails to an address; it comes back for good.
+async fn came_back(app: &TestApp, tenant: &Tenant, address: &str) {
+    let id = mail(app, tenant, address, MUST).await.unwrap();
+    let of = json!({"type": "Permanent", "sub": "General", "status": "5.1.1", "id": id});
+    feed(app, event("Bounce", address, app.now(), of)).await;
+}
+
+#[tokio::test]
+async fn nobody_lifts_what_anothers_mail_has_brought() {
+    let app = TestApp::start().await;
+    let [acme, rival] = app.tenants().await;
+    let client = json!({"name": "Client", "email": ADDRESS, "currency": "EUR"});
+    for tenant in [&acme, &rival] {
+        tenant.client.post("/v1/clients", client.clone()).await.expect(201);
+    }
+    came_back(&app, &acme, ADDRESS).await;
+    app.advance(Time::MINUTE);
+    let refused = rival.client.post(reenable(ADDRESS), json!({})).await;
+    refused.problem(409, "suppressed_by_others");
+    // Nor does who registers with it, and has not shown that they read its mail.
+    let eve = app.person_with(ADDRESS).await;
+    let refused = eve.client.post(reenable(ADDRESS), json!({})).await;
+    refused.problem(409, "suppressed_by_others");
+    assert_eq!(goes(&app, &rival, ADDRESS).await, (false, false));
+    acme.client.post(reenable(ADDRESS), json!({})).await.expect(200);
+    assert_eq!(goes(&app, &rival, ADDRESS).await, (true, true));
+    // What an unknown sender's mail has brought is for whose address it is.
+    feed(&app, complaint(ADDRESS, app.now())).await;
+    app.advance(Time::MINUTE);
+    let refused = acme.client.post(reenable(ADDRESS), json!({})).await;
+    refused.problem(409, "suppressed_by_others");
+    assert_eq!(goes(&app, &acme, ADDRESS).await, (true, false));
+}
+
 #[tokio::test]
 async fn an_admin_lets_members_and_clients_have_mail_again_and_nobody_else() {
     let app = TestApp::start().await;
@@ -269,7 +307,7 @@ async fn an_admin_lets_members_and_clients_have_mail_again_and_nobody_else() {
     acme.client.post("/v1/clients", client).await.expect(201);
     let theirs = [viewer.email.as_str(), "billing@xn--bcher-kva.example"];
     for address in theirs {
-        feed(&app, permanent(address, app.now())).await;
+        came_back(&app, &acme, address).await;
     }
     app.advance(Time::MINUTE);
     for address in theirs {

@@ -488,6 +488,10 @@ const WITHOUT_SCOPE: &[(&str, &str)] = &[
         "reads what one organization buys of another, by the id that the latter's payment has",
     ),
     (
+        "shared/identity/src/user/store.rs active",
+        "reads whom a message is for, as a job says",
+    ),
+    (
         "shared/identity/src/org/store.rs maker",
         "reads who made an organization that was loaded with a scope",
     ),

@@ -450,14 +450,136 @@ async fn browsers_stay_subscribed_when_the_key_is_replaced() {
             .header("authorization")
             .ends_with(&format!(", k={after}"))
     );
-    // One whose key is gone can be told nothing any more.
+    // While its key is not there it is told nothing, and stays subscribed.
     app.put_secret("PushKeysParameter", &testing::keys(&[3]));
     app.restart().await;
     let jobs = tell(&app, &ada, "last").await;
     app.settle().await;
-    assert_eq!(stored(&app, &jobs[0]).await.state, State::Canceled);
+    let job = stored(&app, &jobs[0]).await;
+    assert_eq!(job.state, State::Failed, "{:?}", job.error);
     assert_eq!(receiver.calls().len(), 2);
-    assert!(tell(&app, &ada, "none").await.is_empty());
+    app.put_secret("PushKeysParameter", &testing::keys(&[3, 2]));
+    app.restart().await;
+    app.advance(Time::HOUR + Time::MINUTE);
+    app.run_sweeper().await;
+    app.settle().await;
+    assert_eq!(stored(&app, &jobs[0]).await.state, State::Completed);
+    assert_eq!(receiver.calls().len(), 3);
+}
+
+/// Has a member told something in their organization in an hour.
+async fn tell_later(app: &TestApp, acme: &Tenant, person: &Person) -> Vec<Later> {
+    let (table, now) = (app.table(), app.now());
+    let cause = (Owner::Org(acme.org.parse().unwrap()), "held".to_owned(), now);
+    let due = now.plus_millis(Time::HOUR);
+    let jobs = jobs_for(&table, now, due, cause, user(person), &message())
+        .await
+        .unwrap();
+    let lambda = app.app().await;
+    for job in &jobs {
+        job.store(&lambda).await.unwrap();
+    }
+    assert_eq!(jobs.len(), 1);
+    jobs
+}
+
+#[tokio::test]
+async fn what_was_held_goes_to_nobody_who_has_left_or_wants_it_no_more() {
+    let app = TestApp::start().await;
+    let acme = app.tenant().await;
+    let manager = app.manager().await;
+    let people = [
+        app.member(&acme, "accountant").await,
+        app.member(&acme, "viewer").await,
+        app.member(&acme, "viewer").await,
+        app.member(&acme, "viewer").await,
+    ];
+    let [left, locked, silent, stays] = &people;
+    let (receiver, browser) = (Receiver::start().await, Browser::new());
+    let mut held = Vec::new();
+    for (number, person) in people.iter().enumerate() {
+        subscribe(person, &browser, &format!("{}/{number}", receiver.url())).await;
+        held.extend(tell_later(&app, &acme, person).await);
+    }
+    let of_left = format!("/v1/orgs/{}/members/{}", acme.org, left.id);
+    acme.client.delete(of_left).await.expect(204);
+    let status = json!({"status": "deactivated"});
+    manager
+        .client
+        .patch(format!("/v1/users/{}", locked.id), status)
+        .await
+        .expect(200);
+    let wants = json!({"topics": {"alerts": {"push": "off"}}});
+    silent
+        .client
+        .put("/v1/notification-preferences", wants)
+        .await
+        .expect(200);
+    app.advance(Time::HOUR + Time::MINUTE);
+    app.run_sweeper().await;
+    app.settle().await;
+    let paths: Vec<String> = receiver.calls().into_iter().map(|call| call.path).collect();
+    assert_eq!(paths, ["/hook/3"]);
+    for (job, why) in held.iter().zip(["has left", "may not log in", "wants no messages"]) {
+        let job = stored(&app, job).await;
+        assert_eq!(job.state, State::Canceled);
+        assert!(
+            job.error.as_ref().is_some_and(|error| error.contains(why)),
+            "{:?}",
+            job.error
+        );
+    }
+    // What comes by itself stands for itself; what comes with more gives way to the newest.
+    assert_eq!(receiver.calls()[0].header("topic"), "");
+    let weekly = json!({"topics": {"alerts": {"push": "weekly"}}});
+    let client = stays.logged_in_again(&app).await.client.within(&acme.org);
+    client.put("/v1/notification-preferences", weekly).await.expect(200);
+    for _ in 0..2 {
+        tell_later(&app, &acme, stays).await;
+        app.advance(Time::HOUR + Time::MINUTE);
+        app.run_sweeper().await;
+        app.settle().await;
+    }
+    let calls = receiver.calls();
+    let topics: Vec<&str> = calls[1..].iter().map(|call| call.header("topic")).collect();
+    assert_eq!((topics.len(), topics[0].len(), topics[0]), (2, 32, topics[1]));
+}
+
+#[tokio::test]
+async fn who_changes_their_password_shakes_off_what_others_subscribed() {
+    let app = TestApp::start().await;
+    let (ada, receiver, browser, id) = with_browser(&app, &[]).await;
+    let shown = ada.client.get(PATH).await.expect(200);
+    assert_eq!(shown.data().len(), 1);
+    assert_eq!(shown.data()[0]["id"], id);
+    let keys: Vec<&String> = shown.data()[0].as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["id", "server", "createdAt"], "and not where it is told");
+    assert!(app.person().await.client.get(PATH).await.expect(200).data().is_empty());
+    app.client().get(PATH).await.expect(401);
+
+    let before = tell(&app, &ada, "before").await;
+    let body = json!({"currentPassword": testing::PASSWORD, "newPassword": "another good horse"});
+    ada.client.post("/v1/auth/password/change", body).await.expect(204);
+    app.settle().await;
+    let job = stored(&app, &before[0]).await;
+    assert_eq!((job.state, receiver.calls().len()), (State::Canceled, 0));
+    assert!(ada.client.get(PATH).await.expect(200).data().is_empty());
+    assert!(tell(&app, &ada, "after").await.is_empty(), "it is forgotten");
+    // Whoever is still there subscribes anew.
+    let again = subscribe(&ada, &browser, &receiver.url()).await;
+    tell(&app, &ada, "anew").await;
+    app.settle().await;
+    assert_eq!(receiver.calls().len(), 1);
+    ada.client.delete(format!("{PATH}/{again}")).await.expect(204);
+    let manager = app.manager().await;
+    let trail = manager.client.all(format!("/v1/audit?userId={}", ada.id)).await;
+    for (action, times) in [("created", 2), ("deleted", 1)] {
+        let action = format!("push_subscription.{action}");
+        let noted = trail.iter().filter(|entry| entry["action"] == action);
+        assert_eq!(noted.count(), times, "{action}");
+    }
+    let said = trail.iter().map(Value::to_string).collect::<String>();
+    assert!(!said.contains("/push/abc"), "where it is told is nobody's to know");
 }
 
 #[tokio::test]

@@ -6,7 +6,9 @@ use kernel::policy::ManageOwnAccount;
 use kernel::seal::KeyId;
 use kernel::{Error, Origin, PushSubscriptionId, Result, Scope, UserId};
 use outbound::AllowList;
+use serde_json::json;
 use table::{Key, Record, Table, TableName, Write};
+use trail::{Chain, Change};
 
 use super::{NewSubscription, SubscriptionView, Subscriptions};
 
@@ -36,22 +38,30 @@ impl Subscriptions {
         Ok(found.unwrap_or_else(|| Self::none(user)))
     }
 
-    /// Adds one to the caller's, signed for by this key of ours; the same address twice is one. 422 for an address that may not
-    /// be called; 409 `too_many_push_subscriptions`.
+    /// Shows the caller's that count with this number of their sessions, oldest first.
+    pub async fn list(table: &Table, scope: &Scope<ManageOwnAccount>, epoch: u32) -> Result<Vec<SubscriptionView>> {
+        let all = Self::of(table, scope.user()?).await?;
+        Ok(all.of_epoch(epoch).map(SubscriptionView::from).collect())
+    }
+
+    /// Adds one to the caller's, signed for by this key of ours, and notes it; the same address twice is one. It counts as long as
+    /// the number of their sessions is this. 422 for an address that may not be called; 409 `too_many_push_subscriptions`.
     pub async fn subscribe(
         app: &App,
         scope: &Scope<ManageOwnAccount>,
         new: &NewSubscription,
-        signed_by: KeyId,
+        (signed_by, epoch): (KeyId, u32),
         allow: &AllowList,
     ) -> Result<SubscriptionView> {
         new.must_be_callable(allow)?;
         let user = scope.user()?;
         again(|| async {
             let mut all = Self::of(&app.table, user).await?;
-            let view = SubscriptionView::from(all.add(app.now(), new, signed_by)?);
+            let view = SubscriptionView::from(all.add(app.now(), new, signed_by, epoch)?);
+            let change = Change::by(scope.actor(), "push_subscription.created", "push_subscription", view.id);
             Commit::by(app, scope)
                 .write("push subscriptions", Write::save(&all)?)
+                .note(Chain::User(user), change.to(json!({"server": view.server})))
                 .reply(Reply::created(&view)?)
                 .await?;
             Ok(view)
@@ -59,7 +69,7 @@ impl Subscriptions {
         .await
     }
 
-    /// Deletes one of the caller's; 404 if they have none with this id.
+    /// Deletes one of the caller's and notes it; 404 if they have none with this id.
     pub async fn unsubscribe(app: &App, scope: &Scope<ManageOwnAccount>, id: PushSubscriptionId) -> Result<()> {
         let user = scope.user()?;
         again(|| async {
@@ -67,8 +77,11 @@ impl Subscriptions {
             if !all.take_out(id) {
                 return Err(Error::NotFound(NAME).into());
             }
+            let change = Change::by(scope.actor(), "push_subscription.deleted", "push_subscription", id);
             Commit::by(app, scope)
                 .write("push subscriptions", Write::save(&all)?)
+                .note(Chain::User(user), change)
+                .reply(Reply::no_content())
                 .await
         })
         .await
