@@ -25,7 +25,7 @@ struct OrgHeader(
 #[into_params(parameter_in = Header, names("x-org-id"))]
 struct OptionalOrgHeader(
     /// The organization to act in, if it is to be in one. Where that is for platform admins alone, everybody else is refused
-    /// (400 `missing_org`).
+    /// (403 `missing_org`).
     #[param(inline)]
     #[expect(dead_code, reason = "only described; the gate reads the header")]
     Option<OrgId>,

@@ -244,7 +244,12 @@ pub(crate) async fn member_or_staff(
     }
     let known = gate.0.person(request.headers()).await?;
     if known.1.role == PlatformRole::User {
-        return Err(missing_org().into());
+        // Not 400: without the header the request is as good as any, for others.
+        return Err(Error::Forbidden {
+            code: "missing_org",
+            detail: "name the organization to act in as `x-org-id`; without it this is for those with a role on the platform",
+        }
+        .into());
     }
     gate.0.demand_factor(known.0, known.1, false).await?;
     admit(&gate.0, known, request, next).await
