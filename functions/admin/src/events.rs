@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use telemetry::EventView;
 use telemetry::metrics::Range;
-use telemetry::search::{Position, Wanted, search_anywhere};
+use telemetry::search::{Budget, Position, Wanted, search_anywhere};
 use trail::{Chain, Change};
 
 /// One page looks through so many projects at most.
@@ -69,8 +69,8 @@ struct Bookmark {
 /// Searches the events of all organizations
 ///
 /// Project by project, the newest project first, and of each the newest event first. A page reads a bounded part of the events;
-/// it may be short, even empty, and yet have a `nextCursor`. Each page is noted in the audit trail: of the organization if it is one,
-/// else of who searches.
+/// it may be short, even empty, and yet have a `nextCursor`. Each page is noted in the audit trail: of the organization if it is one and
+/// has the projects that are searched, else of who searches.
 #[utoipa::path(get, path = "/v1/admin/events", operation_id = "search_all_events", tag = "Platform",
     params(SearchAllQuery,
         ("limit" = Option<u16>, Query, description = "How many events at most: 1 to 100, 50 if absent.", minimum = 1, maximum = 100),
@@ -99,12 +99,13 @@ async fn search_all_events(
         name: query.name.clone(),
         user_id: query.user_id.clone(),
     };
-    let (mut data, mut next) = (Vec::new(), None);
+    let (mut data, mut next, mut budget) = (Vec::new(), None, Budget::new());
     for (number, project) in projects.iter().enumerate() {
         let position = place.as_ref().filter(|(at, _)| *at == project.id);
         let position = position.and_then(|(_, position)| *position);
         let left = limit - data.len();
-        let found = search_anywhere(&app.table, &scope, project.id, (&wanted, app.now()), left, position);
+        let wanted = (&wanted, app.now());
+        let found = search_anywhere(&app.table, &scope, project.id, wanted, left, position, &mut budget);
         let (events, rest) = found.await?;
         data.extend(events.into_iter().map(|event| TenantEvent {
             org_id: project.org,
@@ -113,7 +114,7 @@ async fn search_all_events(
         }));
         let is_last = number + 1 == projects.len();
         next = Some((project.id, rest));
-        if rest.is_some() || data.len() == limit {
+        if rest.is_some() || data.len() == limit || budget.is_spent() {
             more |= rest.is_some() || !is_last;
             break;
         }
@@ -138,8 +139,7 @@ async fn projects(
     if let Some(id) = query.project_id {
         let project = Project::load_anywhere(&app.table, scope, id).await?;
         let meant = query.org_id.is_none_or(|org| org == project.org);
-        let over = place.is_some_and(|(_, position)| position.is_none());
-        return Ok((if meant && !over { vec![project] } else { Vec::new() }, false));
+        return Ok((if meant { vec![project] } else { Vec::new() }, false));
     }
     let last = match place {
         None => ProjectId::from_bits(u128::MAX),
@@ -158,8 +158,9 @@ async fn note(
     range: Range,
     projects: &[Project],
 ) -> kernel::Result<()> {
-    let named = query.project_id.and(projects.first()).map(|project| project.org);
-    let chain = match named.or(query.org_id) {
+    // Of one that has no such project nothing is read: nothing of this belongs into its trail, if there is such a one at all.
+    let is_one = query.project_id.is_some() || query.org_id.is_some();
+    let chain = match projects.first().filter(|_| is_one).map(|project| project.org) {
         Some(org) => Chain::Org(org),
         None => Chain::User(scope.user()?),
     };

@@ -1,5 +1,9 @@
 //! /v1/admin: what the platform's managers set: prices, credits and quotas of organizations; and what its admins look at: how much there
 //! is of everything, and the events of all tenants.
+//!
+//! # Known bounds
+//!
+//! How much there is of everything is counted anew each time, by up to 20 pages of 1,000 each, and kept nowhere.
 
 mod events;
 mod stats;

@@ -109,7 +109,8 @@ impl From<Tally> for People {
 
 /// Counts people, organizations, projects, events and jobs
 ///
-/// As they were a moment ago.
+/// As they were a moment ago. Counting has a bound, 20,000 of each (of jobs 20,000 of each part of a queue, of events the newest 2,000
+/// projects): where it was reached, `complete` is false, and the numbers beside it say how many there are at least.
 #[utoipa::path(get, path = "/v1/admin/stats", operation_id = "get_stats", tag = "Platform",
     responses((status = 200, body = Stats)))]
 async fn get_stats(State(app): State<App>, scope: Scope<ReadStats>) -> Result<Json<Stats>> {

@@ -3,7 +3,7 @@
 use app::App;
 use commit::{Commit, NotDone, Reply, again};
 use jobs::{JobRecord, JobView, Owner, State, store};
-use kernel::{Actor, JobId, OrgOrPlatform, Result};
+use kernel::{Actor, Error, JobId, OrgOrPlatform, Result};
 use serde_json::json;
 use trail::{Chain, Change};
 
@@ -22,10 +22,15 @@ pub(crate) async fn retry(app: &App, scope: &Manager, id: JobId) -> Result<JobVi
     Ok(job.into())
 }
 
-/// Ends a job without doing it. 409 `job_over` when it is done; nothing happens if it was canceled before.
+/// Ends a job without doing it. 409 `job_not_cancelable` where people may not, `job_over` when it is done; nothing happens if it
+/// was canceled before.
 pub(crate) async fn cancel(app: &App, scope: &Manager, id: JobId) -> Result<JobView> {
     let job = again(|| async {
         let (mut job, before) = load(app, scope, id).await?;
+        if !job.is_cancelable() {
+            let detail = "what settles money, erases, or tells a person of their account is not ended by hand";
+            return Err(Error::refused("job_not_cancelable", detail).into());
+        }
         if job.cancel(app.now())? {
             save(app, scope, before, &job, "job.canceled").await?;
         }

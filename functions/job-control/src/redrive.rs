@@ -7,8 +7,8 @@ use std::sync::Arc;
 use app::App;
 use axum::extract::State;
 use commit::again;
-use gate::{Routes, routes};
-use jobs::{Queue, queue, redrive, redrive_all};
+use gate::{Proving, Routes, routes};
+use jobs::{Queue, Redriven, queue, redrive, redrive_all};
 use kernel::{Check, Error, Input, OrgOrPlatform};
 use lambda::{Json, Result};
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ use table::Position;
 use trail::{Chain, Change};
 
 use crate::deeds::{actor, commit};
-use crate::{JobControl, Manager};
+use crate::{JobControl, Manager, QueueName};
 
 /// One call has so many pages of dead jobs tried again, of 20 jobs each.
 const MOST_PAGES: usize = 50;
@@ -27,12 +27,12 @@ const MOST_PAGES: usize = 50;
 pub(crate) struct DeadLetters(Arc<BTreeMap<String, String>>);
 
 impl DeadLetters {
-    /// Reads `VARIABLE=arn VARIABLE=arn …`.
-    pub(crate) fn parse(text: &str) -> Self {
+    /// Reads `MAIL=name EVENT=name …` of what belongs to `MAIL_QUEUE_URL` and so on; each ARN is `arns` and the name. So it takes
+    /// little of what a function's variables may hold in all.
+    pub(crate) fn parse(arns: &str, text: &str) -> Self {
         let named = text.split_whitespace().filter_map(|one| one.split_once('='));
-        Self(Arc::new(
-            named.map(|(name, arn)| (name.to_owned(), arn.to_owned())).collect(),
-        ))
+        let by_variable = named.map(|(queue, name)| (format!("{queue}_QUEUE_URL"), format!("{arns}{name}")));
+        Self(Arc::new(by_variable.collect()))
     }
 
     /// Those of these queues of jobs; of all queues if none is named.
@@ -55,7 +55,7 @@ pub(crate) fn routes() -> Routes<JobControl> {
 struct NewRedrive {
     /// Those of this queue; of all queues if absent.
     #[serde(default)]
-    #[schema(max_length = 40, example = "notifications")]
+    #[schema(inline, value_type = Option<QueueName>)]
     queue: Option<String>,
 }
 
@@ -77,7 +77,7 @@ impl Input for NewRedrive {
 struct RedriveView {
     /// So many dead jobs.
     jobs: usize,
-    /// Whether there are more of them: call again.
+    /// Whether there may be more of them: call again.
     more: bool,
     /// How many dead-letter queues are being emptied into what they belong to.
     dead_letter_queues: usize,
@@ -86,15 +86,22 @@ struct RedriveView {
 /// Has dead jobs tried again, each as often as if it were new
 ///
 /// Those of the organization. Without `x-org-id`, for platform admins, everybody's; and what lies in SQS's dead-letter queues goes back
-/// to where it comes from. A job that dies again meanwhile does not begin once more. One call does at most 1,000 jobs.
+/// to where it comes from: 403 `proof_required` for who has not proved a moment ago that it is them. That is noted in the audit trail of
+/// the admin, not in those of the organizations. A job that dies again meanwhile does not begin once more. One call does at most 1,000
+/// jobs.
 #[utoipa::path(post, path = "/v1/jobs/redrive", operation_id = "redrive_jobs", tag = "Jobs", request_body = NewRedrive,
     responses((status = 200, body = RedriveView)))]
 async fn redrive_jobs(
     State(app): State<App>,
     State(dead_letters): State<DeadLetters>,
     scope: Manager,
+    proving: Proving,
     Json(input): Json<NewRedrive>,
 ) -> Result<Json<RedriveView>> {
+    if let OrgOrPlatform::Platform(_) = scope {
+        // Who forgets to name their organization would otherwise redrive everybody's.
+        proving.must_be_recent().await?;
+    }
     let queue = input.queue.as_deref().and_then(Queue::named);
     let mut view = RedriveView {
         jobs: 0,
@@ -135,7 +142,23 @@ async fn dead_jobs(
         }
         after = next;
     }
-    Ok((jobs, true))
+    // Nothing more is done, but whether there is more is looked at.
+    let rest = page(app, scope, queue, before, after.as_ref()).await?;
+    Ok((jobs, !rest.is_empty() || rest.next.is_some()))
+}
+
+/// Dead jobs of a queue that are to be tried again: of whomever it is.
+async fn page(
+    app: &App,
+    scope: &Manager,
+    queue: &'static Queue,
+    before: kernel::Time,
+    after: Option<&Position>,
+) -> kernel::Result<Redriven> {
+    match scope {
+        OrgOrPlatform::Org(scope) => redrive(app, scope, queue, before, after.cloned()).await,
+        OrgOrPlatform::Platform(scope) => redrive_all(app, scope, queue, before, after.cloned()).await,
+    }
 }
 
 async fn one_page(
@@ -146,10 +169,7 @@ async fn one_page(
     after: Option<&Position>,
 ) -> kernel::Result<(usize, Option<Position>)> {
     let page = again(|| async {
-        let page = match scope {
-            OrgOrPlatform::Org(scope) => redrive(app, scope, queue, before, after.cloned()).await?,
-            OrgOrPlatform::Platform(scope) => redrive_all(app, scope, queue, before, after.cloned()).await?,
-        };
+        let page = page(app, scope, queue, before, after).await?;
         if !page.is_empty() {
             let change = Change::by(actor(scope), "jobs.redriven", "queue", queue.name);
             commit(app, scope)

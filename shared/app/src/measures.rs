@@ -43,6 +43,11 @@ impl Measures {
         self.add(name, Unit::Count, labels, 1.0);
     }
 
+    /// Notes how many of something there are: once an invocation.
+    pub fn gauge(&self, name: &'static str, labels: &[(&'static str, &str)], value: u32) {
+        self.add(name, Unit::Count, labels, f64::from(value));
+    }
+
     /// Notes how long something took.
     pub fn time(&self, name: &'static str, labels: &[(&'static str, &str)], took: Duration) {
         self.add(name, Unit::Seconds, labels, took.as_secs_f64());

@@ -13,10 +13,15 @@
 //! write stops no call.
 //!
 //! It knows nothing of what is called, and what a failure is says the caller.
+//!
+//! # Known bounds
+//!
+//! Of those that are open 1,000 are counted. One whose process dies as it opens is not counted until it opens anew.
 
 mod state;
 mod store;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use app::App;
@@ -66,6 +71,30 @@ pub struct Breaker {
 pub struct Open {
     /// When to ask again.
     pub until: Time,
+}
+
+/// What breakers are of: the first part of their names.
+const KINDS: [&str; 5] = ["cashfree", "email", "razorpay", "stripe", "webhook"];
+/// One that let nobody fail for so long waits for a call, and holds nothing up: longer than every cool-down, and seen by each
+/// minute's look.
+const RECENT: i64 = 2 * Time::MINUTE;
+
+/// Notes how many breakers of each kind are open: the gauge `breaker.open`, 0 where none is.
+pub async fn measure(app: &App) -> kernel::Result<()> {
+    let names = store::open_since(app, app.now().plus_millis(-RECENT)).await?;
+    let mut open: BTreeMap<&str, u32> = KINDS.map(|kind| (kind, 0)).into();
+    for name in &names {
+        *open.entry(kind(name)).or_default() += 1;
+    }
+    for (kind, count) in open {
+        app.measures.gauge("breaker.open", &[("breaker", kind)], count);
+    }
+    Ok(())
+}
+
+/// What the breaker of this name is of: one series for all endpoints of webhooks.
+fn kind(name: &str) -> &str {
+    name.split('#').next().unwrap_or_default()
 }
 
 /// What a call that was let through reports to.
@@ -158,7 +187,15 @@ impl Breaker {
             (Permit::Closed { row: false, .. }, false) | (Permit::Unknown, _) => return,
         };
         match store::change(app, self, &change).await {
-            Ok(Ok(state)) => self.tell(app, &change, &state),
+            Ok(Ok(state)) => {
+                self.tell(app, &change, &state);
+                if change.opens(&state, rule)
+                    && let Err(error) = store::note_open(app, self, &state).await
+                {
+                    let name = &self.name;
+                    tracing::warn!(breaker.name = %name, %error, "an open breaker is not among those that are counted");
+                }
+            }
             // What it reports to is not any more.
             Ok(Err(_)) => {}
             Err(error) => drop(self.unknown(&error)),
@@ -173,8 +210,7 @@ impl Breaker {
 
     /// Says that it has opened or closed; a row that goes on is nobody's news.
     fn tell(&self, app: &App, change: &Change, state: &State) {
-        // One series for all endpoints of webhooks.
-        let kind = self.name.split('#').next().unwrap_or_default();
+        let kind = kind(&self.name);
         let (name, org) = (&self.name, self.org.map(|org| org.to_string()).unwrap_or_default());
         if change.opens(state, self.rule) {
             app.measures.count("breaker.opened", &[("breaker", kind)]);

@@ -153,6 +153,11 @@ impl Queue {
         ALL.iter().copied().find(|queue| queue.name == name)
     }
 
+    /// Whether people may end its jobs before they are done: not what settles money, and not what erases.
+    pub fn is_cancelable(&self) -> bool {
+        ![PAYMENTS.name, ERASURES.name].contains(&self.name)
+    }
+
     /// The partition of a job among the queue's, by the bits of its id.
     pub(crate) fn shard(&self, id: u128) -> u8 {
         u8::try_from(id % u128::from(self.shards.max(1))).unwrap_or(0)

@@ -413,6 +413,12 @@ impl JobRecord {
         self.finish(now, State::Canceled);
     }
 
+    /// Whether people may end it: what its queue says, and never what tells a person of their own account.
+    pub fn is_cancelable(&self) -> bool {
+        let is_accounts = matches!(self.owner, Owner::User(_));
+        !is_accounts && Queue::named(&self.queue).is_none_or(Queue::is_cancelable)
+    }
+
     /// Ends it without doing it. If a worker is at it, what that does may still happen, but nothing after it. 409 `job_over`
     /// when it is done; says whether anything changed.
     pub fn cancel(&mut self, now: Time) -> Result<bool> {

@@ -11,7 +11,7 @@ use table::Page;
 
 use crate::later::message;
 use crate::queue::Queue;
-use crate::record::{JobRecord, store};
+use crate::record::{JobRecord, State, store};
 
 /// Who made a job has told of it at once; only what is overdue by this much is looked at.
 const GRACE: i64 = 15 * Time::SECOND;
@@ -108,6 +108,9 @@ async fn recover(app: &App, mut job: JobRecord) -> Result<Recovered> {
     let was_lost = store::save(&app.table, &mut job).await?;
     if was_lost {
         tracing::warn!(job.id = %job.id, job.kind = job.kind, job.state = job.state.name(), "a worker was lost");
+    }
+    if was_lost && job.state == State::Dead {
+        app.measures.count("jobs.failed", &[("queue", job.queue.as_str())]);
     }
     Ok(Recovered {
         was_lost,

@@ -168,7 +168,9 @@ pub async fn work<J: Job>(app: &App, worker: &impl Work<J>, message: &str) -> Re
         Begin::Over | Begin::NotDue => return Ok(()),
         Begin::GivenUp => {
             tracing::error!(job.id = %record.id, job.kind = record.kind, "a job cost too many workers and is given up");
-            store::save(&app.table, &mut record).await?;
+            if store::save(&app.table, &mut record).await? {
+                app.measures.count("jobs.failed", &[("queue", J::QUEUE.name)]);
+            }
             return Ok(());
         }
         Begin::Try => {}

@@ -15,7 +15,7 @@ use aws_sdk_dynamodb::types::{
 use kernel::origin::Still;
 use kernel::{Anchor, Error, Problem, Result, Time};
 
-use crate::record::{self, Record, TableName, number, text};
+use crate::record::{self, Index, Record, TableName, number, text};
 use crate::{Item, Key, Table, size};
 
 /// DynamoDB takes this many writes in one transaction.
@@ -307,6 +307,7 @@ pub struct Update {
     write: Write,
     /// Clauses by their keyword.
     set: Vec<String>,
+    remove: Vec<String>,
     add: Vec<String>,
     delete: Vec<String>,
 }
@@ -318,6 +319,7 @@ impl Update {
         let update = Self {
             write,
             set: Vec::new(),
+            remove: Vec::new(),
             add: Vec::new(),
             delete: Vec::new(),
         };
@@ -328,6 +330,24 @@ impl Update {
     #[must_use]
     pub fn set_number(self, name: &str, value: i64) -> Self {
         self.set(name, number(value))
+    }
+
+    /// Puts the record into the first index, at this place.
+    #[must_use]
+    pub fn into_index1(self, place: &Key) -> Self {
+        let (pk, sk) = Index::First.attributes();
+        self.set(pk, record::text(&place.pk)).set(sk, record::text(&place.sk))
+    }
+
+    /// Takes the record out of the first index.
+    #[must_use]
+    pub fn out_of_index1(mut self) -> Self {
+        let (pk, sk) = Index::First.attributes();
+        for name in [pk, sk] {
+            let name = self.write.name(name);
+            self.remove.push(name);
+        }
+        self
     }
 
     /// Says when DynamoDB may forget the record.
@@ -416,7 +436,12 @@ impl Update {
 
 impl From<Update> for Write {
     fn from(update: Update) -> Self {
-        let clauses = [("SET", update.set), ("ADD", update.add), ("DELETE", update.delete)];
+        let clauses = [
+            ("SET", update.set),
+            ("REMOVE", update.remove),
+            ("ADD", update.add),
+            ("DELETE", update.delete),
+        ];
         let clauses = clauses.iter().filter(|(_, clauses)| !clauses.is_empty());
         let expression = clauses.map(|(word, clauses)| format!("{word} {}", clauses.join(", ")));
         let expression = expression.collect::<Vec<_>>().join(" ");

@@ -20,6 +20,8 @@ const MOST_CHUNKS: usize = 64;
 const PAGE: u16 = 128;
 /// A request reads at most so many pages of entries, unless it could not go on from there.
 const MOST_PAGES: usize = 32;
+/// So many heads of days are as much as a page.
+const HEADS: usize = 100;
 /// Bits of a Bloom filter an entry; with 5 places each about 1 in 100 is a false hit.
 const FILTER_BITS: usize = 10;
 /// A filter is at most this long, so that an entry stays within one write unit for ordinary chunks.
@@ -63,6 +65,34 @@ pub struct Position {
     last_ms: i64,
 }
 
+/// How much a request may still read. One that walks through several projects has one for all of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Budget {
+    chunks: usize,
+    pages: usize,
+}
+
+impl Budget {
+    /// What a request may read.
+    pub const fn new() -> Self {
+        Self {
+            chunks: MOST_CHUNKS,
+            pages: MOST_PAGES,
+        }
+    }
+
+    /// Whether nothing more should be read.
+    pub fn is_spent(&self) -> bool {
+        self.chunks == 0 || self.pages == 0
+    }
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// A found event and the last moment of its chunk, to be shown when its turn comes.
 struct Found {
     view: EventView,
@@ -81,10 +111,10 @@ pub async fn search(
     limit: usize,
     position: Option<Position>,
 ) -> Result<Shown> {
-    walk(table, project, wanted, limit, position).await
+    walk(table, project, wanted, limit, position, &mut Budget::new()).await
 }
 
-/// As [`search`], in whosever project: for the platform.
+/// As [`search`], in whosever project, within what is left of a budget: for the platform.
 pub async fn search_anywhere(
     table: &Table,
     _: &Scope<policy::SearchAllEvents>,
@@ -92,8 +122,9 @@ pub async fn search_anywhere(
     wanted: (&Wanted, Time),
     limit: usize,
     position: Option<Position>,
+    budget: &mut Budget,
 ) -> Result<Shown> {
-    walk(table, project, wanted, limit, position).await
+    walk(table, project, wanted, limit, position, budget).await
 }
 
 async fn walk(
@@ -102,6 +133,7 @@ async fn walk(
     (wanted, now): (&Wanted, Time),
     limit: usize,
     position: Option<Position>,
+    budget: &mut Budget,
 ) -> Result<Shown> {
     let end = wanted.range.to.millis() - 1;
     let start = position.unwrap_or(Position {
@@ -116,8 +148,7 @@ async fn walk(
         start,
         found: BTreeMap::new(),
         shown: Vec::new(),
-        chunks: 0,
-        pages: 0,
+        budget,
         dropped_ms: i64::MIN,
     };
     let newest = Time::from_millis(start.last_ms.min(end));
@@ -125,6 +156,7 @@ async fn walk(
     let days: Vec<Time> = days.filter(|day| *day <= newest && store::is_kept(*day, now)).collect();
     // The heads tell which days have events at all.
     let heads: Vec<_> = days.iter().map(|day| store::head_key(project, &day.day())).collect();
+    walk.budget.pages = walk.budget.pages.saturating_sub(heads.len() / HEADS);
     let heads = table.get_many::<DayHead>(&heads, false).await?;
     let with_events: HashSet<&str> = heads.iter().map(DayHead::day).collect();
     for day in days
@@ -147,8 +179,7 @@ struct Walk<'a> {
     start: Position,
     found: BTreeMap<EventId, Found>,
     shown: Vec<EventView>,
-    chunks: usize,
-    pages: usize,
+    budget: &'a mut Budget,
     /// The last moment of any chunk of which found events were dropped, for the page is full without them.
     dropped_ms: i64,
 }
@@ -167,8 +198,7 @@ impl Walk<'_> {
                 if let Some(end) = self.show_after(entry.last_ms, Some(entry.last_ms)) {
                     return Ok(Some(end));
                 }
-                let enough = self.chunks >= MOST_CHUNKS || self.pages >= MOST_PAGES;
-                if enough && entry.last_ms + 1 < self.start.before.time().millis() {
+                if self.budget.is_spent() && entry.last_ms + 1 < self.start.before.time().millis() {
                     let before = EventId::from_bits(u128::try_from(entry.last_ms + 1).unwrap_or(0) << 80);
                     return Ok(Some(Position {
                         before,
@@ -181,7 +211,7 @@ impl Walk<'_> {
                 }
                 self.read(&entry).await?;
             }
-            self.pages += 1;
+            self.budget.pages = self.budget.pages.saturating_sub(1);
             next = page.next;
             if next.is_none() {
                 return Ok(self.show_after(i64::MIN, None));
@@ -190,7 +220,7 @@ impl Walk<'_> {
     }
 
     async fn read(&mut self, entry: &ChunkRecord) -> Result<()> {
-        self.chunks += 1;
+        self.budget.chunks = self.budget.chunks.saturating_sub(1);
         let key = store::blob_key(self.project, &entry.day, entry.chunk);
         let Some(blob) = self.table.get::<BlobRecord>(&key).await? else {
             return Ok(());

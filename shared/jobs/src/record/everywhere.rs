@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use futures::future::try_join_all;
 use kernel::policy::kind;
 use kernel::{Error, JobId, Permission, Result, Scope};
-use table::{Key, Query, Record, Slice, Table, Tally};
+use table::{Key, Page, Query, Record, Slice, Table, Tally};
 
 use super::store::{Filter, all_in, dead_in, due_in};
 use super::{JobRecord, State};
@@ -99,9 +99,8 @@ async fn newest(table: &Table, partitions: Vec<String>, limit: u16, after: Optio
         table.keys::<JobRecord>(query.between("0", last.clone()))
     });
     let pages = try_join_all(read).await?;
-    let mut keys: Vec<Key> = pages.into_iter().flat_map(|page| page.records).collect();
-    keys.sort_by(|one, other| other.sk.cmp(&one.sk));
-    let next = cut(&mut keys, limit).map(|last| last.sk.clone());
+    let (keys, more) = merge(pages, limit, |key: &Key| Reverse(key.sk.clone()));
+    let next = keys.last().filter(|_| more).map(|last| last.sk.clone());
     let mut jobs: Vec<JobRecord> = table.get_many(&keys, false).await?;
     jobs.sort_by_key(|job| Reverse(job.id));
     Ok((jobs, next))
@@ -117,18 +116,26 @@ async fn in_order(table: &Table, partitions: Vec<String>, limit: u16, after: Opt
     });
     let pages = try_join_all(read).await?;
     let place = |job: &JobRecord| job.index1().map_or_else(String::new, |key| key.sk);
-    let mut jobs: Vec<JobRecord> = pages.into_iter().flat_map(|page| page.records).collect();
-    jobs.sort_by_cached_key(place);
-    let next = cut(&mut jobs, limit).map(place);
+    let (jobs, more) = merge(pages, limit, place);
+    let next = jobs.last().filter(|_| more).map(place);
     Ok((jobs, next))
 }
 
-/// Cuts a page to its limit; yields its last thing if there were more.
-fn cut<T>(things: &mut Vec<T>, limit: u16) -> Option<&T> {
+/// Merges the first pages of partitions to one of at most `limit` things, by where they have their place; says whether there may
+/// be more. A page ends at its limit or at 1 MB: what the others have after its end is left to the next call, for nobody knows
+/// what of its own comes before that.
+pub(super) fn merge<T, K: Ord>(pages: Vec<Page<T>>, limit: u16, place: impl Fn(&T) -> K) -> (Vec<T>, bool) {
+    let ended = pages.iter().filter(|page| page.next.is_some());
+    let end = ended.filter_map(|page| page.records.last()).map(&place).min();
+    let mut things: Vec<T> = pages.into_iter().flat_map(|page| page.records).collect();
+    if let Some(end) = &end {
+        things.retain(|thing| place(thing) <= *end);
+    }
+    things.sort_by_cached_key(&place);
     let limit = usize::from(limit);
-    let more = things.len() > limit;
+    let more = end.is_some() || things.len() > limit;
     things.truncate(limit);
-    things.last().filter(|_| more)
+    (things, more)
 }
 
 /// Reads a job of any owner, as it is now; 404 if there is none with this id.
@@ -137,10 +144,11 @@ pub async fn load_anywhere<P: Permission<Kind = kind::Platform>>(
     _: &Scope<P>,
     id: JobId,
 ) -> Result<JobRecord> {
-    let (id, bits) = (id.to_string(), id.bits());
-    let places = queue::ALL.iter().map(|queue| {
-        let shard = queue.shard(bits);
-        let query = Query::of(all_in(queue.name, shard), 1).index3();
+    let id = id.to_string();
+    // In every shard: a queue may have had fewer of them when the job was made.
+    let partitions = queue::ALL.iter().flat_map(|queue| List::All.partitions(queue));
+    let places = partitions.map(|partition| {
+        let query = Query::of(partition, 1).index3();
         table.keys::<JobRecord>(query.between(id.clone(), id.clone()))
     });
     let found = try_join_all(places).await?;
@@ -187,4 +195,36 @@ async fn depth(table: &Table, queue: &Queue) -> Result<Depth> {
         depth.complete &= complete;
     }
     Ok(depth)
+}
+
+#[cfg(test)]
+mod tests {
+    use table::Position;
+
+    use super::*;
+
+    fn page(records: &[u8], ended: bool) -> Page<u8> {
+        let records = records.to_vec();
+        Page {
+            records,
+            next: ended.then(Position::default),
+        }
+    }
+
+    #[test]
+    fn pages_are_merged_to_one_of_the_limit() {
+        let pages = vec![page(&[1, 4, 5], false), page(&[2, 3], false)];
+        assert_eq!(merge(pages, 4, |thing| *thing), (vec![1, 2, 3, 4], true));
+        let pages = vec![page(&[1, 4], false), page(&[2, 3], false)];
+        assert_eq!(merge(pages, 4, |thing| *thing), (vec![1, 2, 3, 4], false));
+    }
+
+    #[test]
+    fn nothing_is_skipped_after_a_page_that_ended_before_its_limit() {
+        // The second partition has a 4 that did not fit its page.
+        let pages = vec![page(&[1, 5, 6], false), page(&[2, 3], true)];
+        assert_eq!(merge(pages, 4, |thing| *thing), (vec![1, 2, 3], true));
+        let pages = vec![page(&[6, 5, 1], false), page(&[4, 3], true)];
+        assert_eq!(merge(pages, 4, |thing| Reverse(*thing)), (vec![6, 5, 4, 3], true));
+    }
 }

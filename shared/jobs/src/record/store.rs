@@ -8,10 +8,11 @@
 
 use std::cmp::Reverse;
 
-use futures::future::join_all;
+use futures::future::{join_all, try_join_all};
 use kernel::{Error, JobId, OrgWide, Result, Scope, Time};
 use table::{Key, Page, Position, Query, Record, Slice, Table, TableName, Write};
 
+use super::everywhere::merge;
 use super::{JobRecord, JobRef, Owner, State};
 
 pub use super::everywhere::{Depth, counts, everywhere, load_anywhere};
@@ -227,14 +228,8 @@ async fn in_any_state(table: &Table, partition: &str, slice: Slice) -> Result<Pa
         let query = Query::of(partition, slice.limit + 1).index2().descending();
         table.query::<JobRecord>(query.between(oldest, newest))
     };
-    let mut records = Vec::new();
-    for page in join_all(State::ALL.map(first)).await {
-        records.extend(page?.records);
-    }
-    records.sort_by_key(|job| Reverse(job.id));
-    let limit = usize::from(slice.limit);
-    let more = records.len() > limit;
-    records.truncate(limit);
+    let pages = try_join_all(State::ALL.map(first)).await?;
+    let (records, more) = merge(pages, slice.limit, |job: &JobRecord| Reverse(job.id));
     let next = records.last().filter(|_| more);
     let next = next.map(|last| Position::from([(AFTER.to_owned(), last.id.to_string())]));
     Ok(Page { records, next })

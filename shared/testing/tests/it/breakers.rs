@@ -2,6 +2,7 @@
 //! failures.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 
 use breaker::{Breaker, Open, Rule};
 use futures::StreamExt;
@@ -122,6 +123,43 @@ async fn who_dies_while_trying_blocks_it_for_a_minute_at_most() {
     testing.advance(Time::MINUTE);
     assert!(call(&email, &app, false).await.is_ok());
     fail(&email, &app, 2).await;
+}
+
+/// How many breakers are open by what they are of, as it is measured.
+async fn open(app: &App) -> BTreeMap<String, f64> {
+    app.measures.take();
+    breaker::measure(app).await.unwrap();
+    let taken = app.measures.take().into_iter();
+    let gauges = taken.filter(|one| one.name == "breaker.open");
+    gauges.map(|one| (one.labels[0].1.clone(), one.values[0])).collect()
+}
+
+#[tokio::test]
+async fn those_that_are_open_are_measured_until_they_close_or_nobody_calls() {
+    let testing = TestApp::start().await;
+    let app = testing.app().await;
+    let endpoint = Breaker::of(org(1), "webhook#whe_1", Rule::WEBHOOK);
+    let none = ["cashfree", "email", "razorpay", "stripe", "webhook"].map(|kind| (kind.to_owned(), 0.0));
+    let none = BTreeMap::from(none);
+    fail(&stripe(1), &app, 4).await;
+    assert_eq!(open(&app).await, none, "a row of failures alone opens nothing");
+    fail(&stripe(1), &app, 1).await;
+    fail(&stripe(2), &app, 5).await;
+    fail(&endpoint, &app, 10).await;
+    let mut expected = none.clone();
+    expected.extend([("stripe".to_owned(), 2.0), ("webhook".to_owned(), 1.0)]);
+    assert_eq!(open(&app).await, expected);
+    testing.advance(30 * Time::SECOND);
+    for _ in 0..2 {
+        assert_eq!(call(&stripe(1), &app, false).await, Ok(false));
+    }
+    expected.insert("stripe".to_owned(), 1.0);
+    assert_eq!(open(&app).await, expected);
+    testing.advance(2 * Time::MINUTE);
+    assert_eq!(open(&app).await, none);
+    // A trial that fails opens it anew.
+    fail(&stripe(2), &app, 1).await;
+    assert_eq!(open(&app).await["stripe"].to_bits(), 1.0_f64.to_bits());
 }
 
 #[tokio::test]

@@ -3,12 +3,15 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use jobs::{JobRef, Outcome, Running, Work};
+use jobs::{JobRecord, JobRef, Outcome, Running, Work, store};
 use kernel::Time;
 use lambda::App;
 use notifications::MailNotice;
+use payment_double::Provider;
 use serde_json::{Value, json};
-use testing::{Client, Reply, Tenant, TestApp};
+use testing::{Client, MANAGER_PASSWORD, PASSWORD, Reply, Setup, Tenant, TestApp};
+
+use crate::shop::Shop;
 
 const QUEUE: &str = "MailQueue";
 
@@ -132,10 +135,18 @@ async fn what_cannot_be_meant_is_refused() {
         "/v1/jobs?status=LOST",
         "/v1/jobs?limit=0",
         "/v1/jobs?colour=red",
+        "/v1/jobs?queue=wishes",
         "/v1/jobs/job_1",
     ] {
         assert_eq!(acme.client.get(path).await.status, 400, "{path}");
     }
+    for queue in jobs::queue::ALL {
+        let path = format!("/v1/jobs?queue={}", queue.name);
+        acme.client.get(path).await.expect(200);
+        let body = json!({"queue": queue.name});
+        acme.client.post("/v1/jobs/redrive", body).await.expect(200);
+    }
+    acme.owner.client.get("/v1/jobs").await.problem(400, "missing_org");
     let redrive = |body: Value| acme.client.post("/v1/jobs/redrive", body);
     redrive(json!({"queue": "wishes"})).await.problem(422, "invalid");
     assert_eq!(redrive(json!({"queue": 7})).await.status, 400);
@@ -332,4 +343,87 @@ async fn dead_jobs_are_redriven_by_organization_and_by_the_platform() {
             .count(),
         2
     );
+}
+
+#[tokio::test]
+async fn what_settles_money_is_not_canceled() {
+    let shop = Shop::open().await;
+    let (_, payment) = shop.paid(Provider::Stripe, 9_900).await;
+    shop.refund(&payment, 900).await.expect(201);
+    let due = shop.acme.client.all("/v1/jobs?queue=payments").await;
+    let refund = due.iter().find(|job| job["type"] == "payment-refund").unwrap();
+    let id = refund["id"].as_str().unwrap();
+    let manager = shop.app.manager().await;
+    for client in [&shop.acme.client, &manager.client] {
+        deed(client, id, "cancel").await.problem(409, "job_not_cancelable");
+    }
+    assert_eq!(noted(&shop.acme).await, [] as [Value; 0]);
+    shop.app.settle().await;
+    assert_ne!(job(&shop.acme.client, id).await["status"], "CANCELED");
+    assert_eq!(shop.double.count(&payment).refunds, 1);
+}
+
+#[tokio::test]
+async fn what_erases_and_what_tells_a_person_of_their_account_is_not_canceled() {
+    let app = TestApp::start().await;
+    let (manager, admin, ada) = (app.manager().await, app.proved_person().await, app.person().await);
+    let role = format!("/v1/users/{}/role", admin.id);
+    manager.client.patch(role, json!({"role": "admin"})).await.expect(200);
+    app.send_notices().await;
+    let erasure = format!("/v1/users/{}/erasure", ada.id);
+    manager.client.post(erasure, json!({})).await.expect(202);
+    let bob = json!({"email": "bob@example.com", "password": PASSWORD, "name": "Bob"});
+    app.client().post("/v1/auth/register", bob).await.expect(201);
+
+    let admin = admin.logged_in_again(&app).await;
+    for queue in ["erasures", "notifications"] {
+        let due = format!("/v1/jobs?queue={queue}&status=PENDING");
+        let due = admin.client.all(due).await;
+        let of_a_person = due.iter().find(|job| job["orgId"] == Value::Null);
+        let id = of_a_person.unwrap()["id"].as_str().unwrap();
+        for client in [&admin.client, &manager.client] {
+            deed(client, id, "cancel").await.problem(409, "job_not_cancelable");
+        }
+        assert_eq!(job(&admin.client, id).await["status"], "PENDING");
+    }
+}
+
+#[tokio::test]
+async fn redriving_everybodys_takes_a_recent_proof() {
+    let app = TestApp::start_as(Setup::default().parameter("StepUpMinutes", 15)).await;
+    let (mut manager, acme) = (app.manager().await, app.tenant().await);
+    let dead = a_job(&app, &acme, true).await;
+    app.advance(16 * Time::MINUTE);
+    let refreshed = json!({"refreshToken": manager.refresh_token});
+    let refreshed = app.client().post("/v1/auth/refresh", refreshed).await.expect(200);
+    manager = app.known(manager.email.clone(), &refreshed);
+    let redrive = async |client: &Client| client.post("/v1/jobs/redrive", json!({})).await;
+    redrive(&manager.client).await.problem(403, "proof_required");
+    assert_eq!(job(&manager.client, &dead).await["status"], "DEAD");
+    let proof = json!({"password": MANAGER_PASSWORD});
+    manager.client.post("/v1/auth/step-up", proof).await.expect(204);
+    assert_eq!(redrive(&manager.client).await.expect(200).json["jobs"], 1);
+
+    // An organization's own take none.
+    let owner = json!({"refreshToken": acme.owner.refresh_token});
+    let owner = app.client().post("/v1/auth/refresh", owner).await.expect(200);
+    let owner = app.known(acme.owner.email.clone(), &owner);
+    redrive(&owner.client.within(&acme.org)).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_job_is_found_by_its_id_in_whichever_shard_it_was_made() {
+    let app = TestApp::start().await;
+    let (manager, acme) = (app.manager().await, app.tenant().await);
+    let text = invited(&app, &acme).await;
+    let named = JobRef::parse(&text).unwrap();
+    let table = app.table();
+    for shard in 0..4 {
+        let mut record = json!(store::find(&table, &named).await.unwrap().unwrap());
+        record["shard"] = json!(shard);
+        let mut record: JobRecord = serde_json::from_value(record).unwrap();
+        assert!(store::save(&table, &mut record).await.unwrap());
+        let shown = job(&manager.client, &named.id.to_string()).await;
+        assert_eq!(shown["orgId"], acme.org.as_str(), "shard {shard}");
+    }
 }

@@ -237,6 +237,33 @@ async fn a_worker_that_dies_leaves_a_job_that_is_done_after_its_lease() {
 }
 
 #[tokio::test]
+async fn a_job_that_cost_too_many_workers_is_counted_as_failed() {
+    let world = World::new().await;
+    for by_the_sweeper in [true, false] {
+        let (job, text) = world.made(&count(1)).await;
+        // The last worker but none has just died.
+        let mut record = json!(world.stored(&job).await);
+        (record["state"], record["lost"]) = (json!("RUNNING"), json!(8));
+        let mut record: JobRecord = serde_json::from_value(record).unwrap();
+        assert!(store::save(&world.app.table, &mut record).await.unwrap());
+        world.testing.advance(20 * Time::SECOND);
+        for _ in 0..2 {
+            if by_the_sweeper {
+                world.sweep().await;
+            } else {
+                work(&world.app, &Worker::default(), &text).await.unwrap();
+            }
+        }
+        assert_eq!(world.state(&job).await, State::Dead);
+        let failed = world.app.measures.take().into_iter();
+        let failed: Vec<_> = failed.filter(|one| one.name == "jobs.failed").collect();
+        let counted = failed.iter().map(|one| (one.labels.clone(), one.values.clone()));
+        let expected = (vec![("queue", "tests".to_owned())], vec![1.0]);
+        assert_eq!(counted.collect::<Vec<_>>(), [expected]);
+    }
+}
+
+#[tokio::test]
 async fn a_worker_that_dies_at_any_moment_loses_nothing() {
     let mut finished = false;
     for polls in 1..200 {

@@ -124,4 +124,6 @@ async fn jobs_that_fail_are_counted_by_queue_and_batches_are_measured() {
     assert!(metrics["messaging.process.duration"].as_f64().unwrap() > 0.0);
     app.run_sweeper().await;
     assert_eq!(measured(&log, "fired").pop().unwrap().0["outcome"], "done");
+    let none_is_open = ["cashfree", "email", "razorpay", "stripe", "webhook"].map(|kind| (kind.to_owned(), 0.0));
+    assert_eq!(sums(&log, "breaker.open", "breaker"), BTreeMap::from(none_is_open));
 }

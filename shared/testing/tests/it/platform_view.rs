@@ -1,6 +1,7 @@
 //! What platform admins look at: how much there is of everything, and the events of all tenants, each search of which is
 //! noted.
 
+use kernel::Time;
 use serde_json::{Value, json};
 use testing::{Person, Tenant, TestApp};
 
@@ -95,5 +96,58 @@ async fn the_events_of_all_tenants_are_found_project_by_project_and_each_search_
     assert_eq!(ours.len(), 4 + 3, "one for each page");
     assert!(ours.iter().all(|entry| entry["actorUserId"] == manager.id.as_str()));
     let own = manager.client.all(format!("/v1/audit?userId={}", manager.id)).await;
-    assert_eq!(searches(own).len(), 6 + 3 + 1 + 2);
+    assert_eq!(
+        searches(own).len(),
+        6 + 3 + 1 + 2 + 1,
+        "and what no organization is searched for"
+    );
+}
+
+#[tokio::test]
+async fn a_search_of_what_an_organization_has_not_stands_with_who_searches() {
+    let app = TestApp::start().await;
+    let (manager, [acme, rival]) = (app.manager().await, app.tenants().await);
+    let absent = kernel::OrgId::new(app.now());
+    assert_eq!(found(&manager, &format!("orgId={absent}")).await.len(), 0);
+    let mixed = format!("orgId={}&projectId={}", acme.org, rival.project);
+    assert_eq!(found(&manager, &mixed).await.len(), 0);
+    let targets = |trail: &[Value]| -> Vec<String> {
+        let searches = trail.iter().filter(|entry| entry["action"] == "events.searched");
+        searches
+            .map(|entry| entry["targetId"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    for tenant in [&acme, &rival] {
+        let trail = tenant.client.all(format!("/v1/orgs/{}/audit", tenant.org)).await;
+        assert_eq!(targets(&trail), [] as [String; 0]);
+    }
+    let own = manager.client.all(format!("/v1/audit?userId={}", manager.id)).await;
+    assert_eq!(targets(&own), [rival.project.clone(), absent.to_string()]);
+}
+
+#[tokio::test]
+async fn a_page_reads_a_bounded_part_however_many_projects_it_looks_through() {
+    let app = TestApp::start().await;
+    let (manager, acme) = (app.manager().await, app.tenant().await);
+    for _ in 0..6 {
+        app.advance(1_000);
+        let project = app.project(&acme).await;
+        // Each day that has events is a page of entries to be read.
+        let days = (0..6).map(|day| app.now().plus_millis(-day * Time::DAY));
+        let events: Value = days
+            .map(|at| json!({"type": "A", "name": "a", "occurredAt": at}))
+            .collect();
+        project.ingest(events).await;
+    }
+    let sent = app.take_messages().await;
+    assert_eq!(app.deliver(&sent).await, Vec::<usize>::new());
+    app.advance(1_000);
+    let from = app.now().plus_millis(-6 * Time::DAY);
+    let query = format!("from={from}&orgId={}&limit=100", acme.org);
+    let nothing = format!("/v1/admin/events?{query}&name=b");
+    let first = manager.client.get(nothing).await.expect(200).json;
+    assert_eq!(first["data"], json!([]));
+    assert_ne!(first["nextCursor"], Value::Null, "36 pages are more than one reads");
+    assert_eq!(found(&manager, &format!("{query}&name=b")).await.len(), 0);
+    assert_eq!(found(&manager, &query).await.len(), 36);
 }
