@@ -4,6 +4,7 @@
 //!
 //! # Known bounds
 //!
+//! - Mail providers post for all of their readers from a few addresses, each of which is let in 60 times a minute.
 //! - Whether an organization has a client with an address is looked for among its first 50,000 clients, in one request.
 
 mod push;
@@ -53,8 +54,7 @@ impl Serve for Notices {
     fn routes() -> Routes<Self> {
         Routes::new()
             .members(routes![list, read, preferences, set_preferences])
-            .visitors(unsubscribe::pages())
-            .open(unsubscribe::forms())
+            .visitors(unsubscribe::routes())
             .and(push::routes())
             .and(suppressions::routes())
     }

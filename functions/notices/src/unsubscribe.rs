@@ -24,15 +24,8 @@ const LONGEST: usize = 2_048;
 /// What is called whom the link's organization is, when that is gone.
 const GONE: &str = "this organization";
 
-/// For people, one by one.
-pub(crate) fn pages() -> Vec<Route<Notices>> {
-    routes![ask]
-}
-
-/// For mail programs, whose providers post for all of their readers from a few addresses: no limit by address. What is sealed in a
-/// link keeps others out.
-pub(crate) fn forms() -> Vec<Route<Notices>> {
-    routes![stop]
+pub(crate) fn routes() -> Vec<Route<Notices>> {
+    routes![ask, stop]
 }
 
 /// What a page's style is allowed by: another one for each.

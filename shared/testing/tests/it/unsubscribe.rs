@@ -5,7 +5,7 @@ use kernel::{OrgId, Time};
 use notifications::{Letter, Mail, Owner, Topic};
 use serde_json::json;
 use stack::aws::ses;
-use testing::{Client, Person, Rates, Setup, Tenant, TestApp};
+use testing::{Client, Person, Tenant, TestApp};
 
 use crate::pay::html;
 
@@ -107,26 +107,6 @@ async fn looking_changes_nothing_and_one_click_ends_that_mail_alone() {
     assert!(!reset.headers.contains_key("List-Unsubscribe"));
     let payment = mailed(&app, &acme, &acme.owner, Topic::Payments).await;
     assert!(!payment.headers.contains_key("List-Unsubscribe"));
-}
-
-#[tokio::test]
-async fn who_posts_for_many_readers_is_not_counted_as_one_of_them() {
-    let rates = Rates {
-        per_visitor: 5,
-        ..testing::RATES
-    };
-    let app = TestApp::start_as(Setup::default().rates(rates)).await;
-    let acme = app.tenant().await;
-    let path = link(&mailed(&app, &acme, &acme.owner, Topic::Alerts).await);
-    let provider = app.client();
-    for _ in 0..12 {
-        form(&provider, &path, URL_ENCODED, FORM).await.expect(200);
-    }
-    // Whoever only looks is.
-    for _ in 0..5 {
-        provider.get(&path).await.expect(200);
-    }
-    provider.get(&path).await.expect(429);
 }
 
 #[tokio::test]
