@@ -68,7 +68,7 @@ impl Fates {
         if !Member::is_active(&app.table, &members, user).await? {
             return Ok(Fate::Not("its recipient has left the organization, or may not log in"));
         }
-        let mark = Mark::of(org, user, running.id(), app.now());
+        let mark = Mark::of(org, user, &running.id(), app.now());
         if mark.is_there(&app.table).await? {
             return Ok(Fate::Not("it waits for its recipient's digest"));
         }

@@ -240,7 +240,7 @@ async fn what_waits_for_a_digest_is_not_mailed_by_itself_when_its_cause_is_told_
         };
         let mail = Mail::to(&acme.owner.email, letter)
             .about(Topic::Billing)
-            .to_member(acme.owner.id.parse().unwrap());
+            .for_member(acme.owner.id.parse().unwrap());
         let owner = Owner::Org(acme.org.parse().unwrap());
         let job = app.desk().mail_once(app.now(), owner, "cause", at, mail).unwrap();
         job.later().store(&app.app().await).await.unwrap();

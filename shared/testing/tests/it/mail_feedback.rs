@@ -212,7 +212,7 @@ async fn the_services_own_list_and_mails_of_others_are_no_news() {
     assert_eq!(goes(&app, &acme, ADDRESS).await, (true, true));
     // That everybody's mail to it came back is news.
     let known_to_all = json!({"type": "Permanent", "sub": "Suppressed"});
-    feed(&app, event("Bounce", ADDRESS, app.now(), known_to_all)).await;
+    feed(&app, event("Bounce", ADDRESS, app.now(), &known_to_all)).await;
     assert_eq!(goes(&app, &acme, ADDRESS).await, (false, false));
 }
 
@@ -267,7 +267,7 @@ async fn a_person_lets_their_own_address_have_mail_again() {
 async fn came_back(app: &TestApp, tenant: &Tenant, address: &str) {
     let id = mail(app, tenant, address, MUST).await.unwrap();
     let of = json!({"type": "Permanent", "sub": "General", "status": "5.1.1", "id": id});
-    feed(app, event("Bounce", address, app.now(), of)).await;
+    feed(app, event("Bounce", address, app.now(), &of)).await;
 }
 
 #[tokio::test]
