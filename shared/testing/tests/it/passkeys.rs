@@ -326,6 +326,12 @@ async fn it_proves_again_that_it_is_still_its_person() {
     let factor = format!("/v1/auth/factors/{id}");
     ada.client.delete(&factor).await.problem(403, "proof_required");
 
+    // A login elsewhere; a key that counts is to count on from here.
+    let login = asked_of_anybody(&app).await;
+    let entered = meet(&app, &login, &laptop.sign(&login.json["publicKey"], &ada))
+        .await
+        .expect(200);
+    let elsewhere = app.known(ada.email.clone(), &entered).client;
     let asked = ada.client.post(ask, json!({})).await.expect(200);
     let challenge = asked.text("challenge");
     let signed = laptop.sign(&asked.json["publicKey"], &ada);
@@ -335,11 +341,6 @@ async fn it_proves_again_that_it_is_still_its_person() {
         .await
         .problem(401, "bad_challenge");
     assert_eq!(asked.json["methods"], json!(["passkey"]));
-    let login = asked_of_anybody(&app).await;
-    let entered = meet(&app, &login, &laptop.sign(&login.json["publicKey"], &ada))
-        .await
-        .expect(200);
-    let elsewhere = app.known(ada.email.clone(), &entered).client;
     elsewhere
         .post(STEP_UP, body.clone())
         .await
