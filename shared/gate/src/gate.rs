@@ -193,7 +193,7 @@ pub(crate) async fn person_or_nobody(
 /// As [`member`] where an organization is named, else as [`person`].
 pub(crate) async fn person_or_member(gate: State<Gate>, request: Request, next: Next) -> Result<Response, Problem> {
     if request.headers().contains_key(&ORG_HEADER) {
-        member(gate, request, next).await
+        Box::pin(member(gate, request, next)).await
     } else {
         person(gate, request, next).await
     }

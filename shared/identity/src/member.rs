@@ -13,6 +13,10 @@ pub(crate) use store::{end, key};
 
 /// A person's membership of an organization.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[expect(
+    clippy::unsafe_derive_deserialize,
+    reason = "what is unsafe stands in a macro of tokio's"
+)]
 #[serde(rename_all = "camelCase")]
 pub struct Member {
     /// Of which organization.

@@ -20,7 +20,7 @@ const LONGEST: usize = 2_048;
 #[serde(rename_all = "camelCase")]
 pub struct Subscriptions {
     user: UserId,
-    subscriptions: Vec<Subscription>,
+    all: Vec<Subscription>,
     #[serde(default)]
     version: u64,
 }
@@ -131,39 +131,39 @@ impl Subscriptions {
     fn none(user: UserId) -> Self {
         Self {
             user,
-            subscriptions: Vec::new(),
+            all: Vec::new(),
             version: 0,
         }
     }
 
     /// All of them, oldest first.
     pub fn all(&self) -> &[Subscription] {
-        &self.subscriptions
+        &self.all
     }
 
     /// One of them.
     pub fn find(&self, id: PushSubscriptionId) -> Option<&Subscription> {
-        self.subscriptions.iter().find(|one| one.id == id)
+        self.all.iter().find(|one| one.id == id)
     }
 
     /// Those that count, oldest first.
     pub fn of_epoch(&self, epoch: u32) -> impl Iterator<Item = &Subscription> {
-        self.subscriptions.iter().filter(move |one| one.epoch == epoch)
+        self.all.iter().filter(move |one| one.epoch == epoch)
     }
 
     /// Adds one, or gives the one of the same address these keys; leaves out those that count no more. 409
     /// `too_many_push_subscriptions`.
     fn add(&mut self, now: Time, new: &NewSubscription, signed_by: KeyId, epoch: u32) -> Result<&Subscription> {
-        self.subscriptions.retain(|one| one.epoch == epoch);
-        let known = self.subscriptions.iter().position(|one| one.endpoint == new.endpoint);
+        self.all.retain(|one| one.epoch == epoch);
+        let known = self.all.iter().position(|one| one.endpoint == new.endpoint);
         let place = match known {
             Some(place) => place,
-            None if self.subscriptions.len() >= MOST => {
+            None if self.all.len() >= MOST => {
                 let detail = format!("a person has at most {MOST} push subscriptions; delete one first");
                 return Err(Error::refused("too_many_push_subscriptions", detail));
             }
             None => {
-                self.subscriptions.push(Subscription {
+                self.all.push(Subscription {
                     id: PushSubscriptionId::new(now),
                     endpoint: new.endpoint.clone(),
                     keys: new.keys.clone(),
@@ -171,10 +171,10 @@ impl Subscriptions {
                     created_at: now,
                     epoch,
                 });
-                self.subscriptions.len() - 1
+                self.all.len() - 1
             }
         };
-        let subscription = &mut self.subscriptions[place];
+        let subscription = &mut self.all[place];
         subscription.keys = new.keys.clone();
         subscription.signed_by = signed_by.0;
         Ok(subscription)
@@ -182,9 +182,9 @@ impl Subscriptions {
 
     /// Takes one out; says whether it was there.
     fn take_out(&mut self, id: PushSubscriptionId) -> bool {
-        let before = self.subscriptions.len();
-        self.subscriptions.retain(|one| one.id != id);
-        self.subscriptions.len() < before
+        let before = self.all.len();
+        self.all.retain(|one| one.id != id);
+        self.all.len() < before
     }
 }
 

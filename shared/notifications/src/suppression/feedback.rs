@@ -53,6 +53,7 @@ struct Sent {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "SES names them so")]
 struct Bounce {
     #[serde(default)]
     bounce_type: String,
@@ -66,6 +67,7 @@ struct Bounce {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "SES names them so")]
 struct Complaint {
     #[serde(default)]
     complaint_sub_type: Option<String>,

@@ -130,7 +130,7 @@ fn what_is_not_sampled_or_belongs_to_nothing_is_not_recorded() {
     });
     assert!(quiet.is_empty());
     let lonely = heard(SAMPLED, || {
-        drop(info_span!(target: TARGET, "call", otel.kind = "client"))
+        drop(info_span!(target: TARGET, "call", otel.kind = "client"));
     });
     assert!(lonely.is_empty());
 }

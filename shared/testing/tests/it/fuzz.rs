@@ -148,7 +148,8 @@ async fn make(client: &Client, method: &Method, target: &str, attempt: &Attempt)
     let status = reply.status.as_u16();
     assert!(status < 500, "{method} {target} {attempt:?}: {status} {}", reply.json);
     // What browsers see is a page, also where there is nothing.
-    let is_page = target.starts_with("/pay/") && reply.header("content-type").starts_with("text/html");
+    let has_pages = target.starts_with("/pay/") || target.starts_with("/v1/unsubscribe/");
+    let is_page = has_pages && reply.header("content-type").starts_with("text/html");
     if status >= 400 && !is_page {
         let problem = reply.expect(status);
         let code = problem.text("code");
