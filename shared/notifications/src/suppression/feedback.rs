@@ -161,6 +161,7 @@ mod tests {
 
     const NOW: Time = Time::from_millis(1_800_000_000_000);
 
+    #[expect(clippy::needless_pass_by_value, reason = "it is written where it is passed")]
     fn read(detail: Value) -> Feedback {
         Feedback::parse(&json!({"source": "aws.ses", "detail": detail}).to_string(), NOW).unwrap()
     }
