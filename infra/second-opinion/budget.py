@@ -1,4 +1,4 @@
-"""Counts what AWS's own SAM transform makes of `template.yaml`, and fails at 80 % of what AWS allows.
+"""Counts what AWS's own SAM transform makes of `template.yaml`, and fails at 80 % of what AWS allows; for variables at 95 %.
 
 Some limits cannot be raised, and a template that meets one has to be cut in two when there is no time for it. Prints a
 line for each; a function or role stands for the one that is nearest to its limit.
@@ -19,6 +19,8 @@ import template
 
 FOLDER = pathlib.Path(__file__).resolve().parents[2]
 ALLOWED = 0.8
+# The names of dead-letter queues fill one function's variables: there is room for names of stacks up to 40 characters.
+FULLER = {"bytes of a function's variables": 0.95}
 # What CloudFormation puts in place of a reference, long as such names are: `stack-LogicalId-` and 13 characters.
 NAME = "countinghouse-production-{}-ABCDEFGHIJKLM"
 ARN = "arn:aws:service:ap-southeast-1:123456789012:resource/" + NAME
@@ -31,8 +33,8 @@ def main():
     """Prints every count; the exit code says whether all are far enough from their limits."""
     near = 0
     for name, count, limit, which in counts():
-        share = count / limit
-        mark = "" if share < ALLOWED else f"   at or above {ALLOWED:.0%}"
+        share, allowed = count / limit, FULLER.get(name, ALLOWED)
+        mark = "" if share < allowed else f"   at or above {allowed:.0%}"
         near += bool(mark)
         print(f"{name:42} {count:9,} of {limit:9,} {share:5.0%}  {which}{mark}")
     if near:
