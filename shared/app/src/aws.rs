@@ -86,12 +86,13 @@ impl HttpConnector for Timed<SharedHttpConnector> {
     }
 }
 
-/// What a call of AWS takes, as OpenTelemetry's conventions for its SDKs describe it. `DynamoDB_20120810.PutItem` is what
-/// the header says that names it; services without one (S3, SES) are named by method and host.
+/// What a call of AWS takes, as OpenTelemetry's conventions for its SDKs describe it. `DynamoDB_20120810.PutItem` or
+/// `AmazonSQS.SendMessage` is what the header says that names it; services without one (S3, SES) are named by method and host.
 fn span(request: &HttpRequest) -> Span {
     let target = request.headers().get("x-amz-target");
     let (service, method) = target.and_then(|target| target.split_once('.')).unwrap_or_default();
     let service = service.split('_').next().unwrap_or_default();
+    let service = service.strip_prefix("Amazon").unwrap_or(service);
     let host = request.uri().parse::<Uri>().ok();
     let host = host.as_ref().and_then(Uri::host).unwrap_or_default();
     let name = if service.is_empty() {
