@@ -191,6 +191,8 @@ fn labels(line: &Map<String, Value>, metric: &str, dimensions: &BTreeSet<&str>) 
         };
         pairs.push(format!("{}=\"{}\"", plain(name), escaped(&value)));
     }
+    // In one order, whatever that of the line is.
+    pairs.sort();
     pairs.join(",")
 }
 

@@ -210,7 +210,7 @@ fn a_property_of_a_function_that_is_not_served_is_named() {
         ("EphemeralStorage: {Size: 1024}", "EphemeralStorage"),
         ("Layers: [a]", "Layers"),
         ("EventInvokeConfig: {MaximumRetryAttempts: 1}", "EventInvokeConfig"),
-        ("Tracing: Active", "Tracing"),
+        ("Tracing: Always", "Tracing"),
         ("Runtime: nodejs24.x", "Runtime"),
         ("ReservedConcurrentExecutions: 0", "ReservedConcurrentExecutions"),
         ("LoggingConfig: {LogFormat: JSON}", "LogFormat"),
