@@ -49,6 +49,7 @@ pub struct NewCreditNote {
 #[schema(as = CreditLineInput)]
 pub struct NewCreditLine {
     /// Which line of the invoice, from 0.
+    #[schema(maximum = 499)]
     pub line_index: usize,
     /// How many.
     pub quantity: Option<Given>,
