@@ -5,8 +5,8 @@ use billing::Client;
 use commit::Reply;
 use gate::{Routes, routes};
 use identity::{Member, User};
-use kernel::policy::{ManageMembers, ManageOwnAccount, ReadBilling, ReadMembers};
-use kernel::{Error, OrgRole, Scope, mailbox};
+use kernel::policy::{self, ManageMembers, ManageOwnAccount, ReadBilling, ReadMembers};
+use kernel::{Error, Scope, mailbox};
 use lambda::{App, Json, Path, Result};
 use notifications::{Owner, Suppression};
 use serde::Serialize;
@@ -15,14 +15,6 @@ use trail::Chain;
 
 use crate::Notices;
 
-/// The roles that a member may have.
-const ANY_ROLE: [OrgRole; 5] = [
-    OrgRole::Owner,
-    OrgRole::Admin,
-    OrgRole::Accountant,
-    OrgRole::Member,
-    OrgRole::Viewer,
-];
 /// Of clients whose address holds the one that is looked for, so many are read at once …
 const PAGE: u16 = 100;
 /// … so often: each time, 2,000 clients are looked at.
@@ -83,7 +75,7 @@ fn is_known_by(address: &str, known: &str) -> bool {
 /// Whether a member or a client of the organization has an address.
 async fn is_theirs(app: &App, scope: &Scope<ManageMembers>, known: &str) -> kernel::Result<bool> {
     let members: Scope<ReadMembers> = scope.narrow()?;
-    let members = Member::in_roles(&app.table, &members, &ANY_ROLE).await?;
+    let members = Member::in_roles(&app.table, &members, policy::EVERYONE).await?;
     if members.iter().any(|member| is_known_by(&member.email, known)) {
         return Ok(true);
     }

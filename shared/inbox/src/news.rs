@@ -2,21 +2,11 @@
 //!
 //! What is said is text. Whatever shows it escapes it.
 
+use kernel::policy::{ADMINS, EVERYONE, OWNERS, PAYERS};
 use kernel::{Currency, Minor, Money, OrgRole};
 use notifications::Topic;
 use outbox::Told;
 use serde::Deserialize;
-
-const EVERYONE: &[OrgRole] = &[
-    OrgRole::Owner,
-    OrgRole::Admin,
-    OrgRole::Accountant,
-    OrgRole::Member,
-    OrgRole::Viewer,
-];
-const PAYERS: &[OrgRole] = &[OrgRole::Owner, OrgRole::Admin, OrgRole::Accountant];
-const ADMINS: &[OrgRole] = &[OrgRole::Owner, OrgRole::Admin];
-const OWNERS: &[OrgRole] = &[OrgRole::Owner];
 
 /// No title and no body is longer, whatever names are in it.
 const LONGEST_TITLE: usize = 200;

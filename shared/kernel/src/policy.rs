@@ -157,7 +157,8 @@ pub mod kind {
     impl Whole for ApiKey {}
 }
 
-const EVERYONE: &[OrgRole] = &[
+/// All roles.
+pub const EVERYONE: &[OrgRole] = &[
     OrgRole::Owner,
     OrgRole::Admin,
     OrgRole::Accountant,
@@ -165,9 +166,12 @@ const EVERYONE: &[OrgRole] = &[
     OrgRole::Viewer,
 ];
 const BUILDERS: &[OrgRole] = &[OrgRole::Owner, OrgRole::Admin, OrgRole::Member];
-const PAYERS: &[OrgRole] = &[OrgRole::Owner, OrgRole::Admin, OrgRole::Accountant];
-const ADMINS: &[OrgRole] = &[OrgRole::Owner, OrgRole::Admin];
-const OWNERS: &[OrgRole] = &[OrgRole::Owner];
+/// Who see to what is owed.
+pub const PAYERS: &[OrgRole] = &[OrgRole::Owner, OrgRole::Admin, OrgRole::Accountant];
+/// Who administer.
+pub const ADMINS: &[OrgRole] = &[OrgRole::Owner, OrgRole::Admin];
+/// Who answer for all of it.
+pub const OWNERS: &[OrgRole] = &[OrgRole::Owner];
 
 macro_rules! policy {
     ($($permission:ident => Audience::$kind:ident $(($who:expr))?;)*) => {
