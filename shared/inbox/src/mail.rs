@@ -78,7 +78,7 @@ impl Fates {
         match preferences.when(topic, Way::Email, now) {
             When::Never => Ok(Fate::Not("its recipient wants no mail about this")),
             When::Digest(_) if !is_digest => {
-                self.wait(app, running, user).await?;
+                self.wait(app, running, (org, user, topic)).await?;
                 Ok(Fate::Not("it waits for its recipient's digest"))
             }
             // A digest has waited already, but not for an hour that is quiet since.
@@ -111,12 +111,13 @@ impl Fates {
     }
 
     /// Has a mail wait for a digest: once, however often its job is done.
-    async fn wait(&self, app: &App, running: &Running<'_, MailNotice>, user: UserId) -> Result<()> {
-        let MailNotice { owner, mail, .. } = &running.job;
-        let (Some(topic), Owner::Org(org)) = (mail.topic, *owner) else {
-            return Ok(());
-        };
-        let news = mail.news(&self.product, running.id().time())?;
+    async fn wait(
+        &self,
+        app: &App,
+        running: &Running<'_, MailNotice>,
+        (org, user, topic): (OrgId, UserId, Topic),
+    ) -> Result<()> {
+        let news = running.job.mail.news(&self.product, running.id().time())?;
         let mark = Mark::of(org, user, &running.id(), app.now());
         again(|| async {
             let now = app.now();
