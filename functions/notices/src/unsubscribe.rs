@@ -6,12 +6,12 @@
 use anyhow::Context as _;
 use askama::Template;
 use axum::extract::{Request, State};
-use axum::http::{HeaderName, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{StatusCode, header};
+use axum::response::Response;
 use gate::{Route, routes};
 use inbox::unsubscribe::Link;
 use kernel::{Error, Origin};
-use lambda::{Path, Result, read_body};
+use lambda::{Nonce, Path, Result, read_body};
 use serde::Deserialize;
 
 use crate::Notices;
@@ -26,15 +26,6 @@ const GONE: &str = "this organization";
 
 pub(crate) fn routes() -> Vec<Route<Notices>> {
     routes![ask, stop]
-}
-
-/// What a page's style is allowed by: another one for each.
-struct Nonce(String);
-
-impl std::fmt::Display for Nonce {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
 }
 
 #[derive(Template)]
@@ -73,7 +64,7 @@ struct Absent<'a> {
     responses((status = 200, description = "The page.", content_type = "text/html"),
         (status = 404, description = "The link leads nowhere.", content_type = "text/html")))]
 async fn ask(State(state): State<Notices>, Path(token): Path<String>) -> Result<Response> {
-    let nonce = nonce();
+    let nonce = Nonce::new();
     let Some(link) = state.link(&token)? else {
         return Ok(state.absent(&nonce)?);
     };
@@ -104,7 +95,7 @@ async fn stop(
     Path(token): Path<String>,
     request: Request,
 ) -> Result<Response> {
-    let nonce = nonce();
+    let nonce = Nonce::new();
     let Some(link) = state.link(&token)? else {
         return Ok(state.absent(&nonce)?);
     };
@@ -135,10 +126,6 @@ impl Notices {
         };
         answer(StatusCode::NOT_FOUND, nonce, &page)
     }
-}
-
-fn nonce() -> Nonce {
-    Nonce(format!("{:032x}", u128::from_be_bytes(kernel::id::random())))
 }
 
 /// Fails unless a form says that mail is to stop: 422.
@@ -177,17 +164,7 @@ fn in_a_part(body: &[u8]) -> bool {
     value.is_some_and(|(_, value)| value.split("\r\n").next() == Some(VALUE))
 }
 
-/// Answers with a page that loads nothing.
 fn answer(status: StatusCode, nonce: &Nonce, page: &impl Template) -> kernel::Result<Response> {
-    const ROBOTS: HeaderName = HeaderName::from_static("x-robots-tag");
-    let policy = format!(
-        "default-src 'none'; style-src 'nonce-{nonce}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    );
-    let headers = [
-        (header::CONTENT_TYPE, "text/html; charset=utf-8".to_owned()),
-        (header::CONTENT_SECURITY_POLICY, policy),
-        (header::CACHE_CONTROL, "no-store".to_owned()),
-        (ROBOTS, "noindex".to_owned()),
-    ];
-    Ok((status, headers, page.render().context("a page")?).into_response())
+    let html = page.render().context("a page")?;
+    Ok(lambda::page(status, nonce, "form-action 'self'", html))
 }

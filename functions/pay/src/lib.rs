@@ -9,14 +9,14 @@ mod topup;
 mod words;
 
 use axum::extract::{FromRef, Request, State};
-use axum::http::{HeaderMap, HeaderName, Method, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use billing::invoice::Shared;
 use gate::{Gate, Routes, Serve, routes};
 use kernel::link::Token;
 use kernel::policy::ReadBilling;
 use kernel::{Error, OrgId, Origin, PaymentId, Scope};
-use lambda::{App, Env, Function, Path, Query, Result, Start, read_body};
+use lambda::{App, Env, Function, Nonce, Path, Query, Result, Start, read_body};
 use locale::Locale;
 use payments::sync::{self, Hint};
 use payments::{Asked, By, Payment, Till, What, account};
@@ -24,7 +24,7 @@ use providers::Provider;
 use serde::Deserialize;
 use table::Slice;
 
-use page::{Absent, Around, Nonce, Page, Said};
+use page::{Absent, Around, Page, Said};
 
 /// The function.
 pub const FUNCTION: Function = gate::function::<Pay>("pay");
@@ -296,16 +296,7 @@ fn absent(headers: &HeaderMap) -> kernel::Result<Response> {
     Ok(answer(StatusCode::NOT_FOUND, FormPolicy("'none'"), &nonce, html))
 }
 
-/// Answers with a page that loads nothing but the pictures that are in it.
+/// Answers with a page that shows no pictures but those that are in it.
 fn answer(status: StatusCode, FormPolicy(forms): FormPolicy, nonce: &Nonce, html: String) -> Response {
-    const ROBOTS: HeaderName = HeaderName::from_static("x-robots-tag");
-    let policy = format!(
-        "default-src 'none'; img-src data:; style-src 'nonce-{nonce}'; form-action {forms}; base-uri 'none'; frame-ancestors 'none'"
-    );
-    let headers = [
-        (header::CONTENT_TYPE, "text/html; charset=utf-8".to_owned()),
-        (header::CONTENT_SECURITY_POLICY, policy),
-        (ROBOTS, "noindex".to_owned()),
-    ];
-    (status, headers, html).into_response()
+    lambda::page(status, nonce, &format!("img-src data:; form-action {forms}"), html)
 }

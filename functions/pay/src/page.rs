@@ -1,34 +1,17 @@
 //! The page, as its templates take it: every text finished. Pure.
 
-use std::fmt;
-
 use anyhow::Context as _;
 use askama::Template;
 use billing::invoice::{Method, Shared, Status};
 use billing::{Invoice, Line, LineKind, TaxExempt};
 use kernel::{Color, Minor, Money, Result, Time};
+use lambda::Nonce;
 use locale::{Locale, Words};
 use payments::payment::Stage;
 use payments::{Payment, PaymentStatus};
 use providers::{Provider, Providers};
 
 use crate::words;
-
-/// What a page's style is allowed by: another one for each.
-#[derive(Debug)]
-pub(crate) struct Nonce(String);
-
-impl Nonce {
-    pub(crate) fn new() -> Self {
-        Self(format!("{:032x}", u128::from_be_bytes(kernel::id::random())))
-    }
-}
-
-impl fmt::Display for Nonce {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// A colour on light and on dark ground.
 pub(crate) type Accent = (String, String);

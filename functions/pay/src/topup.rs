@@ -9,14 +9,14 @@ use kernel::link::Token;
 use kernel::number::Fraction;
 use kernel::policy::{ReadBilling, ReadOrg};
 use kernel::{Error, OrgId, Origin, Result, Scope};
-use lambda::App;
+use lambda::{App, Nonce};
 use locale::Locale;
 use metering::topup::{self, Topup, TopupStatus};
 use payments::payment::Purpose;
 use payments::{Asked, Payment, What, account};
 use providers::Provider;
 
-use crate::page::{Accent, Choice, Nonce, Notice, Said, accent, choices, from_to, notice};
+use crate::page::{Accent, Choice, Notice, Said, accent, choices, from_to, notice};
 use crate::{Opened, Pay, answer, to, wished, words};
 
 /// A top-up.
