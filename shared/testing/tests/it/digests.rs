@@ -10,7 +10,7 @@ use crate::invoices::go_to;
 const PREFERENCES: &str = "/v1/notification-preferences";
 
 /// A mail about a topic to a member, of which it is told at once.
-async fn mail(app: &TestApp, tenant: &Tenant, person: &Person, topic: Topic, said: &str) {
+pub(crate) async fn mail(app: &TestApp, tenant: &Tenant, person: &Person, topic: Topic, said: &str) {
     let letter = Letter::AlertFired {
         rule: said.into(),
         project: "Shop".into(),

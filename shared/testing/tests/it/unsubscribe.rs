@@ -1,12 +1,13 @@
 //! /v1/unsubscribe/{token}: a program that looks at links ends no mail, and a form that does ends that mail alone.
 
 use http::Method;
-use kernel::{OrgId, Time};
-use notifications::{Letter, Mail, Owner, Topic};
+use kernel::Time;
+use notifications::Topic;
 use serde_json::json;
 use stack::aws::ses;
 use testing::{Client, Person, Tenant, TestApp};
 
+use crate::digests::mail;
 use crate::pay::html;
 
 const PREFERENCES: &str = "/v1/notification-preferences";
@@ -14,20 +15,7 @@ const FORM: &[u8] = b"List-Unsubscribe=One-Click";
 
 /// Sends a mail about a topic to a member, and shows it.
 async fn mailed(app: &TestApp, tenant: &Tenant, person: &Person, topic: Topic) -> ses::Mail {
-    let letter = Letter::AlertFired {
-        rule: "errors > 1".into(),
-        project: "Shop".into(),
-        value: "2".into(),
-        fired_at: app.now(),
-        link: "https://console.example.com".into(),
-    };
-    let org: OrgId = tenant.org.parse().unwrap();
-    let mail = Mail::to(&person.email, letter)
-        .about(topic)
-        .for_member(person.id.parse().unwrap());
-    let job = app.desk().mail(app.now(), Owner::Org(org), "test", mail).unwrap();
-    job.later().store(&app.app().await).await.unwrap();
-    app.settle().await;
+    mail(app, tenant, person, topic, "errors > 1").await;
     app.mails_to(&person.email).pop().unwrap()
 }
 
